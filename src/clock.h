@@ -1,0 +1,24 @@
+/* Monotonic time (CLOCK_MONOTONIC). Every deadline in the program is a point on this clock, so that a
+ * change of the wall clock moves none of them. All functions may be called from any thread. */
+#ifndef CLOCK_H
+#define CLOCK_H
+
+#include <stdint.h>
+
+/* A deadline that never comes. */
+#define CLOCK_NEVER INT64_MAX
+
+/* Microseconds since an arbitrary start. */
+int64_t clock_us(void);
+
+/* Milliseconds since the same start. */
+int64_t clock_ms(void);
+
+/* now_ms + after_ms, or CLOCK_NEVER where that is past the end of the clock. after_ms is not negative. */
+int64_t clock_after(int64_t now_ms, int64_t after_ms);
+
+/* The time-out that poll(2) takes to wait from now_ms until deadline_ms: 0 where it is over, -1 for
+ * CLOCK_NEVER, and never more than INT_MAX. */
+int clock_poll_timeout(int64_t now_ms, int64_t deadline_ms);
+
+#endif

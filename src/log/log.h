@@ -1,0 +1,65 @@
+/* The ordered list of messages, kept in memory in the form in which it is sent: JSON strings in canonical
+ * form (json.h), one after another with a comma behind each, in append-only segments. An id is a position: 1,
+ * 2, 3, … Any part of the list is therefore a slice of memory that can go to a socket as it is.
+ *
+ * Knows nothing of HTTP, sockets or peers. What lies below the published tail never changes or moves until
+ * log_close, so slices are read without a lock and stay valid; appenders take one mutex for the copy. Any
+ * thread may call any function but log_close.
+ *
+ * Cost: an append does not grow with the list; finding an id is a binary search over marks (one every
+ * LOG_MARK_BYTES) and a walk over that many bytes at most, or over one message where it is longer. */
+#ifndef LOG_LOG_H
+#define LOG_LOG_H
+
+#include "span.h"
+#include <sys/uio.h>
+
+enum {
+    LOG_SEGMENT_BYTES = 1024 * 1024, /* a longer message has a segment to itself */
+    LOG_MARK_BYTES = 16 * 1024
+};
+
+struct log;
+
+/* A run of the list: `"a","b"`, the comma behind its last element left out. A value; copy it freely. */
+struct log_slice {
+    uint64_t len;                      /* bytes still to be taken */
+    uint64_t count;                    /* messages in the whole slice */
+    const struct log_segment *segment; /* private: where the next byte is */
+    size_t offset;                     /* private */
+};
+
+/* An empty list, or NULL where there is no memory. */
+struct log *log_open(void);
+void log_close(struct log *log);
+
+/* Appends `count` messages at once: canonical strings with one comma between two, none behind the last, as a
+ * slice gives them. They become visible together. Copies the bytes. Returns 0 and the id of the last one in
+ * *last_id, or -ENOMEM with nothing appended. The form is the caller's promise and is not checked. */
+int log_append(struct log *log, struct span elements, uint64_t count, uint64_t *last_id);
+
+/* The id of the last message, 0 for an empty list. Takes no lock. */
+uint64_t log_last(const struct log *log);
+
+/* Bytes of all elements, the comma behind each included. Takes no lock. */
+uint64_t log_bytes(const struct log *log);
+
+/* The messages from id `from` (1 at least) to id `to`; where to is past the end, to the end; empty where from
+ * is behind to. */
+struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to);
+
+/* The same, but the slice ends before it would pass max_bytes; it holds the first message at least. */
+struct log_slice log_slice_within(struct log *log, uint64_t from, uint64_t to, uint64_t max_bytes);
+
+/* Points up to `max` iovecs at the slice's next bytes, in order, and returns how many. Takes nothing. */
+int log_slice_iov(const struct log_slice *slice, struct iovec *iov, int max);
+
+/* Takes `bytes` bytes (slice->len at most) off the front. */
+void log_slice_skip(struct log_slice *slice, uint64_t bytes);
+
+/* A 64-bit digest of the messages 1 to id, in order: equal lists have equal digests, and two lists that
+ * differ have different ones but for one chance in 2^64 or so. It guards against mix-ups, not against an
+ * attacker. The digest of an empty list is 0. id must not be past the end. */
+uint64_t log_digest(struct log *log, uint64_t id);
+
+#endif

@@ -1,0 +1,38 @@
+/* Log lines: one line an event, on standard error.
+ *
+ *     2026-11-22T10:00:00.123Z INFO  master appended 17 (5 bytes) from 127.0.0.1:53211
+ *     {"time":"2026-11-22T10:00:00.123Z","level":"info","role":"master","event":"appended 17 ..."}
+ *
+ * Callers never wait for the reader of the lines: a line goes into a bounded buffer, and one thread of this
+ * module writes the buffer out within LOGLINE_FLUSH_MS. Where the reader does not keep up, lines are dropped
+ * and a line tells how many. Control bytes and bytes that are not UTF-8 are escaped as \xNN, and an event is
+ * cut at LOGLINE_EVENT_MAX bytes, so that nothing a client sends can forge or break a line.
+ *
+ * Any thread may call; logline_start and logline_stop are for main. Before start (and in tests that do not
+ * start it) nothing is written. */
+#ifndef LOGLINE_H
+#define LOGLINE_H
+
+#include <stdbool.h>
+
+enum logline_level { LOGLINE_DEBUG, LOGLINE_INFO, LOGLINE_WARN, LOGLINE_ERROR };
+
+enum {
+    LOGLINE_EVENT_MAX = 1024,     /* bytes of one event's text */
+    LOGLINE_BUFFER = 1024 * 1024, /* bytes that may wait to be written */
+    LOGLINE_FLUSH_MS = 20         /* the longest that a line waits before it is written */
+};
+
+/* Starts the writer thread. `role` is a static string ("master"). Returns 0 or a negative errno. */
+int logline_start(int fd, enum logline_level least, bool json, const char *role);
+
+/* Writes what waits (for one second at most, should the reader be stuck) and ends the thread. */
+void logline_stop(void);
+
+/* Whether a line of this level is written at all; spares the cost of preparing it. */
+bool logline_on(enum logline_level level);
+
+/* Writes one event, as printf does. */
+void logline(enum logline_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

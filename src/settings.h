@@ -1,0 +1,63 @@
+/* The settings of both programs: an environment variable each and a flag of the same name (PORT is --port,
+ * MASTER_URL is --master-url; `--port 5000` and `--port=5000` are the same); a flag wins. An empty
+ * environment variable counts as not set. The table in settings.c is the one place that lists them. */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include "logline.h"
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum settings_role { SETTINGS_MASTER, SETTINGS_SECONDARY };
+
+enum {
+    SETTINGS_TEXT_MAX = 256, /* bytes of a text setting, its terminator included */
+    SETTINGS_QUORUM_OFF = 0,
+    SETTINGS_QUORUM_MAJORITY = -2 /* CONCERN_MAJORITY */
+};
+
+struct settings {
+    char host[SETTINGS_TEXT_MAX];
+    uint16_t port; /* 0: the kernel chooses */
+    enum logline_level log_level;
+    bool log_json;
+    size_t max_message; /* bytes, 1 to 1 GiB */
+    int max_connections;
+    int64_t idle_timeout_ms;
+    char cluster_token[SETTINGS_TEXT_MAX]; /* "" for none; visible ASCII without spaces */
+
+    /* master */
+    int write_concern;      /* see concern.h */
+    int64_t ack_timeout_ms; /* 0: wait for ever */
+    int quorum;             /* SETTINGS_QUORUM_OFF, SETTINGS_QUORUM_MAJORITY, or a number of nodes */
+    int64_t heartbeat_ms;   /* at least 10 */
+
+    /* secondary */
+    char master_url[SETTINGS_TEXT_MAX];
+    char advertise_url[SETTINGS_TEXT_MAX]; /* "" : what the master sees */
+    char secondary_id[SETTINGS_TEXT_MAX];  /* "" : the advertised host:port */
+    int64_t delay_ms;
+    double errors; /* 0 to 1 */
+
+    bool health_check; /* --health-check: ask a running node at HOST:PORT for its health, exit 0 or 1 */
+};
+
+enum settings_result {
+    SETTINGS_RUN,  /* out is filled: go on */
+    SETTINGS_DONE, /* --help or --version was answered on `out_file`: exit 0 */
+    SETTINGS_WRONG /* a value or flag cannot be used: one line on `err_file`; exit 2 */
+};
+
+/* Reads the settings for a role from `environment` (NAME=value strings, NULL at the end) and the flags in
+ * argv[1] to argv[argc - 1]. MAX_CONNECTIONS is lowered to what `descriptor_limit` leaves (some are kept for
+ * the program itself) where it was not given, and where it was given and does not fit, that is a wrong value.
+ */
+enum settings_result settings_read(struct settings *out, enum settings_role role, int argc,
+                                   char *const argv[], char *const environment[], uint64_t descriptor_limit,
+                                   FILE *out_file, FILE *err_file);
+
+/* Logs each setting in force in one line (the token only as "set" or "none"). */
+void settings_log(const struct settings *settings, enum settings_role role);
+
+#endif

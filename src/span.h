@@ -1,0 +1,31 @@
+/* A borrowed run of bytes: where it starts and how long it is. It owns nothing and is not terminated. */
+#ifndef SPAN_H
+#define SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct span {
+    const char *at;
+    size_t len;
+};
+
+/* The bytes of a C string, without its terminator. */
+struct span span_of(const char *text);
+
+/* Whether both hold the same bytes. */
+bool span_equals(struct span span, const char *text);
+
+/* The same, ASCII letters compared without case. */
+bool span_equals_nocase(struct span span, const char *text);
+
+/* Reads all of span as a decimal number: digits alone, at least one, at most UINT64_MAX.
+ * Returns false, *out untouched, otherwise. */
+bool span_uint(struct span span, uint64_t *out);
+
+/* Copies span to out and terminates it. Returns false, out untouched, where it holds a NUL or does not fit.
+ */
+bool span_copy(struct span span, char *out, size_t out_size);
+
+#endif
