@@ -23,7 +23,10 @@
 
 #include "buf.h"
 
-enum { JSON_DEPTH_MAX = 64 }; /* arrays and objects inside one another that json_skip follows */
+enum {
+    JSON_DEPTH_MAX = 64,  /* arrays and objects inside one another that json_skip follows */
+    JSON_NUMBER_MAX = 256 /* bytes of a number that json_number reads */
+};
 
 struct json {
     const char *at;    /* the next byte */
@@ -57,7 +60,7 @@ bool json_string(struct json *json, struct json_string *out);
 /* A whole number from 0 to UINT64_MAX, written without fraction and exponent. */
 bool json_uint(struct json *json, uint64_t *out);
 
-/* Any JSON number, as a double. */
+/* Any JSON number of up to JSON_NUMBER_MAX bytes whose value fits a double. */
 bool json_number(struct json *json, double *out);
 
 /* Takes any one value, checking all of it. */
@@ -66,7 +69,7 @@ bool json_skip(struct json *json);
 /* The first byte of the next value (such as '"', '{', 't' or a digit), or 0 at the end; takes nothing. */
 char json_peek(struct json *json);
 
-/* True where nothing but white space is left. */
+/* True where nothing but white space is left; false sets `error`. */
 bool json_end(struct json *json);
 
 /* Whether the value of the string is `text`. */

@@ -1,0 +1,113 @@
+#include "buf.h"
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUF_FIRST = 128 };
+
+void buf_free(struct buf *buf)
+{
+    free(buf->data);
+    *buf = (struct buf){0};
+}
+
+void buf_clear(struct buf *buf)
+{
+    buf->len = 0;
+    buf->failed = false;
+}
+
+/* The slow part of buf_reserve: doubles, so that a run of small additions costs linear time. */
+static bool buf_grow(struct buf *buf, size_t room)
+{
+    size_t need;
+    if (buf->failed || __builtin_add_overflow(buf->len, room, &need) || need > PTRDIFF_MAX) {
+        buf->failed = true;
+        return false;
+    }
+    size_t cap = buf->cap < BUF_FIRST ? BUF_FIRST : buf->cap;
+    while (cap < need)
+        cap *= 2;
+    char *data = realloc(buf->data, cap);
+    if (!data) {
+        buf->failed = true;
+        return false;
+    }
+    buf->data = data;
+    buf->cap = cap;
+    return true;
+}
+
+bool buf_reserve(struct buf *buf, size_t room)
+{
+    if (room <= buf->cap - buf->len && !buf->failed)
+        return true;
+    return buf_grow(buf, room);
+}
+
+void buf_add(struct buf *buf, const void *bytes, size_t len)
+{
+    if (len == 0 || !buf_reserve(buf, len))
+        return;
+    memcpy(buf->data + buf->len, bytes, len);
+    buf->len += len;
+}
+
+void buf_add_span(struct buf *buf, struct span span)
+{
+    buf_add(buf, span.at, span.len);
+}
+
+void buf_add_text(struct buf *buf, const char *text)
+{
+    buf_add(buf, text, strlen(text));
+}
+
+void buf_add_char(struct buf *buf, char c)
+{
+    if (buf_reserve(buf, 1))
+        buf->data[buf->len++] = c;
+}
+
+void buf_add_uint(struct buf *buf, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    buf_add(buf, digits + at, sizeof digits - at);
+}
+
+void buf_addf(struct buf *buf, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    /* vsnprintf also writes a terminator, which stays behind len. */
+    if (len < 0 || !buf_reserve(buf, (size_t)len + 1)) {
+        buf->failed = true;
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(buf->data + buf->len, (size_t)len + 1, format, args);
+    va_end(args);
+    buf->len += (size_t)len;
+}
+
+void buf_drop(struct buf *buf, size_t len)
+{
+    assert(len <= buf->len);
+    buf->len -= len;
+    if (len > 0 && buf->len > 0)
+        memmove(buf->data, buf->data + len, buf->len);
+}
+
+struct span buf_span(const struct buf *buf)
+{
+    return (struct span){.at = buf->data, .len = buf->len};
+}

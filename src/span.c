@@ -1,0 +1,58 @@
+#include "span.h"
+#include <string.h>
+
+struct span span_of(const char *text)
+{
+    return (struct span){.at = text, .len = strlen(text)};
+}
+
+bool span_equals(struct span span, const char *text)
+{
+    return span.len == strlen(text) && (span.len == 0 || memcmp(span.at, text, span.len) == 0);
+}
+
+/* tolower(3) would ask the locale. */
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+bool span_equals_nocase(struct span span, const char *text)
+{
+    if (span.len != strlen(text))
+        return false;
+    for (size_t i = 0; i < span.len; i++)
+        if (lower(span.at[i]) != lower(text[i]))
+            return false;
+    return true;
+}
+
+bool span_uint(struct span span, uint64_t *out)
+{
+    uint64_t number = 0;
+    if (span.len == 0)
+        return false;
+    for (size_t i = 0; i < span.len; i++) {
+        char c = span.at[i];
+        if (c < '0' || c > '9')
+            return false;
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(c - '0'), &number))
+            return false;
+    }
+    *out = number;
+    return true;
+}
+
+bool span_copy(struct span span, char *out, size_t out_size)
+{
+    if (span.len >= out_size)
+        return false;
+    if (span.len > 0) {
+        if (memchr(span.at, '\0', span.len))
+            return false;
+        memcpy(out, span.at, span.len);
+    }
+    out[span.len] = '\0';
+    return true;
+}
