@@ -1,19 +1,203 @@
-# make            build/master and build/secondary
-CC ?= gcc
-CFLAGS ?= -O2 -g
-BUILD ?= build
-WARN = -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wformat=2
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -pthread -Isrc $(WARN) $(CFLAGS)
-SOURCES = $(filter-out src/master.c src/secondary.c,$(wildcard src/*.c src/*/*.c))
-OBJECTS = $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+# `make help` tells what there is.
+#
+# BUILD=asan and BUILD=tsan build with sanitizers, each in a directory of its own; BUILD=fuzz is what `make fuzz`
+# uses. STATIC=1 links without shared libraries, WERROR=1 makes warnings errors, OUT=DIR builds elsewhere.
 
-all: $(BUILD)/master $(BUILD)/secondary
-$(BUILD)/master $(BUILD)/secondary: $(BUILD)/%: $(BUILD)/obj/%.o $(OBJECTS)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
-$(BUILD)/obj/%.o: src/%.c
+ifeq ($(origin CC),default)
+CC := $(notdir $(shell for c in gcc clang cc; do command -v $$c && break; done))
+endif
+BUILD ?= plain
+CFLAGS ?= -O2 -g
+WARN = -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+       -Wundef -Wformat=2 $(if $(WERROR),-Werror)
+
+# ---- the kinds of build -------------------------------------------------------------------------------------
+# Tests that drive whole programs are never instrumented themselves: Criterion does not start under
+# ThreadSanitizer, and what counts is what the programs do. They are compiled with TEST_CFLAGS.
+TEST_CFLAGS := $(CFLAGS)
+OUT_asan = build/asan
+OUT_tsan = build/tsan
+OUT_fuzz = build/fuzz
+SANITIZE_asan = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZE_tsan = -fsanitize=thread -fno-omit-frame-pointer
+SANITIZE_fuzz = $(SANITIZE_asan) -fsanitize=fuzzer-no-link
+SANITIZE = $(SANITIZE_$(BUILD))
+ifeq ($(BUILD),plain)
+OUT ?= build
+else ifneq ($(SANITIZE),)
+OUT ?= $(OUT_$(BUILD))
+else
+$(error BUILD is '$(BUILD)': use asan or tsan, or leave it out)
+endif
+
+# ---- flags --------------------------------------------------------------------------------------------------
+# FORTIFY_SOURCE needs the optimiser, and gets between the sanitizers and the calls that they watch.
+OPTIMISED = $(filter -O -O1 -O2 -O3 -Os,$(CFLAGS))
+HARDEN = -fPIE -fstack-protector-strong \
+         $(if $(SANITIZE),,-fstack-clash-protection $(if $(OPTIMISED),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+BASE = -std=c11 -D_GNU_SOURCE -pthread -Isrc $(WARN) -MMD -MP
+ALL_CFLAGS = $(BASE) $(HARDEN) $(CFLAGS) $(SANITIZE)
+ALL_TEST_CFLAGS = $(BASE) -Itest/lib -fPIE $(TEST_CFLAGS)
+# A static program that calls getaddrinfo makes the linker warn of libraries it may want at run time; for files
+# and DNS, which is all that a container uses, glibc needs none.
+PIE = $(if $(STATIC),-static-pie -Wl$(comma)--no-warnings,-pie)
+comma = ,
+ALL_LDFLAGS = -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) $(SANITIZE)
+
+# ---- what there is to build ---------------------------------------------------------------------------------
+MAINS = src/master.c src/secondary.c
+SHARED = $(filter-out $(MAINS),$(wildcard src/*.c))
+HTTP = $(wildcard src/http/*.c)
+LOG = $(wildcard src/log/*.c)
+REPLICATION = $(wildcard src/replication/*.c)
+objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+
+# A layer with all that it may use. Test programs link just that, so the linker proves the layering.
+LAYER_shared = $(SHARED)
+LAYER_http = $(SHARED) $(HTTP)
+LAYER_log = $(SHARED) $(LOG)
+LAYER_replication = $(SHARED) $(HTTP) $(LOG) $(REPLICATION)
+
+# test/unit_NAME.c belongs to the layer that has a file NAME.c or NAME.h; NAME may also be the layer's own, and
+# may go on after an underscore: unit_parser.c and unit_parser_limits.c are of src/http/parser.c, unit_log.c of
+# src/log/.
+unit_name = $(firstword $(subst _, ,$(patsubst unit_%,%,$(1))))
+found_in = $(firstword $(patsubst src/%,%,$(patsubst %/,%,$(dir $(wildcard $(foreach n,$(1),src/*/$(n).[ch]))))) \
+             $(if $(wildcard $(foreach n,$(1),src/$(n).[ch])),shared))
+layer = $(strip $(or $(filter shared http log replication,$(call unit_name,$(1))), \
+                     $(call found_in,$(patsubst unit_%,%,$(1)) $(call unit_name,$(1))), \
+                     $(error test/$(1).c names neither a file nor a folder of src/)))
+
+UNIT = $(patsubst test/%.c,%,$(wildcard test/unit_*.c))
+WHOLE = $(patsubst test/%.c,%,$(wildcard test/socket_*.c test/cluster_*.c))
+STRESS = $(patsubst test/%.c,%,$(wildcard test/stress_*.c))
+TORTURE = $(patsubst test/%.c,%,$(wildcard test/torture*.c))
+FUZZ = $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
+BENCH = $(patsubst bench/%.c,%,$(wildcard bench/*.c))
+TEST_LIB = $(wildcard test/lib/*.c)
+PROGRAMS = $(OUT)/master $(OUT)/secondary
+
+.PHONY: all
+all: $(PROGRAMS) ## the programs, build/master and build/secondary
+
+$(PROGRAMS): $(OUT)/%: $(OUT)/obj/src/%.o $(call objects,$(LAYER_replication))
+	$(CC) $(ALL_LDFLAGS) $(PIE) -o $@ $(filter %.o,$^)
+
+$(OUT)/obj/%.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
--include $(OBJECTS:.o=.d)
-clean:
-	rm -rf $(BUILD)
-.PHONY: all clean
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# Whoever changes the compiler or its flags gets everything built anew.
+BUILT_WITH = $(CC) $(ALL_CFLAGS) $(PIE) $(ALL_LDFLAGS) $(TEST_CFLAGS)
+$(OUT)/flags: always
+	@mkdir -p $(@D)
+	@echo '$(BUILT_WITH)' | cmp -s - $@ || echo '$(BUILT_WITH)' >$@
+.PHONY: always
+always:
+
+# ---- running ------------------------------------------------------------------------------------------------
+.PHONY: run
+run: all ## a master and two secondaries on 127.0.0.2:5000 to 5002, the second one slow
+	@tools/demo $(OUT)
+
+# ---- tests --------------------------------------------------------------------------------------------------
+# Linked without PIE: Criterion's test parameters hold pointers, which must mean the same in each test's process.
+CRITERION_LINK = -no-pie -pthread
+UNIT_PROGRAMS = $(UNIT:%=$(OUT)/test/%)
+WHOLE_PROGRAMS = $(WHOLE:%=$(OUT)/test/%)
+STRESS_PROGRAMS = $(STRESS:%=$(OUT)/test/%)
+TORTURE_PROGRAMS = $(TORTURE:%=$(OUT)/test/%)
+test_objects = $(patsubst test/%.c,$(OUT)/test/obj/%.o,$(1))
+
+.SECONDEXPANSION:
+$(UNIT_PROGRAMS): $(OUT)/test/%: $(OUT)/obj/test/%.o $$(call objects,$$(LAYER_$$(call layer,$$*)))
+	$(CC) $(CRITERION_LINK) $(SANITIZE) $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
+
+$(WHOLE_PROGRAMS): $(OUT)/test/%: $(OUT)/test/obj/%.o $(call test_objects,$(TEST_LIB))
+	$(CC) $(CRITERION_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
+
+$(STRESS_PROGRAMS): $(OUT)/test/%: $(OUT)/obj/test/%.o $(call objects,$(LAYER_replication))
+	$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
+
+$(TORTURE_PROGRAMS): $(OUT)/test/%: $(OUT)/test/obj/%.o $(call test_objects,$(TEST_LIB))
+	$(CC) -pie -pthread $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
+
+$(OUT)/test/obj/%.o: test/%.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_TEST_CFLAGS) -c -o $@ $<
+
+$(UNIT:%=$(OUT)/obj/test/%.o) $(WHOLE:%=$(OUT)/test/obj/%.o) $(call test_objects,$(TEST_LIB)): | criterion
+.PHONY: criterion
+criterion:
+	@echo '#include <criterion/criterion.h>' | $(CC) -E - >/dev/null 2>&1 || tools/install libcriterion-dev
+
+# ThreadSanitizer watches the programs and the stress programs, not the unit tests: see TEST_CFLAGS above.
+TESTS_plain = $(UNIT_PROGRAMS) $(WHOLE_PROGRAMS)
+TESTS_asan = $(UNIT_PROGRAMS) $(WHOLE_PROGRAMS)
+TESTS_tsan = $(STRESS_PROGRAMS) $(WHOLE_PROGRAMS)
+TESTS = $(TESTS_$(BUILD))
+# ONLY="unit_json cluster_%" runs only those.
+CHOSEN = $(if $(ONLY),$(filter $(ONLY:%=$(OUT)/test/%),$(TESTS)),$(TESTS))
+
+.PHONY: test tests
+tests: $(PROGRAMS) $(TESTS) # built, not run
+test: $(if $(filter $(WHOLE_PROGRAMS),$(CHOSEN)),$(PROGRAMS)) $(CHOSEN) ## every test; BUILD=asan or BUILD=tsan with sanitizers, ONLY="unit_json socket_%" some of them
+	@test/run $(OUT) $(CHOSEN)
+
+.PHONY: stress
+ifeq ($(BUILD),tsan)
+stress: $(STRESS_PROGRAMS)
+	@test/run $(OUT) $(STRESS_PROGRAMS)
+else
+stress: ## the stress programs under ThreadSanitizer
+	@$(MAKE) --no-print-directory BUILD=tsan stress
+endif
+
+TORTURE_SECONDS ?= 30
+.PHONY: torture
+torture: $(PROGRAMS) $(TORTURE_PROGRAMS) ## clusters under random faults, TORTURE_SECONDS=30
+	@test -n '$(TORTURE)' || { echo 'make torture: there is no test/torture*.c' >&2; exit 1; }
+	@set -e; for t in $(TORTURE_PROGRAMS); do \
+	    BUILD_DIR='$(abspath $(OUT))' TORTURE_SECONDS=$(TORTURE_SECONDS) $$t; done
+
+# ---- fuzzing ------------------------------------------------------------------------------------------------
+FUZZ_SECONDS ?= 20
+FUZZ_JOBS ?= 2
+FUZZ_PROGRAMS = $(FUZZ:%=$(OUT)/fuzz_%)
+.PHONY: fuzz fuzz-runtime
+ifeq ($(BUILD),fuzz)
+fuzz: $(FUZZ_PROGRAMS)
+	@fuzz/run $(OUT) $(FUZZ_SECONDS) $(FUZZ_JOBS) $(FUZZ)
+$(FUZZ_PROGRAMS): $(OUT)/fuzz_%: $(OUT)/obj/fuzz/fuzz_%.o $(call objects,$(LAYER_replication))
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^)
+$(FUZZ_PROGRAMS): | fuzz-runtime
+fuzz-runtime:
+	@test -n "$$(find "$$($(CC) -print-resource-dir)" -name 'libclang_rt.fuzzer*.a' 2>/dev/null)" \
+	    || tools/install clang "$$($(CC) -dumpversion | sed 's/\..*//; s/.*/libclang-rt-&-dev/')"
+else
+fuzz: ## every parser against random input, FUZZ_SECONDS=20 each
+	@command -v clang >/dev/null || tools/install clang
+	@$(MAKE) --no-print-directory BUILD=fuzz CC=clang fuzz
+endif
+
+# ---- measuring ----------------------------------------------------------------------------------------------
+.PHONY: bench
+bench: all $(BENCH:%=$(OUT)/bench/%) ## speed, beside others
+	@bench/run $(abspath $(OUT))
+$(BENCH:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/bench/%.o $(call objects,$(LAYER_http))
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
+
+# ---- the rest -----------------------------------------------------------------------------------------------
+.PHONY: lint format clean help
+lint: | criterion ## clang-format, clang-tidy, cppcheck, include directions
+	@tools/lint
+format: ## lets clang-format lay out every C file
+	clang-format -i $$(git ls-files '*.c' '*.h')
+clean: ## removes build/
+	rm -rf build
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | sort -u | while IFS='	' read -r target what; do \
+	    printf '  make %-9s %s\n' "$$target" "$$what"; done
+
+-include $(shell find $(OUT)/obj $(OUT)/test -name '*.d' 2>/dev/null)
