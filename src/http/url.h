@@ -12,12 +12,21 @@ struct http_url {
 };
 
 /* Takes http://HOST:PORT with a "/" behind it at most; the port may be left out and is 80 then. The scheme
- * and host compare without case. Userinfo, a path, a query, a fragment, port 0, an empty host, and bytes that
- * no host may have are refused. Returns false, *out untouched. */
+ * and host compare without case, and the host is kept in lower case. Refused are userinfo, a path, a query, a
+ * fragment, port 0, a colon without a port (most often an unset variable in a script), an empty host, and
+ * host bytes other than letters, digits, "-", "." and "_": no resolver takes them. Returns false then, *out
+ * untouched. */
 bool http_url_parse(struct span text, struct http_url *out);
 
 /* Writes host:port, an IPv6 host in brackets. out_size must be HTTP_AUTHORITY_MAX at least. */
 enum { HTTP_AUTHORITY_MAX = HTTP_HOST_MAX + 8 };
 void http_url_authority(const struct http_url *url, char *out, size_t out_size);
+
+/* Splits host[:port] as in a Host field or an absolute-form target (RFC 9110 section 7.2, RFC 3986 section
+ * 3.2). The host is a non-empty reg-name, or an IPv6 address, which *host gets without its brackets. *port
+ * holds the digits, 0 to 65535; its `at` is NULL where there is no colon, and its len 0 where nothing follows
+ * the colon, which the grammar allows. Both borrow from text. Returns false, outputs untouched, for anything
+ * else, userinfo and IPvFuture too. */
+bool http_authority_split(struct span text, struct span *host, struct span *port);
 
 #endif

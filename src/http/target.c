@@ -1,0 +1,175 @@
+#include "http/target.h"
+
+#include "http/bytes.h"
+#include "http/url.h"
+
+#include <limits.h>
+#include <string.h>
+#include <strings.h>
+
+static int refuse(int status, const char *text, const char **why)
+{
+    *why = text;
+    return status;
+}
+
+/* Takes %XX at the front of text, which starts with "%". Returns the byte, or -1 where it is malformed. */
+static int percent_decode(struct span text)
+{
+    if (text.len < 3) {
+        return -1;
+    }
+    int high = http_byte_hex(text.at[1]);
+    int low = http_byte_hex(text.at[2]);
+    return high < 0 || low < 0 ? -1 : high << 4 | low;
+}
+
+static struct span span_after(struct span text, size_t skip)
+{
+    return (struct span){text.at + skip, text.len - skip};
+}
+
+static int path_decode(struct span text, struct http_target *out, const char **why)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; len++) {
+        if (len == HTTP_PATH_MAX - 1) {
+            return refuse(414, "the path is too long", why);
+        }
+        if (http_byte_is(text.at[i], HTTP_BYTE_PATH)) {
+            out->path[len] = text.at[i++];
+            continue;
+        }
+        int byte = text.at[i] == '%' ? percent_decode(span_after(text, i)) : 0;
+        if (byte <= 0) {
+            return refuse(400, "the path holds a byte that must be percent-encoded, or a wrong encoding",
+                          why);
+        }
+        out->path[len] = (char)byte;
+        i += 3;
+    }
+    out->path[len] = '\0';
+    out->path_len = len;
+    return 0;
+}
+
+static bool query_valid(struct span query)
+{
+    for (size_t i = 0; i < query.len; i++) {
+        if (!http_byte_is(query.at[i], HTTP_BYTE_QUERY)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes scheme and authority off the front of *text and leaves the path, which may be empty, and the query.
+ */
+static bool authority_take(struct span *text, struct span *authority)
+{
+    size_t start;
+    if (text->len > 7 && strncasecmp(text->at, "http://", 7) == 0) {
+        start = 7;
+    } else if (text->len > 8 && strncasecmp(text->at, "https://", 8) == 0) {
+        start = 8;
+    } else {
+        return false;
+    }
+    size_t end = start;
+    while (end < text->len && text->at[end] != '/' && text->at[end] != '?') {
+        end++;
+    }
+    struct span host, port;
+    *authority = (struct span){text->at + start, end - start};
+    *text = span_after(*text, end);
+    return http_authority_split(*authority, &host, &port);
+}
+
+/* Cuts the query, and the "?" before it, off *text, which leaves the path. */
+static struct span query_cut(struct span *text)
+{
+    const char *mark = text->len > 0 ? memchr(text->at, '?', text->len) : NULL;
+    if (mark == NULL) {
+        return (struct span){NULL, 0};
+    }
+    struct span query = span_after(*text, (size_t)(mark - text->at) + 1);
+    text->len = (size_t)(mark - text->at);
+    return query;
+}
+
+int http_target_parse(struct span method, struct span target, struct http_target *out, const char **why)
+{
+    bool options = span_equals(method, "OPTIONS");
+    out->authority = out->query = (struct span){NULL, 0};
+    if (span_equals(method, "CONNECT")) {
+        return refuse(400, "this server makes no tunnels, so CONNECT has no target here", why);
+    }
+    if (target.len == 0) {
+        return refuse(400, "the target is empty", why);
+    }
+    if (memchr(target.at, '#', target.len) != NULL) {
+        return refuse(400, "the target has a fragment", why);
+    }
+    if (span_equals(target, "*")) {
+        return options ? path_decode(target, out, why)
+                       : refuse(400, "the target * is for OPTIONS alone", why);
+    }
+    if (target.at[0] != '/' && !authority_take(&target, &out->authority)) {
+        return refuse(400, "the target is neither a path nor an http URL", why);
+    }
+    out->query = query_cut(&target);
+    if (!query_valid(out->query)) {
+        return refuse(400, "the query holds a byte that must be percent-encoded", why);
+    }
+    if (target.len == 0) { /* "OPTIONS http://host" asks about the server (RFC 9112 section 3.2.4) */
+        target = span_of(options && out->query.at == NULL ? "*" : "/");
+    }
+    return path_decode(target, out, why);
+}
+
+/* Takes what stands before the next `mark`, and the mark, off the front of *text. */
+static struct span part_take(struct span *text, char mark)
+{
+    const char *end = text->len > 0 ? memchr(text->at, mark, text->len) : NULL;
+    struct span part = {text->at, end != NULL ? (size_t)(end - text->at) : text->len};
+    *text = span_after(*text, part.len + (end != NULL));
+    return part;
+}
+
+bool http_query_next(struct span *query, struct span *name, struct span *value)
+{
+    while (query->len > 0) {
+        struct span field = part_take(query, '&');
+        if (field.len > 0) {
+            *name = part_take(&field, '=');
+            *value = field;
+            return true;
+        }
+    }
+    return false;
+}
+
+int http_query_decode(struct span encoded, char *out, size_t out_size)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < encoded.len; len++) {
+        int byte = (unsigned char)encoded.at[i];
+        size_t taken = 1;
+        if (byte == '%') {
+            byte = percent_decode(span_after(encoded, i));
+            taken = 3;
+        } else if (byte == '+') {
+            byte = ' ';
+        }
+        if (byte <= 0 || len + 1 >= out_size || len == INT_MAX) {
+            return -1;
+        }
+        out[len] = (char)byte;
+        i += taken;
+    }
+    if (out_size == 0) {
+        return -1;
+    }
+    out[len] = '\0';
+    return (int)len;
+}
