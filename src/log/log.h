@@ -7,7 +7,8 @@
  * thread may call any function but log_close.
  *
  * Cost: an append does not grow with the list; finding an id is a binary search over marks (one every
- * LOG_MARK_BYTES) and a walk over that many bytes at most, or over one message where it is longer. */
+ * LOG_MARK_BYTES, or every LOG_MARK_MESSAGES where they are short) and a walk from one mark towards the
+ * next. What is next to the end needs no walk. */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
 
@@ -16,7 +17,8 @@
 
 enum {
     LOG_SEGMENT_BYTES = 1024 * 1024, /* a longer message has a segment to itself */
-    LOG_MARK_BYTES = 16 * 1024
+    LOG_MARK_BYTES = 16 * 1024,
+    LOG_MARK_MESSAGES = 256
 };
 
 struct log;
