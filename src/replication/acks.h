@@ -52,8 +52,9 @@ struct acks *acks_open(void);
 /* No waiter may be parked, no member joined. */
 void acks_close(struct acks *acks);
 
-/* The master's own list ends at last_id now. */
-void acks_appended(struct acks *acks, uint64_t last_id);
+/* The master's own list reaches last_id now; a lower id than before is old news and changes nothing. Returns
+ * true as above, which takes a waiter for an id that was not counted here when it parked. */
+bool acks_appended(struct acks *acks, uint64_t last_id);
 
 /* A new member that holds everything up to `position`. It counts for CONCERN_ALL once it has reached
  * `target`, from then on for good. *released as above. NULL where there is no memory. */
