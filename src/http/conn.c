@@ -1,0 +1,623 @@
+/* The happy path: bytes are read into the shared read buffer, whole requests in it are handed to the service,
+ * their answers are sent together at the end of the pass. Only a request that is not complete yet is kept in
+ * the connection's own buffer, and only an answer that the socket did not take waits for POLLOUT.
+ *
+ * Ways to end: the client closes its side (it still gets its answers); an answer that closes (the request was
+ * bad, asked for it, or the server stops): what was written is followed by a half-close and a while of
+ * reading, so that the client sees the answer instead of a reset (RFC 9112 section 9.6); a deadline; an error
+ * of the socket. */
+#include "http/conn.h"
+#include "http/exchange.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { IOV_MAX_PIECES = 64, READ_LEAST = 16 * 1024, READ_MOST = 256 * 1024 };
+
+enum conn_state {
+    CONN_OPEN,
+    CONN_ENDING, /* takes no further request; closes behind its last answer */
+    CONN_LINGER, /* all is sent and our side closed; drops what still comes in */
+    CONN_CLOSED
+};
+
+/* The request that is being received: what is known once its head is there. */
+struct receiving {
+    bool head_done;
+    size_t scanned; /* see http_parse_request */
+    size_t head_len;
+    size_t need;     /* bytes without which the request is not complete; for a chunked body unknown: 0 */
+    size_t raw;      /* chunked: bytes looked at, head included */
+    size_t body_len; /* chunked: bytes decoded, which lie right behind the head */
+    uint64_t limit;  /* the longest body allowed */
+    struct http_chunked chunked;
+    bool owes_continue;
+    int64_t began_ms; /* 0: not one byte is here yet */
+};
+
+struct http_conn {
+    struct loop_watch watch; /* first, so that a watch is its connection */
+    struct conn_shared *shared;
+    struct http_conn *prev, *next;
+    struct http_conn *touched_next;
+    bool touched;
+    enum conn_state state;
+    short events;
+    bool eof;     /* the client sends no more */
+    bool blocked; /* the socket did not take all that is ready */
+    int64_t progress_ms;
+    char peer[HTTP_PEER_SIZE];
+    struct buf in; /* bytes from the start of an incomplete request on */
+    struct receiving receiving;
+    struct buf interim; /* interim answers, sent before the first exchange's */
+    struct http_exchange *first, *last;
+    int exchanges;
+};
+
+/* ---- life */
+
+static void conn_ready(struct loop_watch *watch, short revents);
+static void conn_expired(struct loop_watch *watch);
+
+int conn_open(struct conn_shared *shared, int fd, const char *peer)
+{
+    struct http_conn *conn = calloc(1, sizeof *conn);
+    if (!conn)
+        goto no_memory;
+    conn->watch = (struct loop_watch){.fd = fd, .ready = conn_ready, .expired = conn_expired};
+    conn->shared = shared;
+    memcpy(conn->peer, peer, strlen(peer) + 1);
+    conn->events = POLLIN;
+    if (loop_add(shared->loop, &conn->watch, POLLIN) < 0)
+        goto no_memory;
+    loop_deadline(shared->loop, &conn->watch,
+                  clock_after(loop_now_ms(shared->loop), shared->idle_timeout_ms));
+    conn->next = shared->all;
+    if (conn->next)
+        conn->next->prev = conn;
+    shared->all = conn;
+    shared->open++;
+    return 0;
+
+no_memory:
+    free(conn);
+    close(fd);
+    return -ENOMEM;
+}
+
+static void conn_release_in(struct http_conn *conn)
+{
+    conn->shared->buffered -= conn->in.cap;
+    buf_free(&conn->in);
+}
+
+/* Waiting exchanges stay with the service, which answers them into nothing. */
+static void conn_drop_exchanges(struct http_conn *conn)
+{
+    while (conn->first) {
+        struct http_exchange *exchange = conn->first;
+        conn->first = exchange->next;
+        exchange->conn = NULL;
+        if (exchange->ready)
+            exchange_free(exchange);
+    }
+    conn->exchanges = 0;
+}
+
+static void conn_close(struct http_conn *conn)
+{
+    struct conn_shared *shared = conn->shared;
+    if (conn->state == CONN_CLOSED)
+        return;
+    conn->state = CONN_CLOSED;
+    loop_remove(shared->loop, &conn->watch);
+    close(conn->watch.fd);
+    conn_release_in(conn);
+    buf_free(&conn->interim);
+    conn_drop_exchanges(conn);
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        shared->all = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    shared->open--;
+    conn->next = shared->closed;
+    shared->closed = conn;
+}
+
+void conns_sweep(struct conn_shared *shared)
+{
+    while (shared->closed) {
+        struct http_conn *conn = shared->closed;
+        shared->closed = conn->next;
+        free(conn);
+    }
+}
+
+void conns_finish(struct conn_shared *shared)
+{
+    shared->stopping = true;
+    for (struct http_conn *conn = shared->all, *next; conn; conn = next) {
+        next = conn->next;
+        if (!conn->first)
+            conn_close(conn);
+        else
+            conn->state = conn->state == CONN_OPEN ? CONN_ENDING : conn->state;
+    }
+}
+
+void conns_close(struct conn_shared *shared)
+{
+    while (shared->all)
+        conn_close(shared->all);
+    shared->touched = NULL;
+    conns_sweep(shared);
+    exchanges_free_spare(shared);
+}
+
+void conn_touch(struct http_conn *conn)
+{
+    if (conn->touched)
+        return;
+    conn->touched = true;
+    conn->touched_next = conn->shared->touched;
+    conn->shared->touched = conn;
+}
+
+/* ---- requests */
+
+static bool conn_takes_requests(const struct http_conn *conn)
+{
+    return conn->state == CONN_OPEN && conn->exchanges < HTTP_PIPELINE_MAX;
+}
+
+static struct http_exchange *conn_add_exchange(struct http_conn *conn)
+{
+    struct http_exchange *exchange = exchange_new(conn->shared, conn, conn->peer);
+    if (!exchange) {
+        conn_close(conn);
+        return NULL;
+    }
+    if (conn->last && conn->first)
+        conn->last->next = exchange;
+    else
+        conn->first = exchange;
+    conn->last = exchange;
+    conn->exchanges++;
+    return exchange;
+}
+
+/* Answers a request that cannot be served, and ends the connection behind it: where the next request would
+ * start is not known, or not wanted. */
+static void conn_refuse(struct http_conn *conn, int status, const char *why)
+{
+    struct http_exchange *exchange = conn_add_exchange(conn);
+    if (!exchange)
+        return;
+    conn->state = CONN_ENDING;
+    exchange->close = true;
+    http_answer_error(exchange, status, NULL, "%s", why);
+}
+
+enum step {
+    STEP_MORE,  /* the request is not complete */
+    STEP_READY, /* it is */
+    STEP_OVER   /* it was refused */
+};
+
+static enum step body_begin(struct http_conn *conn, const struct http_head *head,
+                            const struct http_target *target)
+{
+    struct receiving *receiving = &conn->receiving;
+    const struct http_service *service = conn->shared->service;
+    receiving->head_done = true;
+    receiving->head_len = head->len;
+    receiving->need = head->framing == HTTP_FRAMING_CHUNKED ? 0 : head->len;
+    receiving->raw = head->len;
+    if (head->framing == HTTP_FRAMING_NONE)
+        return STEP_READY;
+    receiving->limit = service->body_limit(service->ctx, head, target);
+    receiving->owes_continue = head->expect_continue;
+    if (head->framing == HTTP_FRAMING_LENGTH) {
+        if (head->content_length > receiving->limit) {
+            conn_refuse(conn, 413, "the body is longer than this server takes");
+            return STEP_OVER;
+        }
+        receiving->need += (size_t)head->content_length;
+    }
+    return STEP_READY;
+}
+
+/* Decodes, in place, what came in of a chunked body. */
+static enum step body_decode(struct http_conn *conn, char *bytes, size_t len)
+{
+    struct receiving *receiving = &conn->receiving;
+    size_t used = 0;
+    size_t decoded = 0;
+    enum http_parse parsed =
+        http_chunked_decode(&receiving->chunked, bytes + receiving->raw, len - receiving->raw, &used,
+                            bytes + receiving->head_len + receiving->body_len, &decoded);
+    receiving->raw += used;
+    receiving->body_len += decoded;
+    if (parsed == HTTP_PARSE_BAD) {
+        conn_refuse(conn, 400, "the chunked body is malformed");
+        return STEP_OVER;
+    }
+    if (receiving->body_len > receiving->limit) {
+        conn_refuse(conn, 413, "the body is longer than this server takes");
+        return STEP_OVER;
+    }
+    return parsed == HTTP_PARSE_DONE ? STEP_READY : STEP_MORE;
+}
+
+static enum step head_parse(struct http_conn *conn, struct span in, struct http_head *head,
+                            struct http_target *target)
+{
+    struct http_refusal refusal;
+    switch (http_parse_request(in, &conn->receiving.scanned, head, &refusal)) {
+    case HTTP_PARSE_MORE:
+        return STEP_MORE;
+    case HTTP_PARSE_BAD:
+        conn_refuse(conn, refusal.status, refusal.text);
+        return STEP_OVER;
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    const char *why = NULL;
+    int status = http_target_parse(head->method, head->target, target, &why);
+    if (status == 0)
+        return STEP_READY;
+    conn_refuse(conn, status, why);
+    return STEP_OVER;
+}
+
+static void request_dispatch(struct http_conn *conn, const struct http_head *head,
+                             const struct http_target *target, struct span body)
+{
+    struct http_exchange *exchange = conn_add_exchange(conn);
+    if (!exchange)
+        return;
+    exchange->to_head = span_equals(head->method, "HEAD");
+    exchange->http10 = head->minor == 0;
+    exchange->close = !head->keep_alive;
+    if (exchange->close)
+        conn->state = CONN_ENDING;
+    const struct http_request request = {
+        .head = head, .target = target, .body = body, .peer = exchange->peer};
+    const struct http_service *service = conn->shared->service;
+    service->handle(service->ctx, &request, exchange);
+}
+
+/* Takes one whole request off the front and hands it to the service. Returns its length, 0 where it is not
+ * complete or was refused. The head is parsed when it is complete and once more when its body is: that is
+ * cheaper for the usual request, which comes in one piece, than keeping the parsed head of each connection.
+ */
+static size_t request_take(struct http_conn *conn, char *bytes, size_t len)
+{
+    struct receiving *receiving = &conn->receiving;
+    if (receiving->head_done && len < receiving->need)
+        return 0;
+    if (receiving->head_done && !receiving->need && body_decode(conn, bytes, len) != STEP_READY)
+        return 0;
+
+    struct http_head head;
+    struct http_target target;
+    if (receiving->head_done)
+        receiving->scanned = 0;
+    if (head_parse(conn, (struct span){bytes, receiving->head_done ? receiving->head_len : len}, &head,
+                   &target) != STEP_READY)
+        return 0;
+    if (!receiving->head_done) {
+        if (body_begin(conn, &head, &target) != STEP_READY || len < receiving->need)
+            return 0;
+        if (!receiving->need && body_decode(conn, bytes, len) != STEP_READY)
+            return 0;
+    }
+    size_t taken = receiving->need ? receiving->need : receiving->raw;
+    size_t body_len = receiving->need ? receiving->need - receiving->head_len : receiving->body_len;
+    struct span body = {bytes + receiving->head_len, body_len};
+    *receiving = (struct receiving){0};
+    request_dispatch(conn, &head, &target, body);
+    return taken;
+}
+
+/* Hands on all whole requests in bytes; returns how many bytes they were. */
+static size_t requests_take(struct http_conn *conn, char *bytes, size_t len)
+{
+    size_t at = 0;
+    while (at < len && conn_takes_requests(conn)) {
+        size_t taken = request_take(conn, bytes + at, len - at);
+        if (!taken)
+            break;
+        at += taken;
+    }
+    return at;
+}
+
+/* Keeps bytes for later; where there is no memory for them, the request is refused. */
+static void conn_keep(struct http_conn *conn, const char *bytes, size_t len)
+{
+    size_t cap = conn->in.cap;
+    buf_add(&conn->in, bytes, len);
+    conn->shared->buffered += conn->in.cap - cap;
+    if (conn->in.failed)
+        conn_refuse(conn, 503, "there is no memory for this request");
+}
+
+static void requests_take_kept(struct http_conn *conn)
+{
+    size_t taken = requests_take(conn, conn->in.data, conn->in.len);
+    if (conn->state == CONN_CLOSED)
+        return;
+    buf_drop(&conn->in, taken);
+    if (conn->in.len == 0 || conn->state != CONN_OPEN)
+        conn_release_in(conn);
+}
+
+/* ---- reading */
+
+/* Room for the next bytes: the shared buffer, or behind those that the connection keeps. */
+static char *read_room(struct http_conn *conn, size_t *room)
+{
+    *room = HTTP_READ_BYTES;
+    if (!conn->in.len)
+        return conn->shared->read_buffer;
+    size_t need = conn->receiving.need;
+    size_t want = need > conn->in.len ? need - conn->in.len : 0;
+    *room = want < READ_LEAST ? READ_LEAST : want > READ_MOST ? READ_MOST : want;
+    size_t cap = conn->in.cap;
+    bool fits = conn->shared->buffered + *room <= HTTP_BUFFERED_MAX && buf_reserve(&conn->in, *room);
+    conn->shared->buffered += conn->in.cap - cap;
+    if (fits)
+        return conn->in.data + conn->in.len;
+    conn_refuse(conn, 503, "there is no memory for this request");
+    return NULL;
+}
+
+static void conn_took(struct http_conn *conn, char *bytes, size_t len)
+{
+    if (conn->in.len) {
+        conn->in.len += len;
+        requests_take_kept(conn);
+        return;
+    }
+    size_t taken = requests_take(conn, bytes, len);
+    if (taken < len && conn->state == CONN_OPEN)
+        conn_keep(conn, bytes + taken, len - taken);
+}
+
+static void conn_end_of_input(struct http_conn *conn)
+{
+    conn->eof = true;
+    conn_release_in(conn); /* a request cut short will never be whole */
+    conn->receiving = (struct receiving){0};
+    if (!conn->first)
+        conn_close(conn);
+}
+
+static void conn_read(struct http_conn *conn)
+{
+    size_t room;
+    char *to = read_room(conn, &room);
+    if (!to)
+        return;
+    ssize_t got = recv(conn->watch.fd, to, room, 0);
+    if (got > 0)
+        conn_took(conn, to, (size_t)got);
+    else if (got == 0)
+        conn_end_of_input(conn);
+    else if (errno != EAGAIN && errno != EINTR)
+        conn_close(conn);
+}
+
+/* ---- writing */
+
+static bool interim_allowed(const struct http_conn *conn)
+{
+    return !conn->first || conn->first->head_sent == 0;
+}
+
+static void interim_add(struct http_conn *conn, int status)
+{
+    buf_add_text(&conn->interim, "HTTP/1.1 ");
+    buf_add_uint(&conn->interim, (uint64_t)status);
+    buf_add_char(&conn->interim, ' ');
+    buf_add_text(&conn->interim, http_reason(status));
+    buf_add_text(&conn->interim, "\r\n\r\n");
+    conn_touch(conn);
+}
+
+void http_interim(struct http_exchange *exchange, int status)
+{
+    struct http_conn *conn = exchange->conn;
+    if (conn && conn->first == exchange && !exchange->http10 && !conn->interim.len && interim_allowed(conn))
+        interim_add(conn, status);
+}
+
+static void conn_pop(struct http_conn *conn)
+{
+    struct http_exchange *exchange = conn->first;
+    conn->first = exchange->next;
+    conn->exchanges--;
+    exchange_free(exchange);
+}
+
+/* All ready answers, as far as iovecs reach. */
+static int conn_iov(const struct http_conn *conn, struct iovec *iov)
+{
+    int count = 0;
+    if (conn->interim.len)
+        iov[count++] = (struct iovec){conn->interim.data, conn->interim.len};
+    for (const struct http_exchange *exchange = conn->first;
+         exchange && exchange->ready && !exchange->head.failed && count + 3 < IOV_MAX_PIECES;
+         exchange = exchange->next)
+        count += exchange_iov(exchange, iov + count, IOV_MAX_PIECES - count);
+    return count;
+}
+
+static void conn_skip(struct http_conn *conn, size_t sent)
+{
+    size_t early = sent < conn->interim.len ? sent : conn->interim.len;
+    buf_drop(&conn->interim, early);
+    sent -= early;
+    while (conn->first && conn->first->ready && exchange_skip(conn->first, &sent)) {
+        conn_pop(conn);
+        if (!sent)
+            break;
+    }
+}
+
+/* Sends what is ready until nothing is or the socket is full. */
+static void conn_send(struct http_conn *conn)
+{
+    conn->blocked = false;
+    while (conn->interim.len || (conn->first && conn->first->ready)) {
+        if (conn->first && conn->first->ready && conn->first->head.failed) {
+            conn_close(conn); /* there was no memory for the answer */
+            return;
+        }
+        struct iovec iov[IOV_MAX_PIECES];
+        struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)conn_iov(conn, iov)};
+        ssize_t sent = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && errno == EAGAIN) {
+            conn->blocked = true;
+            return;
+        }
+        if (sent < 0) {
+            conn_close(conn);
+            return;
+        }
+        conn->progress_ms = loop_now_ms(conn->shared->loop);
+        conn_skip(conn, (size_t)sent);
+    }
+}
+
+/* Behind the last answer of an ending connection. */
+static void conn_end(struct http_conn *conn)
+{
+    if (conn->eof) {
+        conn_close(conn);
+        return;
+    }
+    shutdown(conn->watch.fd, SHUT_WR);
+    conn->state = CONN_LINGER;
+    conn_release_in(conn);
+    loop_deadline(conn->shared->loop, &conn->watch,
+                  clock_after(loop_now_ms(conn->shared->loop), HTTP_LINGER_MS));
+}
+
+static void conn_linger(struct http_conn *conn)
+{
+    ssize_t got = recv(conn->watch.fd, conn->shared->read_buffer, HTTP_READ_BYTES, 0);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        conn_close(conn);
+}
+
+/* ---- what to wait for */
+
+static void conn_want(struct http_conn *conn)
+{
+    short events = 0;
+    if (conn->state == CONN_LINGER)
+        events = POLLIN;
+    else if (conn->blocked)
+        events = POLLOUT;
+    else if (!conn->eof && conn_takes_requests(conn))
+        events = POLLIN;
+    if (events != conn->events)
+        loop_want(conn->shared->loop, &conn->watch, events);
+    conn->events = events;
+}
+
+static void conn_set_deadline(struct http_conn *conn)
+{
+    int64_t now_ms = loop_now_ms(conn->shared->loop);
+    int64_t deadline_ms = CLOCK_NEVER;
+    if (!conn->in.len)
+        conn->receiving.began_ms = 0;
+    else if (!conn->receiving.began_ms)
+        conn->receiving.began_ms = now_ms;
+    if (conn->blocked)
+        deadline_ms = conn->progress_ms + HTTP_WRITE_TIME_MS;
+    else if (conn->in.len && conn_takes_requests(conn))
+        deadline_ms = conn->receiving.began_ms + HTTP_REQUEST_TIME_MS;
+    else if (!conn->first)
+        deadline_ms = clock_after(now_ms, conn->shared->idle_timeout_ms);
+    loop_deadline(conn->shared->loop, &conn->watch, deadline_ms);
+}
+
+/* Called after everything that happens to a connection: sends, takes requests that had to wait for room, and
+ * settles what it waits for next. Returns whether requests were handled. */
+static bool conn_advance(struct http_conn *conn)
+{
+    bool handled = false;
+    for (;;) {
+        int before = conn->exchanges;
+        conn_send(conn);
+        if (conn->state == CONN_CLOSED || conn->state == CONN_LINGER)
+            return handled;
+        if (!conn->in.len || !conn_takes_requests(conn) || before < HTTP_PIPELINE_MAX)
+            break;
+        requests_take_kept(conn);
+        handled = true;
+        if (conn->state == CONN_CLOSED)
+            return handled;
+    }
+    if (conn->receiving.owes_continue && !conn->first) {
+        conn->receiving.owes_continue = false;
+        interim_add(conn, 100);
+        conn_send(conn);
+        if (conn->state == CONN_CLOSED)
+            return handled;
+    }
+    if (!conn->first && (conn->state == CONN_ENDING || conn->eof)) {
+        conn_end(conn);
+        if (conn->state == CONN_CLOSED)
+            return handled;
+        conn_want(conn);
+        return handled;
+    }
+    conn_want(conn);
+    conn_set_deadline(conn);
+    return handled;
+}
+
+bool conns_advance(struct conn_shared *shared)
+{
+    bool handled = false;
+    while (shared->touched) {
+        struct http_conn *conn = shared->touched;
+        shared->touched = conn->touched_next;
+        conn->touched = false;
+        if (conn->state != CONN_CLOSED)
+            handled = conn_advance(conn) || handled;
+    }
+    return handled;
+}
+
+static void conn_ready(struct loop_watch *watch, short revents)
+{
+    struct http_conn *conn = (struct http_conn *)watch;
+    if (conn->state == CONN_LINGER)
+        conn_linger(conn);
+    else if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN)))
+        conn_close(conn); /* both sides are closed: nobody is there to take an answer */
+    else if (conn->events & POLLIN)
+        conn_read(conn);
+    if (conn->state == CONN_OPEN || conn->state == CONN_ENDING)
+        conn_touch(conn);
+}
+
+static void conn_expired(struct loop_watch *watch)
+{
+    struct http_conn *conn = (struct http_conn *)watch;
+    if (conn->state == CONN_OPEN && !conn->blocked && conn->in.len)
+        conn_refuse(conn, 408, "the request was not complete in time");
+    else
+        conn_close(conn);
+}

@@ -1,0 +1,198 @@
+#include "http/exchange.h"
+#include "json.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SPARES_MAX = 1024,   /* exchanges kept for reuse */
+    SPARE_BUFFER = 1024, /* a kept one gives a larger buffer back */
+    ERROR_SENTENCE = 512
+};
+
+struct http_exchange *exchange_new(struct conn_shared *shared, struct http_conn *conn, const char *peer)
+{
+    struct http_exchange *exchange = shared->spare;
+    if (exchange) {
+        shared->spare = exchange->next;
+        shared->spares--;
+    } else {
+        exchange = calloc(1, sizeof *exchange);
+        if (!exchange)
+            return NULL;
+    }
+    exchange->next = NULL;
+    exchange->conn = conn;
+    exchange->shared = shared;
+    memcpy(exchange->peer, peer, sizeof exchange->peer);
+    exchange->ready = exchange->to_head = exchange->http10 = exchange->close = false;
+    exchange->head_sent = 0;
+    exchange->source.len = 0;
+    exchange->after = (struct span){0};
+    return exchange;
+}
+
+void exchange_free(struct http_exchange *exchange)
+{
+    struct conn_shared *shared = exchange->shared;
+    if (shared->spares == SPARES_MAX || exchange->head.cap > SPARE_BUFFER) {
+        buf_free(&exchange->head);
+        free(exchange);
+        return;
+    }
+    buf_clear(&exchange->head);
+    exchange->next = shared->spare;
+    shared->spare = exchange;
+    shared->spares++;
+}
+
+void exchanges_free_spare(struct conn_shared *shared)
+{
+    while (shared->spare) {
+        struct http_exchange *exchange = shared->spare;
+        shared->spare = exchange->next;
+        buf_free(&exchange->head);
+        free(exchange);
+    }
+    shared->spares = 0;
+}
+
+int exchange_iov(const struct http_exchange *exchange, struct iovec *iov, int max)
+{
+    int count = 0;
+    size_t head_left = exchange->head.len - exchange->head_sent;
+    if (head_left)
+        iov[count++] = (struct iovec){exchange->head.data + exchange->head_sent, head_left};
+    if (!exchange->source.len) {
+        if (exchange->after.len)
+            iov[count++] = (struct iovec){(void *)(uintptr_t)exchange->after.at, exchange->after.len};
+        return count;
+    }
+    uint64_t left = exchange->source.len;
+    int pieces = exchange->source.pieces(exchange->source.state, iov + count, max - count - 1);
+    for (int i = 0; i < pieces; i++)
+        left -= iov[count + i].iov_len;
+    count += pieces;
+    if (left == 0 && exchange->after.len)
+        iov[count++] = (struct iovec){(void *)(uintptr_t)exchange->after.at, exchange->after.len};
+    return count;
+}
+
+/* The smaller one, taken off *sent. */
+static size_t sent_take(size_t *sent, uint64_t part)
+{
+    size_t taken = part < *sent ? (size_t)part : *sent;
+    *sent -= taken;
+    return taken;
+}
+
+bool exchange_skip(struct http_exchange *exchange, size_t *sent)
+{
+    exchange->head_sent += sent_take(sent, exchange->head.len - exchange->head_sent);
+    if (exchange->source.len) {
+        size_t taken = sent_take(sent, exchange->source.len);
+        exchange->source.skip(exchange->source.state, taken);
+        exchange->source.len -= taken;
+    }
+    if (!exchange->source.len) {
+        size_t taken = sent_take(sent, exchange->after.len);
+        exchange->after.at += taken;
+        exchange->after.len -= taken;
+    }
+    return exchange->head_sent == exchange->head.len && !exchange->source.len && !exchange->after.len;
+}
+
+const char *http_exchange_peer(const struct http_exchange *exchange)
+{
+    return exchange->peer;
+}
+
+static const char *date_now(struct conn_shared *shared)
+{
+    int64_t now_ms = loop_now_ms(shared->loop);
+    if (now_ms >= shared->date_until_ms) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        http_date(now.tv_sec, shared->date);
+        shared->date_until_ms = now_ms + 1000 - now.tv_nsec / 1000000;
+    }
+    return shared->date;
+}
+
+static void answer_head(struct http_exchange *exchange, int status, const char *fields, uint64_t length)
+{
+    exchange->close = exchange->close || exchange->shared->stopping;
+    const struct http_response_head head = {
+        .status = status,
+        .date = date_now(exchange->shared),
+        .fields = fields,
+        .length = length,
+        .close = exchange->close,
+        .keep_alive = exchange->http10,
+    };
+    http_write_response_head(&exchange->head, &head);
+}
+
+/* Hands a written answer to its connection. */
+static void answer_ready(struct http_exchange *exchange)
+{
+    exchange->ready = true;
+    conn_touch(exchange->conn);
+}
+
+/* For an exchange whose client has gone: drops it and returns true. */
+static bool answer_dropped(struct http_exchange *exchange)
+{
+    if (exchange->conn)
+        return false;
+    exchange_free(exchange);
+    return true;
+}
+
+static bool status_has_body(int status)
+{
+    return status != 204 && status != 304;
+}
+
+void http_answer(struct http_exchange *exchange, int status, const char *fields, struct span body)
+{
+    if (answer_dropped(exchange))
+        return;
+    answer_head(exchange, status, fields, body.len);
+    if (!exchange->to_head && status_has_body(status))
+        buf_add_span(&exchange->head, body);
+    answer_ready(exchange);
+}
+
+void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
+                       ...)
+{
+    char sentence[ERROR_SENTENCE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+
+    struct buf body = {0};
+    buf_add_text(&body, "{\"error\":");
+    json_quote(span_of(sentence), &body);
+    buf_add_char(&body, '}');
+    http_answer(exchange, status, fields, buf_span(&body));
+    buf_free(&body);
+}
+
+void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
+                        const struct http_source *source, const char *after)
+{
+    if (answer_dropped(exchange))
+        return;
+    struct span end = span_of(after);
+    answer_head(exchange, status, fields, before.len + source->len + end.len);
+    if (!exchange->to_head) {
+        buf_add_span(&exchange->head, before);
+        exchange->source = *source;
+        exchange->after = end;
+    }
+    answer_ready(exchange);
+}

@@ -1,0 +1,39 @@
+/* One request and its answer: first waiting, then ready, then sent piece by piece. Private to the server; all
+ * of it runs on the loop's thread. */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include "http/conn.h"
+
+struct http_exchange {
+    struct http_exchange *next; /* the next request of the connection; or the next spare one */
+    struct http_conn *conn;     /* NULL: the client has gone, the answer will be dropped */
+    struct conn_shared *shared;
+    char peer[HTTP_PEER_SIZE];
+
+    bool ready;
+    bool to_head;    /* the request was HEAD: the answer has no body */
+    bool http10;     /* the client speaks HTTP/1.0 */
+    bool close;      /* the connection ends after this answer */
+    struct buf head; /* the answer's head and the copied part of its body */
+    size_t head_sent;
+    struct http_source source; /* len 0: none */
+    struct span after;         /* static bytes behind the source */
+};
+
+/* A waiting exchange, or NULL where there is no memory. */
+struct http_exchange *exchange_new(struct conn_shared *shared, struct http_conn *conn, const char *peer);
+
+/* Keeps it for the next request, or frees it. */
+void exchange_free(struct http_exchange *exchange);
+
+/* Frees the kept ones. */
+void exchanges_free_spare(struct conn_shared *shared);
+
+/* Points iovecs at what is left to send of a ready exchange; returns how many. max is 3 at least. */
+int exchange_iov(const struct http_exchange *exchange, struct iovec *iov, int max);
+
+/* Counts up to *sent bytes as sent, takes them off *sent, and returns whether all of the exchange is sent. */
+bool exchange_skip(struct http_exchange *exchange, size_t *sent);
+
+#endif

@@ -1,0 +1,70 @@
+/* The poll loop: watches descriptors and calls one function for each that is ready. It knows descriptors,
+ * wanted events and deadlines, and no protocol.
+ *
+ * poll(2) walks every descriptor that it is given, so those that are quiet must not be in the set of each
+ * call. The set is one array in two parts: the busy descriptors first, the quiet ones behind. While there is
+ * work, only the busy part is polled; all of it is swept now and then, at intervals of LOOP_SWEEP_SHARE times
+ * what the last sweep took, so that sweeps cost a fixed small share of the time however many quiet
+ * descriptors there are, and few of them are swept often. When there is no work the loop sleeps on the whole
+ * array. A descriptor becomes quiet after LOOP_QUIET_MS without an event, and busy again with its next one.
+ *
+ * One thread runs the loop and calls everything here but loop_wake, which any thread may call. */
+#ifndef HTTP_LOOP_H
+#define HTTP_LOOP_H
+
+#include "clock.h"
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    LOOP_QUIET_MS = 100,        /* without an event for so long: quiet */
+    LOOP_SWEEP_LEAST_US = 1000, /* the shortest time between two sweeps while there is work */
+    LOOP_SWEEP_SHARE = 25,      /* one part in 25 of the time goes to sweeps at most */
+    LOOP_EXPIRY_MS = 100 /* deadlines are looked at this often at most; they are met this late at most */
+};
+
+struct loop;
+
+/* A watched descriptor; lies inside its owner's struct, which must not move while it is added. */
+struct loop_watch {
+    int fd;
+    void (*ready)(struct loop_watch *watch, short revents);
+    void (*expired)(
+        struct loop_watch *watch); /* called once when the deadline is over; the deadline is gone then */
+
+    int64_t deadline_ms; /* private, as is all below: use the functions */
+    int64_t active_ms;
+    size_t slot;
+    size_t ready_slot;
+};
+
+/* `pass` is called at the end of each pass, after the ready descriptors, with the time; it returns when it
+ * must be called again at the latest, or CLOCK_NEVER. NULL where there is no memory or no descriptor (errno
+ * tells). */
+struct loop *loop_open(int64_t (*pass)(void *ctx, int64_t now_ms), void *ctx);
+
+/* All watches must have been removed. */
+void loop_close(struct loop *loop);
+
+/* Starts to watch watch->fd for poll(2) events, without a deadline. Returns 0 or -ENOMEM. */
+int loop_add(struct loop *loop, struct loop_watch *watch, short events);
+
+/* Safe at any time, also from call-backs, for this watch or another. */
+void loop_remove(struct loop *loop, struct loop_watch *watch);
+
+void loop_want(struct loop *loop, struct loop_watch *watch, short events);
+
+/* Replaces the watch's deadline; CLOCK_NEVER for none. */
+void loop_deadline(struct loop *loop, struct loop_watch *watch, int64_t deadline_ms);
+
+/* The time when the present pass began. */
+int64_t loop_now_ms(const struct loop *loop);
+
+/* Makes a pass happen soon, now sleeping or not. Any thread. */
+void loop_wake(struct loop *loop);
+
+/* Passes until *running is false. */
+void loop_run(struct loop *loop, const bool *running);
+
+#endif

@@ -1,0 +1,295 @@
+#include "http/conn.h"
+#include "http/url.h"
+#include "logline.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    BACKLOG = 4096,
+    ACCEPTS_A_PASS = 256,
+    ACCEPT_PAUSE_MS = 100, /* without descriptors or memory: the listener rests for so long */
+    /* A client that vanished without a word, or closed while it waits for an answer, is found out by the
+       kernel. */
+    KEEPALIVE_IDLE_S = 30,
+    KEEPALIVE_INTERVAL_S = 10,
+    KEEPALIVE_PROBES = 3
+};
+
+struct http_server {
+    struct conn_shared shared; /* the loop's thread alone, once started */
+    struct http_service service;
+    struct loop_watch listener;
+    int max_connections;
+    uint16_t port;
+    bool running; /* the loop's thread alone */
+    bool listening;
+    bool refusing; /* the log was told that the connection limit is reached */
+
+    bool started; /* main alone */
+    pthread_t thread;
+    atomic_bool stop;
+    _Atomic int64_t stop_by_ms; /* set before `stop` */
+};
+
+/* ---- accepting */
+
+static void socket_tune(int fd)
+{
+    const int on = 1, idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S, probes = KEEPALIVE_PROBES;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
+static void peer_format(const struct sockaddr_storage *address, char out[HTTP_PEER_SIZE])
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+            inet_ntop(AF_INET, in6->sin6_addr.s6_addr + 12, host, sizeof host);
+            snprintf(out, HTTP_PEER_SIZE, "%s:%u", host, ntohs(in6->sin6_port));
+        } else {
+            inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+            snprintf(out, HTTP_PEER_SIZE, "[%s]:%u", host, ntohs(in6->sin6_port));
+        }
+        return;
+    }
+    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+    inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+    snprintf(out, HTTP_PEER_SIZE, "%s:%u", host, ntohs(in->sin_port));
+}
+
+/* Past the connection limit: one short answer, as far as the socket takes it at once, and a close. */
+static void client_refuse(struct http_server *server, int fd)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+                                 "Content-Length: 52\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+                                 "{\"error\":\"this server has all the clients it takes\"}";
+    char dropped[4096];
+    if (!server->refusing)
+        logline(LOGLINE_WARN, "all %d connections are in use: new clients get 503", server->max_connections);
+    server->refusing = true;
+    send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(fd, SHUT_WR);
+    recv(fd, dropped, sizeof dropped,
+         MSG_DONTWAIT); /* a close with unread bytes would reset the answer away */
+    close(fd);
+}
+
+static void client_accept(struct http_server *server, int fd, const struct sockaddr_storage *address)
+{
+    char peer[HTTP_PEER_SIZE];
+    if (server->shared.open >= server->max_connections) {
+        client_refuse(server, fd);
+        return;
+    }
+    server->refusing = false;
+    socket_tune(fd);
+    peer_format(address, peer);
+    if (conn_open(&server->shared, fd, peer) < 0)
+        logline(LOGLINE_ERROR, "no memory for a connection from %s", peer);
+}
+
+static bool accept_error_passes(int error)
+{
+    return error == EINTR || error == ECONNABORTED || error == EPROTO || error == ENETDOWN ||
+           error == EHOSTUNREACH;
+}
+
+static void listener_ready(struct loop_watch *watch, short revents)
+{
+    struct http_server *server =
+        (struct http_server *)((char *)watch - offsetof(struct http_server, listener));
+    (void)revents;
+    for (int i = 0; i < ACCEPTS_A_PASS; i++) {
+        struct sockaddr_storage address;
+        socklen_t len = sizeof address;
+        int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            client_accept(server, fd, &address);
+        } else if (errno == EAGAIN) {
+            return;
+        } else if (!accept_error_passes(errno)) {
+            logline(LOGLINE_WARN, "cannot accept a client: %s; trying again in %d ms", strerror(errno),
+                    ACCEPT_PAUSE_MS);
+            loop_want(server->shared.loop, watch, 0);
+            loop_deadline(server->shared.loop, watch, loop_now_ms(server->shared.loop) + ACCEPT_PAUSE_MS);
+            return;
+        }
+    }
+}
+
+static void listener_expired(struct loop_watch *watch)
+{
+    struct http_server *server =
+        (struct http_server *)((char *)watch - offsetof(struct http_server, listener));
+    loop_want(server->shared.loop, watch, POLLIN);
+}
+
+/* ---- stopping */
+
+static void listener_close(struct http_server *server)
+{
+    if (!server->listening)
+        return;
+    server->listening = false;
+    loop_remove(server->shared.loop, &server->listener);
+    close(server->listener.fd);
+}
+
+static int64_t pass_stop(struct http_server *server, int64_t now_ms)
+{
+    int64_t stop_by_ms = atomic_load(&server->stop_by_ms);
+    listener_close(server);
+    conns_finish(&server->shared);
+    server->running = server->shared.open > 0 && now_ms < stop_by_ms;
+    return stop_by_ms;
+}
+
+static int64_t server_pass(void *ctx, int64_t now_ms)
+{
+    struct http_server *server = ctx;
+    int64_t next_ms = server->service.pass(server->service.ctx, now_ms);
+    if (conns_advance(&server->shared))
+        next_ms = now_ms; /* the service has not yet seen the end of a pass with those requests */
+    if (atomic_load(&server->stop)) {
+        int64_t stop_ms = pass_stop(server, now_ms);
+        next_ms = stop_ms < next_ms ? stop_ms : next_ms;
+    }
+    conns_sweep(&server->shared);
+    return next_ms;
+}
+
+/* ---- life */
+
+static int listener_bind(const struct addrinfo *address, uint16_t *port)
+{
+    const int on = 1;
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
+        getsockname(fd, (struct sockaddr *)&bound, &len) < 0) {
+        int error = errno;
+        close(fd);
+        return -error;
+    }
+    /* The port has the same place in both kinds of address. */
+    *port = ntohs(((const struct sockaddr_in *)&bound)->sin_port);
+    return fd;
+}
+
+static int listener_open(const struct http_server_config *config, uint16_t *port, char *why, size_t why_size)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *addresses;
+    char service[8];
+    snprintf(service, sizeof service, "%u", config->port);
+    int error = getaddrinfo(config->host, service, &hints, &addresses);
+    if (error) {
+        snprintf(why, why_size, "HOST=%s: %s", config->host, gai_strerror(error));
+        return -EINVAL;
+    }
+    int fd = listener_bind(addresses, port);
+    freeaddrinfo(addresses);
+    if (fd < 0)
+        snprintf(why, why_size, "cannot listen on %s port %u: %s", config->host, config->port, strerror(-fd));
+    return fd;
+}
+
+static void server_free(struct http_server *server)
+{
+    if (server->shared.loop)
+        loop_close(server->shared.loop);
+    free(server->shared.read_buffer);
+    free(server);
+}
+
+int http_server_open(struct http_server **out, const struct http_server_config *config,
+                     const struct http_service *service, char *why, size_t why_size)
+{
+    struct http_server *server = calloc(1, sizeof *server);
+    int result = -ENOMEM;
+    snprintf(why, why_size, "there is no memory for the server");
+    if (!server)
+        return result;
+    server->service = *service;
+    server->max_connections = config->max_connections;
+    server->shared.service = &server->service;
+    server->shared.idle_timeout_ms = config->idle_timeout_ms;
+    server->shared.loop = loop_open(server_pass, server);
+    server->shared.read_buffer = malloc(HTTP_READ_BYTES);
+    if (!server->shared.loop || !server->shared.read_buffer)
+        goto fail;
+    result = listener_open(config, &server->port, why, why_size);
+    if (result < 0)
+        goto fail;
+    server->listener =
+        (struct loop_watch){.fd = result, .ready = listener_ready, .expired = listener_expired};
+    result = loop_add(server->shared.loop, &server->listener, POLLIN);
+    if (result < 0) {
+        close(server->listener.fd);
+        goto fail;
+    }
+    server->listening = true;
+    *out = server;
+    return 0;
+
+fail:
+    server_free(server);
+    return result;
+}
+
+uint16_t http_server_port(const struct http_server *server)
+{
+    return server->port;
+}
+
+static void *server_thread(void *arg)
+{
+    struct http_server *server = arg;
+    server->running = true;
+    loop_run(server->shared.loop, &server->running);
+    return NULL;
+}
+
+int http_server_start(struct http_server *server)
+{
+    int error = pthread_create(&server->thread, NULL, server_thread, server);
+    server->started = error == 0;
+    return -error;
+}
+
+void http_server_wake(struct http_server *server)
+{
+    loop_wake(server->shared.loop);
+}
+
+void http_server_stop(struct http_server *server, int64_t grace_ms)
+{
+    if (server->started) {
+        atomic_store(&server->stop_by_ms, clock_ms() + grace_ms);
+        atomic_store(&server->stop, true);
+        loop_wake(server->shared.loop);
+        pthread_join(server->thread, NULL);
+    }
+    listener_close(server);
+    conns_close(&server->shared);
+    server_free(server);
+}

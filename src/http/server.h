@@ -1,0 +1,96 @@
+/* The HTTP/1.1 server: a listener, connections and one thread that runs their poll loop. It knows requests
+ * and answers, and nothing of what they are about: a `struct http_service` is called for each request.
+ *
+ * An answer may be given at once, inside the service's `handle`, or later, by the loop's thread in `pass`: a
+ * request that waits holds an exchange, and no thread. Answers leave each connection in the order of its
+ * requests (RFC 9112 section 9.3.2). A client that goes away leaves its exchange valid: answering it then
+ * does nothing.
+ *
+ * Threads: the service's functions run on the loop's thread, and all http_answer... and http_interim calls
+ * belong to it, too. http_server_wake may be called from any thread. Start and stop are for main. */
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
+
+#include "http/parser.h"
+#include "http/target.h"
+#include "http/writer.h"
+
+enum {
+    HTTP_REQUEST_TIME_MS = 30000, /* a request once begun is complete by then, or gets 408 and a close */
+    HTTP_WRITE_TIME_MS = 30000,   /* a reader that takes nothing for so long is cut */
+    HTTP_LINGER_MS = 2000,        /* after a closing answer, what still comes in is dropped for so long */
+    HTTP_PIPELINE_MAX = 1024,     /* unanswered requests of a connection; it is not read from beyond that */
+    HTTP_READ_BYTES = 64 * 1024   /* taken from a connection at a time */
+};
+
+/* Request bytes held for all connections together; past it requests get 503. */
+#define HTTP_BUFFERED_MAX ((size_t)1024 * 1024 * 1024)
+
+struct http_server;
+struct http_exchange; /* one request and its answer to come */
+
+/* A complete request. Everything is borrowed and valid only inside `handle`. */
+struct http_request {
+    const struct http_head *head;
+    const struct http_target *target;
+    struct span body; /* decoded; not terminated */
+    const char *peer; /* "127.0.0.1:53211", also valid for as long as the exchange */
+};
+
+struct http_service {
+    void *ctx;
+    /* The longest body that a request with this head may have; called before the body is there. */
+    uint64_t (*body_limit)(void *ctx, const struct http_head *head, const struct http_target *target);
+    /* Answers the exchange now, or keeps it and answers it later. */
+    void (*handle)(void *ctx, const struct http_request *request, struct http_exchange *exchange);
+    /* Called once a pass of the loop, after all requests that came in; returns when it must be called again
+     * at the latest (monotonic milliseconds), or CLOCK_NEVER. */
+    int64_t (*pass)(void *ctx, int64_t now_ms);
+};
+
+struct http_server_config {
+    const char *host;
+    uint16_t port; /* 0: the kernel chooses */
+    int max_connections;
+    int64_t idle_timeout_ms;
+};
+
+/* Binds and listens; does not serve yet. Returns 0 or a negative errno, and then one sentence in `why`. */
+int http_server_open(struct http_server **out, const struct http_server_config *config,
+                     const struct http_service *service, char *why, size_t why_size);
+
+/* The port that it listens on. */
+uint16_t http_server_port(const struct http_server *server);
+
+/* Starts the loop's thread. Returns 0 or a negative errno. */
+int http_server_start(struct http_server *server);
+
+/* Makes `pass` be called soon. Any thread. */
+void http_server_wake(struct http_server *server);
+
+/* Stops listening, lets the connections finish what they are answering for grace_ms at most, closes all, ends
+ * the thread and frees the server. Exchanges that the service still holds must have been answered. Also for a
+ * server that was opened and never started. */
+void http_server_stop(struct http_server *server, int64_t grace_ms);
+
+/* ---- answers: each takes the exchange, which is gone then. `fields` are further field lines, each with its
+ * CRLF, or NULL. The body is copied. A HEAD request gets the same head and no body. */
+
+void http_answer(struct http_exchange *exchange, int status, const char *fields, struct span body);
+
+/* {"error":"..."} with the formatted sentence, escaped as needed. */
+void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
+                       ...) __attribute__((format(printf, 4, 5)));
+
+/* A body of `before` (copied), what the source holds, and `after` (static text). */
+void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
+                        const struct http_source *source, const char *after);
+
+/* Sends an interim answer (RFC 9110 section 15.2), 102 say, as a sign of life; the exchange stays. Does
+ * nothing where an earlier answer is still due on the connection, or the client speaks HTTP/1.0. */
+void http_interim(struct http_exchange *exchange, int status);
+
+/* The client's address, valid until the exchange is answered. */
+const char *http_exchange_peer(const struct http_exchange *exchange);
+
+#endif
