@@ -33,9 +33,8 @@ enum {
 static int size_digit(struct http_chunked *chunked, char byte)
 {
     int digit = http_byte_hex(byte);
-    if (digit < 0 || chunked->left > UINT64_MAX >> 4) {
+    if (digit < 0 || chunked->left > UINT64_MAX >> 4)
         return BODY_BAD;
-    }
     chunked->left = chunked->left << 4 | (uint64_t)digit;
     return SIZE;
 }
@@ -61,22 +60,19 @@ static int state_next(struct http_chunked *chunked, char byte)
     case SIZE_FIRST:
         return size_digit(chunked, byte);
     case SIZE:
-        if (http_byte_hex(byte) >= 0) {
+        if (http_byte_hex(byte) >= 0)
             return size_digit(chunked, byte);
-        }
         return byte == '\r' ? SIZE_LF : size_end(byte);
     case SIZE_GAP:
         return size_end(byte);
     case EXTENSION:
-        if (http_byte_is(byte, HTTP_BYTE_VALUE)) {
+        if (http_byte_is(byte, HTTP_BYTE_VALUE))
             return EXTENSION;
-        }
         return byte == '\r' ? SIZE_LF : BODY_BAD;
     case SIZE_LF:
         chunked->line = 0;
-        if (byte != '\n') {
+        if (byte != '\n')
             return BODY_BAD;
-        }
         return chunked->left > 0 ? DATA : TRAILER_FIRST;
     case DATA_CR:
         return byte == '\r' ? DATA_LF : BODY_BAD;
@@ -84,19 +80,16 @@ static int state_next(struct http_chunked *chunked, char byte)
         chunked->line = 0;
         return byte == '\n' ? SIZE_FIRST : BODY_BAD;
     case TRAILER_FIRST:
-        if (byte == '\r') {
+        if (byte == '\r')
             return END_LF;
-        }
         return http_byte_is(byte, HTTP_BYTE_TOKEN) ? TRAILER_NAME : BODY_BAD;
     case TRAILER_NAME:
-        if (http_byte_is(byte, HTTP_BYTE_TOKEN)) {
+        if (http_byte_is(byte, HTTP_BYTE_TOKEN))
             return TRAILER_NAME;
-        }
         return byte == ':' ? TRAILER_VALUE : BODY_BAD;
     case TRAILER_VALUE:
-        if (http_byte_is(byte, HTTP_BYTE_VALUE)) {
+        if (http_byte_is(byte, HTTP_BYTE_VALUE))
             return TRAILER_VALUE;
-        }
         return byte == '\r' ? TRAILER_LF : BODY_BAD;
     case TRAILER_LF:
         return byte == '\n' ? TRAILER_FIRST : BODY_BAD;
@@ -119,13 +112,11 @@ static void byte_take(struct http_chunked *chunked, char byte)
 static size_t data_take(struct http_chunked *chunked, const char *in, size_t in_len, char *out)
 {
     size_t len = chunked->left < in_len ? (size_t)chunked->left : in_len;
-    if (out != in) {
+    if (out != in)
         memmove(out, in, len);
-    }
     chunked->left -= len;
-    if (chunked->left == 0) {
+    if (chunked->left == 0)
         chunked->state = DATA_CR;
-    }
     return len;
 }
 
@@ -144,8 +135,7 @@ enum http_parse http_chunked_decode(struct http_chunked *chunked, const char *in
         }
     }
     *used = at;
-    if (chunked->state == BODY_BAD) {
+    if (chunked->state == BODY_BAD)
         return HTTP_PARSE_BAD;
-    }
     return chunked->state == BODY_DONE ? HTTP_PARSE_DONE : HTTP_PARSE_MORE;
 }

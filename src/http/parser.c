@@ -39,9 +39,8 @@ static bool refuse(struct http_refusal *refusal, int status, const char *text)
 static size_t empty_lines(struct span in)
 {
     size_t len = 0;
-    while (len < 4 && in.len - len >= 2 && in.at[len] == '\r' && in.at[len + 1] == '\n') {
+    while (len < 4 && in.len - len >= 2 && in.at[len] == '\r' && in.at[len + 1] == '\n')
         len += 2;
-    }
     return len;
 }
 
@@ -56,9 +55,8 @@ static enum http_parse end_find(struct span in, size_t *scanned, struct http_ref
             refuse(refusal, 400, "a line ends with a bare line feed");
             return HTTP_PARSE_BAD;
         }
-        if (lf != NULL && lf[-2] == '\n') {
+        if (lf != NULL && lf[-2] == '\n')
             return HTTP_PARSE_DONE;
-        }
     }
     if (limit == HTTP_HEAD_MAX) {
         refuse(refusal, 431, "the request line and the fields are too long together");
@@ -76,22 +74,18 @@ static bool list_next(struct span *list, struct span *element)
 {
     const char *at = list->at;
     const char *end = list->at + list->len;
-    while (at < end && (*at == ' ' || *at == '\t' || *at == ',')) {
+    while (at < end && (*at == ' ' || *at == '\t' || *at == ','))
         at++;
-    }
     const char *start = at;
     bool quoted = false;
-    for (; at < end && (quoted || *at != ','); at++) {
-        if (*at == '"') {
+    for (; at < end && (quoted || *at != ','); at++)
+        if (*at == '"')
             quoted = !quoted;
-        } else if (quoted && *at == '\\' && end - at > 1) {
+        else if (quoted && *at == '\\' && end - at > 1)
             at++;
-        }
-    }
     *list = (struct span){at, (size_t)(end - at)};
-    while (at > start && (at[-1] == ' ' || at[-1] == '\t')) {
+    while (at > start && (at[-1] == ' ' || at[-1] == '\t'))
         at--;
-    }
     *element = (struct span){start, (size_t)(at - start)};
     return element->len > 0;
 }
@@ -99,34 +93,29 @@ static bool list_next(struct span *list, struct span *element)
 static void connection_note(struct reader *reader, struct span list)
 {
     struct span option;
-    while (list_next(&list, &option)) {
-        if (span_equals_nocase(option, "close")) {
+    while (list_next(&list, &option))
+        if (span_equals_nocase(option, "close"))
             reader->close = true;
-        } else if (span_equals_nocase(option, "keep-alive")) {
+        else if (span_equals_nocase(option, "keep-alive"))
             reader->keep_alive = true;
-        }
-    }
 }
 
 static void expect_note(struct reader *reader, struct span list)
 {
     struct span expectation;
-    while (list_next(&list, &expectation)) {
-        if (span_equals_nocase(expectation, "100-continue")) {
+    while (list_next(&list, &expectation))
+        if (span_equals_nocase(expectation, "100-continue"))
             reader->expect_continue = true;
-        } else {
+        else
             reader->expect_other = true;
-        }
-    }
 }
 
 /* Remembers the value of a field that frames the body. RFC 9112 section 6.3 lets equal Content-Length values
  * pass; here a repeat is refused whatever it says, as is a Transfer-Encoding spread over lines. */
 static bool framing_note(struct reader *reader, struct span *kept, struct span value, const char *repeated)
 {
-    if (kept->at != NULL) {
+    if (kept->at != NULL)
         return refuse(reader->refusal, 400, repeated);
-    }
     *kept = value;
     return true;
 }
@@ -143,14 +132,12 @@ static bool field_note(struct reader *reader, const struct http_field *field)
         }
         return true;
     case 6:
-        if (span_equals_nocase(name, "expect")) {
+        if (span_equals_nocase(name, "expect"))
             expect_note(reader, field->value);
-        }
         return true;
     case 10:
-        if (span_equals_nocase(name, "connection")) {
+        if (span_equals_nocase(name, "connection"))
             connection_note(reader, field->value);
-        }
         return true;
     case 14:
         return !span_equals_nocase(name, "content-length") ||
@@ -168,28 +155,23 @@ static bool name_refuse(struct reader *reader, size_t name_len)
 {
     char byte = reader->at[name_len];
     bool space = byte == ' ' || byte == '\t';
-    if (space && name_len == 0) {
+    if (space && name_len == 0)
         return refuse(reader->refusal, 400, "a field line begins with white space");
-    }
-    if (space) {
+    if (space)
         return refuse(reader->refusal, 400, "a field name is followed by white space");
-    }
-    if (byte == '\r' && reader->at[name_len + 1] == '\n') {
+    if (byte == '\r' && reader->at[name_len + 1] == '\n')
         return refuse(reader->refusal, 400, "a field line has no colon");
-    }
     return refuse(reader->refusal, 400, "a field name is empty or holds a byte that no name may have");
 }
 
 static bool name_read(struct reader *reader, struct span *name)
 {
     const char *at = reader->at;
-    while (http_byte_is(*at, HTTP_BYTE_TOKEN)) {
+    while (http_byte_is(*at, HTTP_BYTE_TOKEN))
         at++;
-    }
     *name = (struct span){reader->at, (size_t)(at - reader->at)};
-    if (*at != ':' || name->len == 0) {
+    if (*at != ':' || name->len == 0)
         return name_refuse(reader, name->len);
-    }
     reader->at = at + 1;
     return true;
 }
@@ -198,20 +180,16 @@ static bool name_read(struct reader *reader, struct span *name)
 static bool value_read(struct reader *reader, struct span *value)
 {
     const char *start = reader->at;
-    while (*start == ' ' || *start == '\t') {
+    while (*start == ' ' || *start == '\t')
         start++;
-    }
     const char *end = start;
-    while (http_byte_is(*end, HTTP_BYTE_VALUE)) {
+    while (http_byte_is(*end, HTTP_BYTE_VALUE))
         end++;
-    }
-    if (end[0] != '\r' || end[1] != '\n') {
+    if (end[0] != '\r' || end[1] != '\n')
         return refuse(reader->refusal, 400, "a line holds a control byte or a bare carriage return");
-    }
     reader->at = end + 2;
-    while (end > start && (end[-1] == ' ' || end[-1] == '\t')) {
+    while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
         end--;
-    }
     *value = (struct span){start, (size_t)(end - start)};
     return true;
 }
@@ -222,14 +200,12 @@ static bool fields_read(struct reader *reader)
     struct http_head *head = reader->head;
     head->field_count = 0;
     while (reader->at[0] != '\r' || reader->at[1] != '\n') {
-        if (head->field_count == HTTP_FIELDS_MAX) {
+        if (head->field_count == HTTP_FIELDS_MAX)
             return refuse(reader->refusal, 431, "there are too many fields");
-        }
         struct http_field *field = &head->fields[head->field_count];
         if (!name_read(reader, &field->name) || !value_read(reader, &field->value) ||
-            !field_note(reader, field)) {
+            !field_note(reader, field))
             return false;
-        }
         head->field_count++;
     }
     return true;
@@ -252,9 +228,8 @@ static bool coding_refuse(struct reader *reader)
         chunked += last;
         others += !last;
     }
-    if (last && chunked == 1 && others > 0) {
+    if (last && chunked == 1 && others > 0)
         return refuse(reader->refusal, 501, "no transfer coding other than chunked is understood here");
-    }
     return refuse(reader->refusal, 400, "the Transfer-Encoding field must be chunked, once and without more");
 }
 
@@ -265,12 +240,10 @@ static bool framing_read(struct reader *reader)
     head->framing = HTTP_FRAMING_NONE;
     head->content_length = 0;
     if (reader->coding.at != NULL) {
-        if (reader->length.at != NULL) {
+        if (reader->length.at != NULL)
             return refuse(reader->refusal, 400, "there are both Transfer-Encoding and Content-Length");
-        }
-        if (head->minor == 0) {
+        if (head->minor == 0)
             return refuse(reader->refusal, 400, "there is a Transfer-Encoding in an HTTP/1.0 message");
-        }
         head->framing = HTTP_FRAMING_CHUNKED;
         return span_equals_nocase(reader->coding, "chunked") || coding_refuse(reader);
     }
@@ -296,12 +269,10 @@ static bool version_read(struct reader *reader, char after)
 {
     const char *at = reader->at;
     if (reader->end - at <= 8 || memcmp(at, "HTTP/", 5) != 0 || at[5] < '0' || at[5] > '9' || at[6] != '.' ||
-        at[7] < '0' || at[7] > '9' || at[8] != after) {
+        at[7] < '0' || at[7] > '9' || at[8] != after)
         return refuse(reader->refusal, 400, "the start line has no HTTP version in its place");
-    }
-    if (at[5] != '1') {
+    if (at[5] != '1')
         return refuse(reader->refusal, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-    }
     reader->head->minor = at[7] - '0';
     reader->at = at + 8;
     return true;
@@ -310,12 +281,10 @@ static bool version_read(struct reader *reader, char after)
 static bool method_read(struct reader *reader)
 {
     const char *at = reader->at;
-    while (http_byte_is(*at, HTTP_BYTE_TOKEN)) {
+    while (http_byte_is(*at, HTTP_BYTE_TOKEN))
         at++;
-    }
-    if (*at != ' ') {
+    if (*at != ' ')
         return refuse(reader->refusal, 400, "the method is not a token with a space after it");
-    }
     reader->head->method = (struct span){reader->at, (size_t)(at - reader->at)};
     reader->at = at + 1;
     return true;
@@ -324,18 +293,14 @@ static bool method_read(struct reader *reader)
 static bool target_read(struct reader *reader)
 {
     const char *at = reader->at;
-    while (http_byte_is(*at, HTTP_BYTE_TARGET)) {
+    while (http_byte_is(*at, HTTP_BYTE_TARGET))
         at++;
-    }
-    if (at == reader->at) {
+    if (at == reader->at)
         return refuse(reader->refusal, 400, "there is no target one space after the method");
-    }
-    if (*at == '\r' && at[1] == '\n') {
+    if (*at == '\r' && at[1] == '\n')
         return refuse(reader->refusal, 400, "the request line has no HTTP version");
-    }
-    if (*at != ' ') {
+    if (*at != ' ')
         return refuse(reader->refusal, 400, "the target holds a byte that no target may have");
-    }
     reader->head->target = (struct span){reader->at, (size_t)(at - reader->at)};
     reader->at = at + 1;
     return true;
@@ -343,12 +308,10 @@ static bool target_read(struct reader *reader)
 
 static bool request_line_read(struct reader *reader)
 {
-    if (!method_read(reader) || !target_read(reader) || !version_read(reader, '\r')) {
+    if (!method_read(reader) || !target_read(reader) || !version_read(reader, '\r'))
         return false;
-    }
-    if (reader->at[1] != '\n') {
+    if (reader->at[1] != '\n')
         return refuse(reader->refusal, 400, "a line holds a control byte or a bare carriage return");
-    }
     reader->at += 2;
     return true;
 }
@@ -358,12 +321,10 @@ static bool request_line_read(struct reader *reader)
 static bool host_check(const struct reader *reader)
 {
     struct span host, port;
-    if (reader->host_repeated) {
+    if (reader->host_repeated)
         return refuse(reader->refusal, 400, "the Host field is repeated");
-    }
-    if (reader->host.at == NULL) {
+    if (reader->host.at == NULL)
         return reader->head->minor == 0 || refuse(reader->refusal, 400, "the Host field is missing");
-    }
     return reader->host.len == 0 || http_authority_split(reader->host, &host, &port) ||
            refuse(reader->refusal, 400, "the Host field is not a host with an optional port");
 }
@@ -372,9 +333,8 @@ static bool host_check(const struct reader *reader)
 static bool expect_check(const struct reader *reader)
 {
     struct http_head *head = reader->head;
-    if (reader->expect_other) {
+    if (reader->expect_other)
         return refuse(reader->refusal, 417, "no expectation other than 100-continue is met here");
-    }
     bool body = head->framing == HTTP_FRAMING_CHUNKED || head->content_length > 0;
     head->expect_continue = reader->expect_continue && head->minor >= 1 && body;
     return true;
@@ -383,9 +343,8 @@ static bool expect_check(const struct reader *reader)
 static bool request_read(struct reader *reader)
 {
     if (!request_line_read(reader) || !fields_read(reader) || !host_check(reader) || !framing_read(reader) ||
-        !expect_check(reader)) {
+        !expect_check(reader))
         return false;
-    }
     reader->head->status = 0;
     reader->head->keep_alive = keeps_alive(reader);
     return true;
@@ -402,9 +361,8 @@ enum http_parse http_parse_request(struct span in, size_t *scanned, struct http_
                                    struct http_refusal *refusal)
 {
     size_t start = empty_lines(in);
-    if (start == in.len || (start < 4 && start + 1 == in.len && in.at[start] == '\r')) {
+    if (start == in.len || (start < 4 && start + 1 == in.len && in.at[start] == '\r'))
         return HTTP_PARSE_MORE;
-    }
     if (!http_byte_is(in.at[start], HTTP_BYTE_TOKEN)) {
         refuse(refusal, 400, "the request does not begin with a method");
         return HTTP_PARSE_BAD;
@@ -415,9 +373,8 @@ enum http_parse http_parse_request(struct span in, size_t *scanned, struct http_
     }
     *scanned = *scanned > start ? *scanned : start;
     enum http_parse found = end_find(in, scanned, refusal);
-    if (found != HTTP_PARSE_DONE) {
+    if (found != HTTP_PARSE_DONE)
         return found;
-    }
     struct reader reader = {.at = in.at + start, .end = in.at + *scanned, .head = head, .refusal = refusal};
     head->len = *scanned;
     return request_read(&reader) ? HTTP_PARSE_DONE : HTTP_PARSE_BAD;
@@ -430,14 +387,12 @@ enum http_parse http_parse_request(struct span in, size_t *scanned, struct http_
 static bool status_line_read(struct reader *reader)
 {
     struct span reason;
-    if (!version_read(reader, ' ')) {
+    if (!version_read(reader, ' '))
         return false;
-    }
     const char *at = reader->at;
     if (reader->end - at <= 5 || at[1] < '1' || at[1] > '9' || at[2] < '0' || at[2] > '9' || at[3] < '0' ||
-        at[3] > '9' || at[4] != ' ') {
+        at[3] > '9' || at[4] != ' ')
         return refuse(reader->refusal, 400, "the status line has no status between two spaces");
-    }
     reader->head->status = (at[1] - '0') * 100 + (at[2] - '0') * 10 + (at[3] - '0');
     reader->at = at + 5;
     return value_read(reader, &reason);
@@ -457,9 +412,8 @@ static void response_frame(struct http_head *head, bool to_head)
 static bool response_read(struct reader *reader, bool to_head)
 {
     struct http_head *head = reader->head;
-    if (!status_line_read(reader) || !fields_read(reader) || !framing_read(reader)) {
+    if (!status_line_read(reader) || !fields_read(reader) || !framing_read(reader))
         return false;
-    }
     head->method = head->target = (struct span){NULL, 0};
     head->expect_continue = false;
     response_frame(head, to_head);
@@ -470,17 +424,15 @@ static bool response_read(struct reader *reader, bool to_head)
 enum http_parse http_parse_response(struct span in, size_t *scanned, bool to_head, struct http_head *head,
                                     struct http_refusal *refusal)
 {
-    if (in.len == 0) {
+    if (in.len == 0)
         return HTTP_PARSE_MORE;
-    }
     if (memcmp(in.at, "HTTP/", in.len < 5 ? in.len : 5) != 0) {
         refuse(refusal, 400, "the response does not begin with an HTTP version");
         return HTTP_PARSE_BAD;
     }
     enum http_parse found = end_find(in, scanned, refusal);
-    if (found != HTTP_PARSE_DONE) {
+    if (found != HTTP_PARSE_DONE)
         return found;
-    }
     struct reader reader = {.at = in.at, .end = in.at + *scanned, .head = head, .refusal = refusal};
     head->len = *scanned;
     return response_read(&reader, to_head) ? HTTP_PARSE_DONE : HTTP_PARSE_BAD;
@@ -493,9 +445,8 @@ const struct http_field *http_head_field(const struct http_head *head, const cha
     size_t len = strlen(name);
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
-        if (field->name.len == len && span_equals_nocase(field->name, name)) {
+        if (field->name.len == len && span_equals_nocase(field->name, name))
             return field;
-        }
     }
     return NULL;
 }
@@ -504,14 +455,11 @@ bool http_head_has_token(const struct http_head *head, const char *name, const c
 {
     for (size_t i = 0; i < head->field_count; i++) {
         struct span element, list = head->fields[i].value;
-        if (!span_equals_nocase(head->fields[i].name, name)) {
+        if (!span_equals_nocase(head->fields[i].name, name))
             continue;
-        }
-        while (list_next(&list, &element)) {
-            if (span_equals_nocase(element, token)) {
+        while (list_next(&list, &element))
+            if (span_equals_nocase(element, token))
                 return true;
-            }
-        }
     }
     return false;
 }

@@ -16,9 +16,8 @@ static int refuse(int status, const char *text, const char **why)
 /* Takes %XX at the front of text, which starts with "%". Returns the byte, or -1 where it is malformed. */
 static int percent_decode(struct span text)
 {
-    if (text.len < 3) {
+    if (text.len < 3)
         return -1;
-    }
     int high = http_byte_hex(text.at[1]);
     int low = http_byte_hex(text.at[2]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
@@ -33,9 +32,8 @@ static int path_decode(struct span text, struct http_target *out, const char **w
 {
     size_t len = 0;
     for (size_t i = 0; i < text.len; len++) {
-        if (len == HTTP_PATH_MAX - 1) {
+        if (len == HTTP_PATH_MAX - 1)
             return refuse(414, "the path is too long", why);
-        }
         if (http_byte_is(text.at[i], HTTP_BYTE_PATH)) {
             out->path[len] = text.at[i++];
             continue;
@@ -55,11 +53,9 @@ static int path_decode(struct span text, struct http_target *out, const char **w
 
 static bool query_valid(struct span query)
 {
-    for (size_t i = 0; i < query.len; i++) {
-        if (!http_byte_is(query.at[i], HTTP_BYTE_QUERY)) {
+    for (size_t i = 0; i < query.len; i++)
+        if (!http_byte_is(query.at[i], HTTP_BYTE_QUERY))
             return false;
-        }
-    }
     return true;
 }
 
@@ -68,17 +64,15 @@ static bool query_valid(struct span query)
 static bool authority_take(struct span *text, struct span *authority)
 {
     size_t start;
-    if (text->len > 7 && strncasecmp(text->at, "http://", 7) == 0) {
+    if (text->len > 7 && strncasecmp(text->at, "http://", 7) == 0)
         start = 7;
-    } else if (text->len > 8 && strncasecmp(text->at, "https://", 8) == 0) {
+    else if (text->len > 8 && strncasecmp(text->at, "https://", 8) == 0)
         start = 8;
-    } else {
+    else
         return false;
-    }
     size_t end = start;
-    while (end < text->len && text->at[end] != '/' && text->at[end] != '?') {
+    while (end < text->len && text->at[end] != '/' && text->at[end] != '?')
         end++;
-    }
     struct span host, port;
     *authority = (struct span){text->at + start, end - start};
     *text = span_after(*text, end);
@@ -89,9 +83,8 @@ static bool authority_take(struct span *text, struct span *authority)
 static struct span query_cut(struct span *text)
 {
     const char *mark = text->len > 0 ? memchr(text->at, '?', text->len) : NULL;
-    if (mark == NULL) {
+    if (mark == NULL)
         return (struct span){NULL, 0};
-    }
     struct span query = span_after(*text, (size_t)(mark - text->at) + 1);
     text->len = (size_t)(mark - text->at);
     return query;
@@ -101,29 +94,23 @@ int http_target_parse(struct span method, struct span target, struct http_target
 {
     bool options = span_equals(method, "OPTIONS");
     out->authority = out->query = (struct span){NULL, 0};
-    if (span_equals(method, "CONNECT")) {
+    if (span_equals(method, "CONNECT"))
         return refuse(400, "this server makes no tunnels, so CONNECT has no target here", why);
-    }
-    if (target.len == 0) {
+    if (target.len == 0)
         return refuse(400, "the target is empty", why);
-    }
-    if (memchr(target.at, '#', target.len) != NULL) {
+    if (memchr(target.at, '#', target.len) != NULL)
         return refuse(400, "the target has a fragment", why);
-    }
     if (span_equals(target, "*")) {
         return options ? path_decode(target, out, why)
                        : refuse(400, "the target * is for OPTIONS alone", why);
     }
-    if (target.at[0] != '/' && !authority_take(&target, &out->authority)) {
+    if (target.at[0] != '/' && !authority_take(&target, &out->authority))
         return refuse(400, "the target is neither a path nor an http URL", why);
-    }
     out->query = query_cut(&target);
-    if (!query_valid(out->query)) {
+    if (!query_valid(out->query))
         return refuse(400, "the query holds a byte that must be percent-encoded", why);
-    }
-    if (target.len == 0) { /* "OPTIONS http://host" asks about the server (RFC 9112 section 3.2.4) */
+    if (target.len == 0) /* "OPTIONS http://host" asks about the server (RFC 9112 section 3.2.4) */
         target = span_of(options && out->query.at == NULL ? "*" : "/");
-    }
     return path_decode(target, out, why);
 }
 
@@ -161,15 +148,13 @@ int http_query_decode(struct span encoded, char *out, size_t out_size)
         } else if (byte == '+') {
             byte = ' ';
         }
-        if (byte <= 0 || len + 1 >= out_size || len == INT_MAX) {
+        if (byte <= 0 || len + 1 >= out_size || len == INT_MAX)
             return -1;
-        }
         out[len] = (char)byte;
         i += taken;
     }
-    if (out_size == 0) {
+    if (out_size == 0)
         return -1;
-    }
     out[len] = '\0';
     return (int)len;
 }

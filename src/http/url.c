@@ -18,16 +18,14 @@ static bool ipv6_valid(struct span text)
 static size_t name_len(struct span text)
 {
     size_t i = 0;
-    while (i < text.len) {
-        if (http_byte_is(text.at[i], HTTP_BYTE_HOST)) {
+    while (i < text.len)
+        if (http_byte_is(text.at[i], HTTP_BYTE_HOST))
             i++;
-        } else if (text.at[i] == '%' && text.len - i > 2 && http_byte_hex(text.at[i + 1]) >= 0 &&
-                   http_byte_hex(text.at[i + 2]) >= 0) {
+        else if (text.at[i] == '%' && text.len - i > 2 && http_byte_hex(text.at[i + 1]) >= 0 &&
+                 http_byte_hex(text.at[i + 2]) >= 0)
             i += 3;
-        } else {
+        else
             break;
-        }
-    }
     return i;
 }
 
@@ -37,14 +35,12 @@ static bool host_take(struct span *text, struct span *host)
     size_t taken;
     if (text->len > 0 && text->at[0] == '[') {
         const char *close = memchr(text->at, ']', text->len);
-        if (close == NULL) {
+        if (close == NULL)
             return false;
-        }
         taken = (size_t)(close - text->at) + 1;
         *host = (struct span){text->at + 1, taken - 2};
-        if (!ipv6_valid(*host)) {
+        if (!ipv6_valid(*host))
             return false;
-        }
     } else {
         taken = name_len(*text);
         *host = (struct span){text->at, taken};
@@ -56,16 +52,14 @@ static bool host_take(struct span *text, struct span *host)
 bool http_authority_split(struct span text, struct span *host, struct span *port)
 {
     struct span name;
-    if (text.len == 0 || !host_take(&text, &name)) {
+    if (text.len == 0 || !host_take(&text, &name))
         return false;
-    }
     struct span digits = {NULL, 0};
     if (text.len > 0) {
         uint64_t number;
         digits = (struct span){text.at + 1, text.len - 1};
-        if (text.at[0] != ':' || (digits.len > 0 && (!span_uint(digits, &number) || number > UINT16_MAX))) {
+        if (text.at[0] != ':' || (digits.len > 0 && (!span_uint(digits, &number) || number > UINT16_MAX)))
             return false;
-        }
     }
     *host = name;
     *port = digits;
@@ -75,14 +69,11 @@ bool http_authority_split(struct span text, struct span *host, struct span *port
 /* Brackets are off already, so a colon tells an IPv6 address, which was checked as a whole. */
 static bool host_resolvable(struct span host)
 {
-    if (memchr(host.at, ':', host.len) != NULL) {
+    if (memchr(host.at, ':', host.len) != NULL)
         return true;
-    }
-    for (size_t i = 0; i < host.len; i++) {
-        if (!http_byte_is(host.at[i], HTTP_BYTE_NAME)) {
+    for (size_t i = 0; i < host.len; i++)
+        if (!http_byte_is(host.at[i], HTTP_BYTE_NAME))
             return false;
-        }
-    }
     return true;
 }
 
@@ -91,38 +82,31 @@ static bool authority_of(struct span text, struct span *authority)
 {
     static const char scheme[] = "http://";
     size_t scheme_len = sizeof scheme - 1;
-    if (text.len <= scheme_len || strncasecmp(text.at, scheme, scheme_len) != 0) {
+    if (text.len <= scheme_len || strncasecmp(text.at, scheme, scheme_len) != 0)
         return false;
-    }
     *authority = (struct span){text.at + scheme_len, text.len - scheme_len};
-    if (authority->at[authority->len - 1] == '/') {
+    if (authority->at[authority->len - 1] == '/')
         authority->len--;
-    }
     return true;
 }
 
 static void lower(char *text)
 {
-    for (; *text != '\0'; text++) {
-        if (*text >= 'A' && *text <= 'Z') {
+    for (; *text != '\0'; text++)
+        if (*text >= 'A' && *text <= 'Z')
             *text = (char)(*text | 0x20);
-        }
-    }
 }
 
 bool http_url_parse(struct span text, struct http_url *out)
 {
     struct span authority, host, digits;
     uint64_t port = 80;
-    if (!authority_of(text, &authority) || !http_authority_split(authority, &host, &digits)) {
+    if (!authority_of(text, &authority) || !http_authority_split(authority, &host, &digits))
         return false;
-    }
-    if (digits.at != NULL && (!span_uint(digits, &port) || port == 0 || port > UINT16_MAX)) {
+    if (digits.at != NULL && (!span_uint(digits, &port) || port == 0 || port > UINT16_MAX))
         return false;
-    }
-    if (!host_resolvable(host) || !span_copy(host, out->host, sizeof out->host)) {
+    if (!host_resolvable(host) || !span_copy(host, out->host, sizeof out->host))
         return false;
-    }
     lower(out->host);
     out->port = (uint16_t)port;
     return true;
