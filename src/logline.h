@@ -4,9 +4,14 @@
  *     {"time":"2026-11-22T10:00:00.123Z","level":"info","role":"master","event":"appended 17 ..."}
  *
  * Callers never wait for the reader of the lines: a line goes into a bounded buffer, and one thread of this
- * module writes the buffer out within LOGLINE_FLUSH_MS. Where the reader does not keep up, lines are dropped
- * and a line tells how many. Control bytes and bytes that are not UTF-8 are escaped as \xNN, and an event is
- * cut at LOGLINE_EVENT_MAX bytes, so that nothing a client sends can forge or break a line.
+ * module writes the buffer out within LOGLINE_FLUSH_MS, warnings and errors at once. Where the reader does
+ * not keep up, lines are dropped and a line tells how many.
+ *
+ * Control bytes, bytes that are not UTF-8, and the few characters that terminals obey instead of show (C1
+ * controls, line separators, changes of direction) are escaped byte by byte as \xNN, and so is the backslash:
+ * each one in a line begins an escape. An event of more than LOGLINE_EVENT_MAX bytes is cut and ends in
+ * "...". So nothing a client sends can forge or break a line. In JSON lines the value of "event" is the same
+ * text.
  *
  * Any thread may call; logline_start and logline_stop are for main. Before start (and in tests that do not
  * start it) nothing is written. */
@@ -23,16 +28,18 @@ enum {
     LOGLINE_FLUSH_MS = 20         /* the longest that a line waits before it is written */
 };
 
-/* Starts the writer thread. `role` is a static string ("master"). Returns 0 or a negative errno. */
+/* Starts the writer thread. fd stays the caller's, open until logline_stop; `role` is a static string of
+ * plain ASCII ("master"). Returns 0 or a negative errno. */
 int logline_start(int fd, enum logline_level least, bool json, const char *role);
 
-/* Writes what waits (for one second at most, should the reader be stuck) and ends the thread. */
+/* Writes what waits and ends the thread. A reader that is stuck gets one second; then what is left is
+ * dropped, and a SIGURG, whose action is restored, ends the thread's write. */
 void logline_stop(void);
 
 /* Whether a line of this level is written at all; spares the cost of preparing it. */
 bool logline_on(enum logline_level level);
 
-/* Writes one event, as printf does. */
+/* Writes one event, as printf does. Leaves errno as it was. */
 void logline(enum logline_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

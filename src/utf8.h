@@ -1,4 +1,4 @@
-/* UTF-8 (RFC 3629), one sequence at a time. In a header, to be inlined: all text that comes in passes here. */
+/* UTF-8 (RFC 3629), one sequence at a time. In a header, to be inlined: all text that comes in meets it. */
 #ifndef UTF8_H
 #define UTF8_H
 

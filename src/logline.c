@@ -1,0 +1,416 @@
+/* A line is formatted by its caller, outside the lock; under the lock it gets its time and is copied into the
+ * buffer that fills. The writer thread waits for a first line, waits LOGLINE_FLUSH_MS more for others, takes
+ * the whole buffer, gives an empty one in exchange, and writes with no lock held.
+ *
+ * Where the reader of the lines is stuck, the writer thread hangs in write(2), the other buffer fills, and
+ * callers drop lines and count them. Neither O_NONBLOCK, which is shared with every process that has the same
+ * terminal or pipe, nor poll(2), after which another process may fill the pipe first, would be better. To
+ * stop then, a signal without SA_RESTART ends the write. */
+#include "logline.h"
+#include "utf8.h"
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    HALF = LOGLINE_BUFFER / 2,
+    STOP_MS = 1000, /* what waits at the stop may take that long */
+    NUDGE_MS = 10,  /* between two signals to a writer that is stuck */
+    TIME_LEN = sizeof "2026-11-22T10:00:00.123Z" - 1,
+    OFF = LOGLINE_ERROR + 1,
+    ESCAPED_MAX = 5 * LOGLINE_EVENT_MAX, /* each byte as \\xNN */
+    LINE_MAX_BYTES = ESCAPED_MAX + 256
+};
+
+/* By default SIGURG is ignored, so that one which comes late does no harm. */
+#define NUDGE_SIGNAL SIGURG
+
+/* A line without its time. */
+struct line {
+    size_t len;
+    char bytes[LINE_MAX_BYTES];
+};
+
+struct half {
+    size_t len;
+    char bytes[HALF];
+};
+
+/* Set while no other thread logs, read by all. */
+static int out_fd;
+static bool as_json;
+static const char *role_name;
+
+/* OFF unless started. Not under the lock: it is asked for every line that is not written. */
+static atomic_int least_level = OFF;
+/* The writer gives up what it writes. */
+static atomic_bool abandon;
+
+static pthread_t writer;
+static pthread_cond_t wake_writer;                        /* `urgent`, `stopping`, or a first line */
+static pthread_cond_t wake_stop;                          /* `finished` */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
+static bool running;
+static bool stopping;
+static bool finished;
+static bool urgent;      /* do not wait for more lines */
+static uint64_t dropped; /* lines, since the last line that told of it */
+static struct half halves[2];
+static struct half *filling = &halves[0];
+static time_t time_second = -1; /* the second that time_text holds */
+static char time_text[TIME_LEN + 1];
+
+/* ---- A line ---- */
+
+static const char *level_name(enum logline_level level)
+{
+    static const char *const text[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
+    static const char *const json[] = {"debug", "info", "warn", "error"};
+    return (as_json ? json : text)[level];
+}
+
+/* Characters of more than one byte that a terminal or viewer would obey instead of show: C1 controls, line
+ * and paragraph separators, and those that turn the direction of writing round. */
+static bool sequence_obeyed(const char *at, size_t len)
+{
+    unsigned first = (unsigned char)at[0];
+    unsigned rest = (unsigned char)at[1];
+    if (len == 2)
+        return first == 0xc2 && rest < 0xa0;
+    if (len != 3 || first != 0xe2)
+        return false;
+    rest = rest << 8 | (unsigned char)at[2];
+    return (rest >= 0x80a8 && rest <= 0x80ae) || (rest >= 0x81a6 && rest <= 0x81a9);
+}
+
+/* How many bytes from `at` on may stand in a line as they are; 0 where the first must be escaped. */
+static size_t plain_len(const char *at, const char *end)
+{
+    unsigned char c = (unsigned char)*at;
+    if (c < 0x80)
+        return c >= 0x20 && c != 0x7f && c != '\\';
+    size_t len = utf8_len(at, end);
+    return len > 0 && !sequence_obeyed(at, len) ? len : 0;
+}
+
+static void line_add(struct line *line, const char *bytes, size_t len)
+{
+    assert(len <= sizeof line->bytes - line->len);
+    memcpy(line->bytes + line->len, bytes, len);
+    line->len += len;
+}
+
+static void line_add_text(struct line *line, const char *text)
+{
+    line_add(line, text, strlen(text));
+}
+
+static void line_add_escape(struct line *line, char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    char escape[] = {'\\', '\\', 'x', digits[(unsigned char)c >> 4], digits[(unsigned char)c & 15]};
+    size_t skip = as_json ? 0 : 1;
+    line_add(line, escape + skip, sizeof escape - skip);
+}
+
+static void line_add_event(struct line *line, const char *at, const char *end)
+{
+    while (at < end) {
+        size_t len = plain_len(at, end);
+        if (len == 0)
+            line_add_escape(line, *at);
+        else if (*at == '"' && as_json)
+            line_add_text(line, "\\\"");
+        else
+            line_add(line, at, len);
+        at += len > 0 ? len : 1;
+    }
+}
+
+/* All of the line but its time, which goes in front. */
+static void line_make(struct line *line, enum logline_level level, const char *event, size_t len)
+{
+    line->len = 0;
+    line_add_text(line, as_json ? "\",\"level\":\"" : " ");
+    line_add_text(line, level_name(level));
+    line_add_text(line, as_json ? "\",\"role\":\"" : " ");
+    line_add_text(line, role_name);
+    line_add_text(line, as_json ? "\",\"event\":\"" : " ");
+    line_add_event(line, event, event + len);
+    line_add_text(line, as_json ? "\"}\n" : "\n");
+}
+
+/* ---- The buffer that fills; with the lock held ---- */
+
+/* Most lines share their second with the line before. */
+static const char *time_now(void)
+{
+    struct timespec now;
+    struct tm tm;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (now.tv_sec != time_second && gmtime_r(&now.tv_sec, &tm)) {
+        strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%S.000Z", &tm);
+        time_second = now.tv_sec;
+    }
+    int ms = (int)(now.tv_nsec / 1000000);
+    time_text[TIME_LEN - 4] = (char)('0' + ms / 100);
+    time_text[TIME_LEN - 3] = (char)('0' + ms / 10 % 10);
+    time_text[TIME_LEN - 2] = (char)('0' + ms % 10);
+    return time_text;
+}
+
+static void fill(const void *bytes, size_t len)
+{
+    memcpy(filling->bytes + filling->len, bytes, len);
+    filling->len += len;
+}
+
+static void fill_line(const struct line *line)
+{
+    static const char json_open[] = "{\"time\":\"";
+    size_t open_len = as_json ? sizeof json_open - 1 : 0;
+    if (open_len + TIME_LEN + line->len > HALF - filling->len) {
+        dropped++;
+        return;
+    }
+    fill(json_open, open_len);
+    fill(time_now(), TIME_LEN);
+    fill(line->bytes, line->len);
+}
+
+/* Comes behind the lines that were kept and before those that follow. */
+static void fill_dropped(void)
+{
+    char event[128];
+    struct line line;
+    int len = snprintf(event, sizeof event, "dropped %llu log lines: their reader does not keep up",
+                       (unsigned long long)dropped);
+    line_make(&line, LOGLINE_WARN, event, (size_t)len);
+    dropped = 0;
+    fill_line(&line);
+}
+
+/* ---- The writer thread ---- */
+
+static struct timespec point_after_ms(int ms)
+{
+    struct timespec point;
+    clock_gettime(CLOCK_MONOTONIC, &point);
+    point.tv_nsec += (long)(ms % 1000) * 1000000;
+    point.tv_sec += ms / 1000 + point.tv_nsec / 1000000000;
+    point.tv_nsec %= 1000000000;
+    return point;
+}
+
+/* Waits for lines, and then for more. Returns false where none will come any more. */
+static bool wait_for_lines(void)
+{
+    while (filling->len == 0 && !stopping)
+        pthread_cond_wait(&wake_writer, &mutex);
+    struct timespec flush = point_after_ms(LOGLINE_FLUSH_MS);
+    while (!urgent && !stopping)
+        if (pthread_cond_timedwait(&wake_writer, &mutex, &flush) == ETIMEDOUT)
+            break;
+    return filling->len > 0;
+}
+
+/* What the descriptor refuses is lost: there is nobody to tell. */
+static void write_half(const struct half *half)
+{
+    size_t done = 0;
+    while (done < half->len && !atomic_load(&abandon)) {
+        ssize_t len = write(out_fd, half->bytes + done, half->len - done);
+        if (len > 0)
+            done += (size_t)len;
+        else if (len < 0 && errno == EAGAIN)
+            poll(&(struct pollfd){.fd = out_fd, .events = POLLOUT}, 1, STOP_MS);
+        else if (len == 0 || errno != EINTR)
+            return;
+    }
+}
+
+static void *writer_run(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&mutex);
+    while (wait_for_lines()) {
+        struct half *full = filling;
+        filling = full == &halves[0] ? &halves[1] : &halves[0];
+        filling->len = 0;
+        urgent = false;
+        if (dropped > 0)
+            fill_dropped();
+        pthread_mutex_unlock(&mutex);
+        write_half(full);
+        pthread_mutex_lock(&mutex);
+    }
+    finished = true;
+    pthread_cond_signal(&wake_stop);
+    pthread_mutex_unlock(&mutex);
+    return NULL;
+}
+
+/* ---- Start and stop ---- */
+
+/* All signals stay with the program's own threads, SIGPIPE of this one's writes too. */
+static int writer_start(void)
+{
+    sigset_t mask, before;
+    sigfillset(&mask);
+    sigdelset(&mask, NUDGE_SIGNAL);
+    pthread_sigmask(SIG_SETMASK, &mask, &before);
+    int error = pthread_create(&writer, NULL, writer_run, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -error;
+}
+
+static int conds_open(void)
+{
+    pthread_condattr_t attr;
+    int error = pthread_condattr_init(&attr);
+    if (error)
+        return -error;
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    error = pthread_cond_init(&wake_writer, &attr);
+    if (!error && (error = pthread_cond_init(&wake_stop, &attr)) != 0)
+        pthread_cond_destroy(&wake_writer);
+    pthread_condattr_destroy(&attr);
+    return -error;
+}
+
+static void conds_close(void)
+{
+    pthread_cond_destroy(&wake_stop);
+    pthread_cond_destroy(&wake_writer);
+}
+
+int logline_start(int fd, enum logline_level least, bool json, const char *role)
+{
+    int error = conds_open();
+    if (error)
+        return error;
+    out_fd = fd;
+    as_json = json;
+    role_name = role;
+    atomic_store(&abandon, false);
+    stopping = finished = urgent = false;
+    dropped = 0;
+    filling->len = 0;
+    error = writer_start();
+    if (error) {
+        conds_close();
+        return error;
+    }
+    pthread_mutex_lock(&mutex);
+    running = true;
+    pthread_mutex_unlock(&mutex);
+    atomic_store(&least_level, (int)least);
+    return 0;
+}
+
+/* Waits until the writer thread is through; false where it is not within ms. With the lock held. */
+static bool wait_for_writer(int ms)
+{
+    struct timespec end = point_after_ms(ms);
+    while (!finished)
+        if (pthread_cond_timedwait(&wake_stop, &mutex, &end) == ETIMEDOUT)
+            break;
+    return finished;
+}
+
+static void nudged(int number)
+{
+    (void)number;
+}
+
+/* Gets a writer out of its write. One signal may come a moment before the write begins, hence the loop. */
+static void writer_abandon(void)
+{
+    struct sigaction action = {.sa_handler = nudged};
+    struct sigaction before;
+    atomic_store(&abandon, true);
+    filling->len = 0;
+    dropped = 0;
+    sigemptyset(&action.sa_mask);
+    sigaction(NUDGE_SIGNAL, &action, &before);
+    do
+        pthread_kill(writer, NUDGE_SIGNAL);
+    while (!wait_for_writer(NUDGE_MS));
+    sigaction(NUDGE_SIGNAL, &before, NULL);
+}
+
+void logline_stop(void)
+{
+    atomic_store(&least_level, OFF);
+    pthread_mutex_lock(&mutex);
+    if (!running) {
+        pthread_mutex_unlock(&mutex);
+        return;
+    }
+    running = false;
+    stopping = true;
+    pthread_cond_signal(&wake_writer);
+    if (!wait_for_writer(STOP_MS))
+        writer_abandon();
+    pthread_mutex_unlock(&mutex);
+    pthread_join(writer, NULL);
+    conds_close();
+}
+
+/* ---- Logging ---- */
+
+bool logline_on(enum logline_level level)
+{
+    return (int)level >= atomic_load_explicit(&least_level, memory_order_acquire);
+}
+
+/* Cuts an event that was longer than the buffer, between two characters where it has characters. */
+static size_t event_cut(char event[LOGLINE_EVENT_MAX + 1])
+{
+    size_t len = LOGLINE_EVENT_MAX - 3;
+    for (int i = 0; i < 3 && utf8_is_tail(event[len]); i++)
+        len--;
+    memcpy(event + len, "...", 3);
+    return len + 3;
+}
+
+static void line_hand_over(const struct line *line, enum logline_level level)
+{
+    pthread_mutex_lock(&mutex);
+    if (running) {
+        bool first = filling->len == 0;
+        bool hurry = !urgent && (level >= LOGLINE_WARN || filling->len > HALF / 2);
+        fill_line(line);
+        urgent = urgent || hurry;
+        if (first || hurry)
+            pthread_cond_signal(&wake_writer);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+void logline(enum logline_level level, const char *format, ...)
+{
+    char event[LOGLINE_EVENT_MAX + 1];
+    struct line line;
+    va_list args;
+    if (!logline_on(level))
+        return;
+    int saved = errno;
+    va_start(args, format);
+    int len = vsnprintf(event, sizeof event, format, args);
+    va_end(args);
+    if (len >= 0) {
+        line_make(&line, level, event, len < (int)sizeof event ? (size_t)len : event_cut(event));
+        line_hand_over(&line, level);
+    }
+    errno = saved;
+}
