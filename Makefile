@@ -1,7 +1,8 @@
 # `make help` tells what there is.
 #
 # BUILD=asan and BUILD=tsan build with sanitizers, each in a directory of its own; BUILD=fuzz is what `make fuzz`
-# uses. STATIC=1 links without shared libraries, WERROR=1 makes warnings errors, OUT=DIR builds elsewhere.
+# uses. STATIC=1 links without shared libraries, WERROR=1 makes warnings errors, OUT=DIR builds elsewhere, V=1 shows
+# the commands.
 
 ifeq ($(origin CC),default)
 CC := $(notdir $(shell for c in gcc clang cc; do command -v $$c && break; done))
@@ -19,9 +20,12 @@ OUT_asan = build/asan
 OUT_tsan = build/tsan
 OUT_fuzz = build/fuzz
 SANITIZE_asan = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# gcc's UBSan writes to its own file only when it is linked statically beside ASan; clang's is part of ASan.
+SANITIZE_LINK_asan = $(if $(findstring clang,$(CC)),,-static-libubsan)
 SANITIZE_tsan = -fsanitize=thread -fno-omit-frame-pointer
 SANITIZE_fuzz = $(SANITIZE_asan) -fsanitize=fuzzer-no-link
 SANITIZE = $(SANITIZE_$(BUILD))
+SANITIZE_LINK = $(SANITIZE) $(SANITIZE_LINK_$(BUILD))
 ifeq ($(BUILD),plain)
 OUT ?= build
 else ifneq ($(SANITIZE),)
@@ -42,7 +46,10 @@ ALL_TEST_CFLAGS = $(BASE) -Itest/lib -fPIE $(TEST_CFLAGS)
 # and DNS, which is all that a container uses, glibc needs none.
 PIE = $(if $(STATIC),-static-pie -Wl$(comma)--no-warnings,-pie)
 comma = ,
-ALL_LDFLAGS = -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) $(SANITIZE)
+ALL_LDFLAGS = -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) $(SANITIZE_LINK)
+
+# Compiler and linker calls are long: what they make is enough to read.
+Q = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$@'; )mkdir -p $(@D) && 
 
 # ---- what there is to build ---------------------------------------------------------------------------------
 MAINS = src/master.c src/secondary.c
@@ -73,7 +80,7 @@ WHOLE = $(patsubst test/%.c,%,$(wildcard test/socket_*.c test/cluster_*.c))
 STRESS = $(patsubst test/%.c,%,$(wildcard test/stress_*.c))
 TORTURE = $(patsubst test/%.c,%,$(wildcard test/torture*.c))
 FUZZ = $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
-BENCH = $(patsubst bench/%.c,%,$(wildcard bench/*.c))
+BENCH = $(wildcard bench/*.c)
 TEST_LIB = $(wildcard test/lib/*.c)
 PROGRAMS = $(OUT)/master $(OUT)/secondary
 
@@ -81,11 +88,10 @@ PROGRAMS = $(OUT)/master $(OUT)/secondary
 all: $(PROGRAMS) ## the programs, build/master and build/secondary
 
 $(PROGRAMS): $(OUT)/%: $(OUT)/obj/src/%.o $(call objects,$(LAYER_replication))
-	$(CC) $(ALL_LDFLAGS) $(PIE) -o $@ $(filter %.o,$^)
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) $(PIE) -o $@ $(filter %.o,$^)
 
 $(OUT)/obj/%.o: %.c $(OUT)/flags
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call Q,CC)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 # Whoever changes the compiler or its flags gets everything built anew.
 BUILT_WITH = $(CC) $(ALL_CFLAGS) $(PIE) $(ALL_LDFLAGS) $(TEST_CFLAGS)
@@ -111,20 +117,19 @@ test_objects = $(patsubst test/%.c,$(OUT)/test/obj/%.o,$(1))
 
 .SECONDEXPANSION:
 $(UNIT_PROGRAMS): $(OUT)/test/%: $(OUT)/obj/test/%.o $$(call objects,$$(LAYER_$$(call layer,$$*)))
-	$(CC) $(CRITERION_LINK) $(SANITIZE) $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
+	$(call Q,LINK)$(CC) $(CRITERION_LINK) $(SANITIZE_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
 
 $(WHOLE_PROGRAMS): $(OUT)/test/%: $(OUT)/test/obj/%.o $(call test_objects,$(TEST_LIB))
-	$(CC) $(CRITERION_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
+	$(call Q,LINK)$(CC) $(CRITERION_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
 
 $(STRESS_PROGRAMS): $(OUT)/test/%: $(OUT)/obj/test/%.o $(call objects,$(LAYER_replication))
-	$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
 $(TORTURE_PROGRAMS): $(OUT)/test/%: $(OUT)/test/obj/%.o $(call test_objects,$(TEST_LIB))
-	$(CC) -pie -pthread $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
+	$(call Q,LINK)$(CC) -pie -pthread $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
 
 $(OUT)/test/obj/%.o: test/%.c $(OUT)/flags
-	@mkdir -p $(@D)
-	$(CC) $(ALL_TEST_CFLAGS) -c -o $@ $<
+	$(call Q,CC)$(CC) $(ALL_TEST_CFLAGS) -c -o $@ $<
 
 $(UNIT:%=$(OUT)/obj/test/%.o) $(WHOLE:%=$(OUT)/test/obj/%.o) $(call test_objects,$(TEST_LIB)): | criterion
 .PHONY: criterion
@@ -169,7 +174,7 @@ ifeq ($(BUILD),fuzz)
 fuzz: $(FUZZ_PROGRAMS)
 	@fuzz/run $(OUT) $(FUZZ_SECONDS) $(FUZZ_JOBS) $(FUZZ)
 $(FUZZ_PROGRAMS): $(OUT)/fuzz_%: $(OUT)/obj/fuzz/fuzz_%.o $(call objects,$(LAYER_replication))
-	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^)
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^)
 $(FUZZ_PROGRAMS): | fuzz-runtime
 fuzz-runtime:
 	@test -n "$$(find "$$($(CC) -print-resource-dir)" -name 'libclang_rt.fuzzer*.a' 2>/dev/null)" \
@@ -182,11 +187,10 @@ endif
 
 # ---- measuring ----------------------------------------------------------------------------------------------
 .PHONY: bench
-bench: all $(BENCH:%=$(OUT)/bench/%) ## speed, beside others
-	@bench/run $(abspath $(OUT))
-$(BENCH:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/bench/%.o $(call objects,$(LAYER_http))
-	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
+bench: all $(OUT)/bench/load ## POST beside Redis on this machine; bench/ holds more of this kind
+	@BIN_DIR='$(abspath $(OUT))' bench/post-vs-redis
+$(OUT)/bench/load: $(call objects,$(BENCH))
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^) -lm
 
 # ---- the rest -----------------------------------------------------------------------------------------------
 .PHONY: lint format clean help
