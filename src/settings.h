@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* What --version prints. */
+#define SETTINGS_VERSION "replicated-log 0.1.0"
+
 enum settings_role { SETTINGS_MASTER, SETTINGS_SECONDARY };
 
 enum {
