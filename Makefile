@@ -173,8 +173,11 @@ FUZZ_PROGRAMS = $(FUZZ:%=$(OUT)/fuzz_%)
 ifeq ($(BUILD),fuzz)
 fuzz: $(FUZZ_PROGRAMS)
 	@fuzz/run $(OUT) $(FUZZ_SECONDS) $(FUZZ_JOBS) $(FUZZ)
-$(FUZZ_PROGRAMS): $(OUT)/fuzz_%: $(OUT)/obj/fuzz/fuzz_%.o $(call objects,$(LAYER_replication))
-	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^)
+# From an archive, so that a target takes in no more than the parser that it calls.
+$(FUZZ_PROGRAMS): $(OUT)/fuzz_%: $(OUT)/obj/fuzz/fuzz_%.o $(OUT)/obj/src.a
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^
+$(OUT)/obj/src.a: $(call objects,$(LAYER_replication))
+	$(call Q,AR)rm -f $@ && $(AR) rcs $@ $^
 $(FUZZ_PROGRAMS): | fuzz-runtime
 fuzz-runtime:
 	@test -n "$$(find "$$($(CC) -print-resource-dir)" -name 'libclang_rt.fuzzer*.a' 2>/dev/null)" \
