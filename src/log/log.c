@@ -10,6 +10,8 @@
  * Each segment starts with a mark, so a walk from a mark to a message stays within one segment. */
 #include "log/log.h"
 #include "json.h"
+#include "log/digest.h"
+#include "log/marks.h"
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
@@ -17,34 +19,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    SEGMENT_ROOM = LOG_SEGMENT_BYTES - 64, /* with the header and malloc's own bytes: whole pages, no more */
-    CHUNK_MARKS = 1024,                    /* marks in the first chunk; each next one has twice as many */
-    CHUNKS = 40
-};
+enum { SEGMENT_ROOM = LOG_SEGMENT_BYTES - 64 }; /* with its header and malloc's own bytes it is whole pages */
 
-struct log_segment {
-    uint64_t position; /* bytes of the list before this segment */
-    _Atomic(struct log_segment *)
-        next; /* set once, when the first message behind this segment is published */
-    size_t cap;
-    char bytes[];
-};
-
-/* Where a message starts. Never changes once published. */
-struct mark {
-    uint64_t id;
-    uint64_t digest; /* of the messages before it */
-    struct log_segment *segment;
-    uint32_t offset; /* a segment with more than one message is no longer than LOG_SEGMENT_BYTES */
-};
-
-/* The end of the list: all that changes with an append. */
+/* The end of the list: all that changes with an append. Who follows the list asks for what was appended last,
+ * so where that begins is kept too. */
 struct tail {
     uint64_t last;
     uint64_t bytes;
     uint64_t digest;
     uint64_t marks;
+    uint64_t newest_id; /* the first message of the last append */
+    uint64_t newest_position;
 };
 
 struct tail_slot {
@@ -52,14 +37,14 @@ struct tail_slot {
     _Atomic uint64_t bytes;
     _Atomic uint64_t digest;
     _Atomic uint64_t marks;
+    _Atomic uint64_t newest_id;
+    _Atomic uint64_t newest_position;
 };
 
 struct log {
     _Atomic uint64_t version;  /* slots[version % 2] holds the published tail */
     struct tail_slot slots[2]; /* written under append_lock; how they are read: see the top */
-
-    /* A chunk is set under append_lock before its first mark is published, and never changes after that. */
-    struct mark *chunks[CHUNKS];
+    struct marks marks;        /* written under append_lock, behind the published ones */
 
     pthread_mutex_t append_lock; /* guards what follows */
     struct tail tail;            /* what is published */
@@ -86,63 +71,6 @@ struct place {
     uint64_t id;
 };
 
-/* ---- digest ---- */
-
-__extension__ typedef unsigned __int128 uint128;
-
-/* Odd numbers without a pattern; they are part of the digest and must never change. */
-static const uint64_t DIGEST_A = 0x9e3779b97f4a7c15u;
-static const uint64_t DIGEST_B = 0xd1b54a32d192ed03u;
-static const uint64_t DIGEST_C = 0x8cb92ba72f3d8dd7u;
-
-static uint64_t load_le(const char *at)
-{
-    uint64_t word;
-
-    memcpy(&word, at, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
-}
-
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-    uint128 product = (uint128)a * b;
-
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint64_t digest_step(uint64_t hash, const char *sixteen)
-{
-    return fold(load_le(sixteen) ^ DIGEST_A, load_le(sixteen + 8) ^ hash);
-}
-
-/* 16 bytes a step; the last step takes the last 16 bytes, some of them for the second time. */
-static uint64_t digest_message(struct span message)
-{
-    uint64_t hash = DIGEST_B ^ message.len;
-    const char *end = message.at + message.len;
-    char padded[16] = {0};
-
-    for (const char *at = message.at; end - at > 16; at += 16)
-        hash = digest_step(hash, at);
-    if (message.len >= 16)
-        return digest_step(hash, end - 16);
-    memcpy(padded, message.at, message.len);
-    return digest_step(hash, padded);
-}
-
-/* One-to-one in either argument while the other stands: lists that once differ do not meet again by
- * themselves, however long they grow. */
-static uint64_t digest_chain(uint64_t digest, struct span message)
-{
-    uint64_t mixed = digest ^ digest_message(message);
-
-    mixed = (mixed ^ (mixed >> 32)) * DIGEST_C;
-    return mixed ^ (mixed >> 29);
-}
-
 /* ---- tail ---- */
 
 /* The loads acquire, and the stores in tail_publish release, so that one who sees a byte of a newer tail in
@@ -158,6 +86,8 @@ static struct tail tail_read(const struct log *log)
             .bytes = atomic_load_explicit(&slot->bytes, memory_order_acquire),
             .digest = atomic_load_explicit(&slot->digest, memory_order_acquire),
             .marks = atomic_load_explicit(&slot->marks, memory_order_acquire),
+            .newest_id = atomic_load_explicit(&slot->newest_id, memory_order_acquire),
+            .newest_position = atomic_load_explicit(&slot->newest_position, memory_order_acquire),
         };
         uint64_t again = atomic_load_explicit(&log->version, memory_order_acquire);
 
@@ -176,65 +106,18 @@ static void tail_publish(struct log *log, const struct tail *tail)
     atomic_store_explicit(&slot->bytes, tail->bytes, memory_order_release);
     atomic_store_explicit(&slot->digest, tail->digest, memory_order_release);
     atomic_store_explicit(&slot->marks, tail->marks, memory_order_release);
+    atomic_store_explicit(&slot->newest_id, tail->newest_id, memory_order_release);
+    atomic_store_explicit(&slot->newest_position, tail->newest_position, memory_order_release);
     atomic_store_explicit(&log->version, version, memory_order_release);
     log->tail = *tail;
-}
-
-/* ---- marks ---- */
-
-/* Chunk k starts at index CHUNK_MARKS * (2^k - 1), so that no mark ever moves. */
-static unsigned chunk_of(uint64_t index, uint64_t *within)
-{
-    uint64_t blocks = index / CHUNK_MARKS + 1;
-    unsigned chunk = 63u - (unsigned)__builtin_clzll(blocks);
-
-    *within = index - CHUNK_MARKS * ((UINT64_C(1) << chunk) - 1);
-    return chunk;
-}
-
-static const struct mark *mark_at(const struct log *log, uint64_t index)
-{
-    uint64_t within;
-    unsigned chunk = chunk_of(index, &within);
-
-    return &log->chunks[chunk][within];
-}
-
-static uint64_t mark_id(const struct mark *mark)
-{
-    return mark->id;
-}
-
-static uint64_t mark_position(const struct mark *mark)
-{
-    return mark->segment->position + mark->offset;
-}
-
-/* The index of the last of the first `count` marks whose key is not above `limit`. The first one's never is.
- */
-static uint64_t mark_find(const struct log *log, uint64_t count, uint64_t (*key)(const struct mark *),
-                          uint64_t limit)
-{
-    uint64_t low = 0;
-    uint64_t high = count;
-
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2;
-
-        if (key(mark_at(log, middle)) <= limit)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
 }
 
 /* ---- places ---- */
 
 static struct place place_of_mark(const struct log *log, const struct tail *tail, uint64_t index)
 {
-    const struct mark *mark = mark_at(log, index);
-    uint64_t end = index + 1 < tail->marks ? mark_position(mark_at(log, index + 1)) : tail->bytes;
+    const struct mark *mark = marks_at(&log->marks, index);
+    uint64_t end = index + 1 < tail->marks ? mark_position(marks_at(&log->marks, index + 1)) : tail->bytes;
 
     return (struct place){
         .segment = mark->segment,
@@ -267,38 +150,45 @@ static void place_pass(struct place *place, size_t message_len)
     place->id++;
 }
 
-/* id: 1 to tail->last. */
-static struct place place_find(const struct log *log, const struct tail *tail, uint64_t id)
+/* The nearest known place that is not behind message id: a mark, or the start of the newest messages where
+ * that is behind all marks. */
+static struct place place_near(const struct log *log, const struct tail *tail, uint64_t id)
 {
-    struct place place = place_of_mark(log, tail, mark_find(log, tail->marks, mark_id, id));
+    const struct mark *last = marks_at(&log->marks, tail->marks - 1);
 
+    if (id < tail->newest_id || tail->newest_id < last->id)
+        return place_of_mark(log, tail, marks_find_id(&log->marks, tail->marks, id));
+    return (struct place){
+        .segment = last->segment,
+        .offset = (size_t)(tail->newest_position - last->segment->position),
+        .end = (size_t)(tail->bytes - last->segment->position),
+        .id = tail->newest_id,
+    };
+}
+
+/* Walks to message id, which is not before the place and not behind its `end`. */
+static struct place place_walk(struct place place, uint64_t id)
+{
     while (place.id < id)
         place_pass(&place, place_message(&place).len);
     return place;
-}
-
-/* Bytes before message id: 1 to tail->last + 1. */
-static uint64_t position_of(const struct log *log, const struct tail *tail, uint64_t id)
-{
-    struct place place;
-
-    if (id > tail->last)
-        return tail->bytes;
-    place = place_find(log, tail, id);
-    return place_position(&place);
 }
 
 /* ---- appending ---- */
 
 static struct draft draft_begin(struct log *log)
 {
-    return (struct draft){
+    struct draft draft = {
         .log = log,
         .tail = log->tail,
         .segment = log->segment,
         .used = log->used,
-        .mark = log->tail.marks > 0 ? mark_at(log, log->tail.marks - 1) : NULL,
+        .mark = log->tail.marks > 0 ? marks_at(&log->marks, log->tail.marks - 1) : NULL,
     };
+
+    draft.tail.newest_id = log->tail.last + 1;
+    draft.tail.newest_position = log->tail.bytes;
+    return draft;
 }
 
 static void segments_free(struct log_segment *segment)
@@ -341,21 +231,16 @@ static bool draft_mark_due(const struct draft *draft)
 
 static int draft_add_mark(struct draft *draft)
 {
-    uint64_t within;
-    unsigned chunk = chunk_of(draft->tail.marks, &within);
-    struct mark **marks = &draft->log->chunks[chunk];
-
-    if (*marks == NULL)
-        *marks = malloc(sizeof **marks * ((size_t)CHUNK_MARKS << chunk));
-    if (*marks == NULL)
-        return -ENOMEM;
-    (*marks)[within] = (struct mark){
+    const struct mark mark = {
         .id = draft->tail.last + 1,
         .digest = draft->tail.digest,
         .segment = draft->segment,
         .offset = (uint32_t)draft->used,
     };
-    draft->mark = &(*marks)[within];
+
+    draft->mark = marks_put(&draft->log->marks, draft->tail.marks, mark);
+    if (draft->mark == NULL)
+        return -ENOMEM;
     draft->tail.marks++;
     return 0;
 }
@@ -473,8 +358,7 @@ void log_close(struct log *log)
     if (log == NULL)
         return;
     segments_free(log->first);
-    for (int i = 0; i < CHUNKS; i++)
-        free(log->chunks[i]);
+    marks_free(&log->marks);
     pthread_mutex_destroy(&log->append_lock);
     free(log);
 }
@@ -501,8 +385,8 @@ uint64_t log_digest(struct log *log, uint64_t id)
         return tail.digest;
     if (id == 0)
         return 0;
-    index = mark_find(log, tail.marks, mark_id, id);
-    digest = mark_at(log, index)->digest;
+    index = marks_find_id(&log->marks, tail.marks, id);
+    digest = marks_at(&log->marks, index)->digest;
     for (place = place_of_mark(log, &tail, index); place.id <= id;) {
         struct span message = place_message(&place);
 
@@ -530,12 +414,25 @@ struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to)
     return log_slice_within(log, from, to, UINT64_MAX);
 }
 
+/* The position of message `next`, which is behind `start`; it may be the one that comes next in the list. */
+static uint64_t slice_end(const struct log *log, const struct tail *tail, const struct place *start,
+                          uint64_t next)
+{
+    struct place place;
+
+    if (next > tail->last)
+        return tail->bytes;
+    place = place_near(log, tail, next);
+    place = place_walk(place.id < start->id ? *start : place, next);
+    return place_position(&place);
+}
+
 /* The longest slice from `start` that ends before `limit`, but one message at least. The list goes on past
  * `limit`. The last mark before it is where to look, unless the slice starts behind that mark. */
 static struct log_slice slice_cut(const struct log *log, const struct tail *tail, const struct place *start,
                                   uint64_t limit)
 {
-    struct place next = place_of_mark(log, tail, mark_find(log, tail->marks, mark_position, limit));
+    struct place next = place_of_mark(log, tail, marks_find_position(&log->marks, tail->marks, limit));
     size_t len;
 
     if (next.id <= start->id) {
@@ -564,58 +461,10 @@ struct log_slice log_slice_within(struct log *log, uint64_t from, uint64_t to, u
         to = tail.last;
     if (from > to)
         return (struct log_slice){0};
-    start = place_find(log, &tail, from);
+    start = place_walk(place_near(log, &tail, from), from);
     begin = place_position(&start);
-    end = position_of(log, &tail, to + 1);
+    end = slice_end(log, &tail, &start, to + 1);
     if (end - begin - 1 <= max_bytes)
         return slice_between(&start, to + 1, end);
     return slice_cut(log, &tail, &start, begin + max_bytes + 1);
-}
-
-/* Bytes from the slice's next one to the end of its segment, or of the slice. Where the segment has no next
- * one, the slice ends in it. */
-static uint64_t slice_run(const struct log_slice *slice)
-{
-    const struct log_segment *segment = slice->segment;
-    const struct log_segment *next = atomic_load_explicit(&segment->next, memory_order_acquire);
-    uint64_t run = slice->len;
-
-    if (next != NULL && next->position - segment->position - slice->offset < run)
-        run = next->position - segment->position - slice->offset;
-    return run;
-}
-
-void log_slice_skip(struct log_slice *slice, uint64_t bytes)
-{
-    assert(bytes <= slice->len);
-    while (bytes > 0) {
-        uint64_t run = slice_run(slice);
-
-        if (bytes < run) {
-            slice->offset += (size_t)bytes;
-            slice->len -= bytes;
-            return;
-        }
-        bytes -= run;
-        slice->len -= run;
-        slice->offset = 0;
-        slice->segment =
-            slice->len > 0 ? atomic_load_explicit(&slice->segment->next, memory_order_acquire) : NULL;
-    }
-}
-
-int log_slice_iov(const struct log_slice *slice, struct iovec *iov, int max)
-{
-    struct log_slice rest = *slice;
-    int count = 0;
-
-    while (rest.len > 0 && count < max) {
-        uint64_t run = slice_run(&rest);
-
-        iov[count].iov_base = (char *)(uintptr_t)(rest.segment->bytes + rest.offset);
-        iov[count].iov_len = (size_t)run;
-        count++;
-        log_slice_skip(&rest, run);
-    }
-    return count;
 }
