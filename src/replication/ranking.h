@@ -1,0 +1,45 @@
+/* The nodes of the cluster in order of what they hold: the one that holds most comes first. So the id up to
+ * which w nodes hold the log is the position of the w-th one. Private to the ACK count, whose lock guards it.
+ *
+ * An ACK moves its node a few ranks, seldom more than one. */
+#ifndef REPLICATION_RANKING_H
+#define REPLICATION_RANKING_H
+
+#include "concern.h"
+
+struct ranking_node {
+    uint64_t position; /* the node holds every message up to this id */
+    uint64_t target;
+    bool counts; /* for CONCERN_ALL: its position has reached the target once */
+    size_t rank; /* its index in the ranking */
+};
+
+/* All zero is empty and valid. */
+struct ranking {
+    struct ranking_node **nodes; /* the array is owned, the nodes are the caller's */
+    size_t count;
+    size_t room;
+    unsigned counting; /* nodes that count for CONCERN_ALL */
+};
+
+/* Frees the array. */
+void ranking_free(struct ranking *ranking);
+
+/* Adds a node whose position and target are filled. Returns false, nothing added, where there is no memory.
+ */
+bool ranking_add(struct ranking *ranking, struct ranking_node *node);
+void ranking_remove(struct ranking *ranking, const struct ranking_node *node);
+
+/* Moves a node to a new position. */
+void ranking_move(struct ranking *ranking, struct ranking_node *node, uint64_t position);
+
+/* How many nodes hold the id. */
+unsigned ranking_held(const struct ranking *ranking, uint64_t id);
+
+/* The number of nodes that w stands for now. */
+unsigned ranking_need(const struct ranking *ranking, int w);
+
+/* The id up to which w is satisfied. One node at least must be there that counts. */
+uint64_t ranking_reached(const struct ranking *ranking, int w);
+
+#endif
