@@ -10,7 +10,7 @@ enum {
     TICK_NS = 100 * 1000 * 1000,
     TICKS_PER_SECOND = 10,
     SLOW_RECEIVE_BUFFER = 64 * 1024, /* a large one would read ahead of the slow reader */
-    STEP_MAX = 64 * 1024
+    STEP_MAX = SLOW_RATE_MAX / TICKS_PER_SECOND
 };
 
 static bool send_text(int fd, const char *text)
@@ -60,28 +60,30 @@ static bool open_idle(struct crowd *crowd, const struct options *options, const 
 
 static bool open_slow(struct crowd *crowd, const struct options *options, const struct dial_address *to)
 {
-    char hello[2048];
-    snprintf(hello, sizeof hello, "GET %s HTTP/1.1\r\nHost: slow\r\nConnection: close\r\n\r\n",
-             options->slow_target);
+    char hello[PROTO_HEAD_MAX + 1] = {0};
+    proto_write(&crowd->slow_proto, "", hello);
     for (int i = 0; i < options->slow; i++) {
         int fd = join(to, options->idle + i, SLOW_RECEIVE_BUFFER, hello);
         if (fd < 0) {
             fprintf(stderr, "load: slow reader %d: %s\n", i + 1, strerror(-fd));
             return false;
         }
-        crowd->slow[crowd->slow_count++] = fd;
+        crowd->slow[crowd->slow_count++] = (struct crowd_reader){.fd = fd};
     }
     return true;
 }
 
 bool crowd_open(struct crowd *crowd, const struct options *options, const struct dial_address *to)
 {
-    double step = options->slow_rate / TICKS_PER_SECOND;
     *crowd = (struct crowd){.next_tick_ns = options->slow > 0 ? 0 : INT64_MAX};
-    crowd->slow_step = step < STEP_MAX ? (size_t)step : STEP_MAX;
+    crowd->slow_step = (size_t)(options->slow_rate / TICKS_PER_SECOND);
     crowd->idle = calloc((size_t)options->idle + 1, sizeof *crowd->idle);
     crowd->slow = calloc((size_t)options->slow + 1, sizeof *crowd->slow);
-    return crowd->idle && crowd->slow && open_idle(crowd, options, to) && open_slow(crowd, options, to);
+    if (!crowd->idle || !crowd->slow || !proto_get(&crowd->slow_proto, "slow", options->slow_target, 0)) {
+        fprintf(stderr, "load: out of memory, or the target is too long\n");
+        return false;
+    }
+    return open_idle(crowd, options, to) && open_slow(crowd, options, to);
 }
 
 void crowd_close(struct crowd *crowd)
@@ -89,23 +91,38 @@ void crowd_close(struct crowd *crowd)
     for (int i = 0; i < crowd->idle_count; i++)
         close(crowd->idle[i]);
     for (int i = 0; i < crowd->slow_count; i++)
-        if (crowd->slow[i] >= 0)
-            close(crowd->slow[i]);
+        if (crowd->slow[i].fd >= 0)
+            close(crowd->slow[i].fd);
     free(crowd->idle);
     free(crowd->slow);
 }
 
-static void read_slowly(struct crowd *crowd, int *fd)
+/* The head is looked at before it is taken, since it makes sense as a whole only. */
+static ssize_t receive_slowly(const struct crowd *crowd, struct crowd_reader *reader, char *part,
+                              enum answer_verdict *verdict)
+{
+    bool in_body = reader->answer.in_body;
+    size_t wanted = in_body ? crowd->slow_step : ANSWER_HEAD_MAX;
+    ssize_t got = recv(reader->fd, part, wanted, MSG_DONTWAIT | (in_body ? 0 : MSG_PEEK));
+    size_t used;
+    if (got <= 0)
+        return got;
+    *verdict = answer_take(&reader->answer, &crowd->slow_proto, part, (size_t)got, &used);
+    return in_body || used == 0 ? got : recv(reader->fd, part, used, MSG_DONTWAIT);
+}
+
+static void read_slowly(struct crowd *crowd, struct crowd_reader *reader)
 {
     char part[STEP_MAX];
-    ssize_t got = recv(*fd, part, crowd->slow_step, MSG_DONTWAIT);
-    if (got > 0) {
-        crowd->slow_bytes += (uint64_t)got;
-    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-        close(*fd);
-        *fd = -1;
+    enum answer_verdict verdict = ANSWER_MORE;
+    ssize_t got = receive_slowly(crowd, reader, part, &verdict);
+    bool lost = got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+    if (!lost && verdict == ANSWER_MORE)
+        return;
+    close(reader->fd);
+    reader->fd = -1;
+    if (lost || verdict != ANSWER_RIGHT)
         crowd->slow_lost++;
-    }
 }
 
 void crowd_tick(struct crowd *crowd, int64_t now_ns)
@@ -113,7 +130,7 @@ void crowd_tick(struct crowd *crowd, int64_t now_ns)
     if (now_ns < crowd->next_tick_ns)
         return;
     for (int i = 0; i < crowd->slow_count; i++)
-        if (crowd->slow[i] >= 0)
+        if (crowd->slow[i].fd >= 0)
             read_slowly(crowd, &crowd->slow[i]);
     crowd->next_tick_ns = now_ns + TICK_NS;
 }

@@ -6,13 +6,20 @@
 #include "dial.h"
 #include "options.h"
 
+struct crowd_reader {
+    int fd; /* -1 once it has its whole answer, or was lost */
+    struct answer answer;
+};
+
 struct crowd {
-    int *idle, *slow; /* descriptors; -1 for a slow reader that was lost */
-    int idle_count, slow_count;
+    int *idle; /* descriptors */
+    int idle_count;
+    struct crowd_reader *slow;
+    int slow_count;
     int slow_lost;
+    struct proto slow_proto; /* what they ask for */
+    size_t slow_step;        /* bytes that each takes at a tick */
     int64_t next_tick_ns;
-    size_t slow_step; /* bytes that a slow reader takes each tick */
-    uint64_t slow_bytes;
 };
 
 /* Opens all of them and sees each idle one answered. Returns false, and says why on standard error, where
@@ -24,7 +31,7 @@ void crowd_close(struct crowd *crowd);
  * INT64_MAX where there are none. */
 void crowd_tick(struct crowd *crowd, int64_t now_ns);
 
-/* How many the server has closed: idle ones by now, slow ones before their answer was complete. */
+/* How many the server has closed, and slow readers whose answer was not 200. */
 int crowd_lost(struct crowd *crowd);
 
 #endif

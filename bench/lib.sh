@@ -167,8 +167,8 @@ stop_all() {
 end() {
     local code=$?
     trap - EXIT
-    if ((code != 0)) && [[ -d $work ]]; then
-        tail -n 3 "$work"/*.log >&2 || true
+    if ((code == 1)) && [[ -d $work ]]; then
+        tail -n 5 "$work"/*.log >&2 || true
     fi
     stop_all
     [[ -z $work ]] || rm -rf "$work"

@@ -178,7 +178,7 @@ static bool take_crowd(struct options *out, int option, const char *value)
         out->slow_target = value;
         return true;
     case SLOW_RATE:
-        out->slow_rate = number(value, 10, 1e9);
+        out->slow_rate = number(value, SLOW_RATE_MIN, SLOW_RATE_MAX);
         return true;
     default:
         return false;

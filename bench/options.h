@@ -4,6 +4,8 @@
 
 #include "proto.h"
 
+enum { SLOW_RATE_MIN = 10, SLOW_RATE_MAX = 640 * 1024 };
+
 struct options {
     const char *host;
     uint16_t port;

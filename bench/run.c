@@ -207,18 +207,18 @@ static ssize_t take_answer(struct run *run, struct conn *conn, const char *in, s
         note_wrong(run, in, len);
         return -1;
     }
+    if (conn->answer.wrong || verdict == ANSWER_WRONG)
+        note_wrong(run, in, len); /* now, while its head is at hand */
     *more = verdict == ANSWER_MORE;
     if (*more)
         return (ssize_t)used;
     int64_t asked_ns = conn_answered(conn);
     run->in_flight--;
     run->last_ns = now;
-    if (verdict == ANSWER_RIGHT) {
+    if (verdict == ANSWER_RIGHT)
         record(run, asked_ns, now);
-        return (ssize_t)used;
-    }
-    run->result->wrong++;
-    note_wrong(run, in, len);
+    else
+        run->result->wrong++;
     return (ssize_t)used;
 }
 
