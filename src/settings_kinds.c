@@ -2,9 +2,9 @@
 #include "concern.h"
 #include "settings.h"
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     ID_MAX = 200,
@@ -100,7 +100,7 @@ static bool url_take(const char *text, void *field)
     static const char scheme[] = "http://";
     uint64_t port = 80;
     struct span rest = span_of(text);
-    if (strncmp(text, scheme, sizeof scheme - 1) != 0)
+    if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
         return false;
     rest = (struct span){.at = text + sizeof scheme - 1, .len = rest.len - (sizeof scheme - 1)};
     if (rest.len > 0 && rest.at[rest.len - 1] == '/')
