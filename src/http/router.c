@@ -1,0 +1,86 @@
+#include "http/router.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { ALLOW_SIZE = 128 };
+
+/* What a pattern's "*" stands for in a path, "" for a pattern without one, NULL where it does not match. */
+static const char *path_match(const char *pattern, const char *path)
+{
+    size_t len = strlen(pattern);
+    if (len == 0 || pattern[len - 1] != '*')
+        return strcmp(pattern, path) == 0 ? path + strlen(path) : NULL;
+    return strncmp(pattern, path, len - 1) == 0 && path[len - 1] ? path + len - 1 : NULL;
+}
+
+static void allow_add(char *out, size_t out_size, const char *method)
+{
+    size_t len = strlen(out);
+    if (!strstr(out, method))
+        snprintf(out + len, out_size - len, "%s%s", len ? ", " : "", method);
+}
+
+void http_route_allow(const struct http_route *routes, const char *path, char *out, size_t out_size)
+{
+    bool any = strcmp(path, "*") == 0;
+    out[0] = '\0';
+    for (const struct http_route *route = routes; route->method; route++) {
+        if (route->unlisted || !(any || path_match(route->path, path)))
+            continue;
+        allow_add(out, out_size, route->method);
+        if (strcmp(route->method, "GET") == 0)
+            allow_add(out, out_size, "HEAD");
+    }
+    if (out[0])
+        allow_add(out, out_size, "OPTIONS");
+}
+
+static bool method_matches(const struct http_route *route, struct span method)
+{
+    return span_equals(method, route->method) ||
+           (span_equals(method, "HEAD") && strcmp(route->method, "GET") == 0);
+}
+
+/* No route takes the method: OPTIONS, a path that is not there, or one that is with other methods. */
+static void route_refuse(const struct http_route *routes, const struct http_request *request,
+                         struct http_exchange *exchange)
+{
+    const char *path = request->target->path;
+    char allow[ALLOW_SIZE];
+    char field[ALLOW_SIZE + sizeof "Allow: \r\n"];
+    http_route_allow(routes, path, allow, sizeof allow);
+    snprintf(field, sizeof field, "Allow: %s\r\n", allow);
+    if (!allow[0])
+        http_answer_error(exchange, 404, NULL, "there is nothing at %.200s", path);
+    else if (span_equals(request->head->method, "OPTIONS"))
+        http_answer(exchange, 204, field, (struct span){0});
+    else
+        http_answer_error(exchange, 405, field, "%.200s takes %s", path, allow);
+}
+
+void http_route(const struct http_route *routes, void *ctx, const struct http_request *request,
+                struct http_exchange *exchange)
+{
+    for (const struct http_route *route = routes; route->method; route++) {
+        const char *rest = path_match(route->path, request->target->path);
+        if (rest && method_matches(route, request->head->method)) {
+            route->handle(ctx, request, rest, exchange);
+            return;
+        }
+    }
+    route_refuse(routes, request, exchange);
+}
+
+int http_request_query(const struct http_request *request, const char *name, char *out, size_t out_size)
+{
+    struct span query = request->target->query;
+    struct span field_name;
+    struct span value;
+    while (http_query_next(&query, &field_name, &value)) {
+        if (!span_equals(field_name, name))
+            continue;
+        int len = http_query_decode(value, out, out_size);
+        return len < 0 ? -2 : len;
+    }
+    return -1;
+}
