@@ -1,0 +1,71 @@
+#include "program.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* Takes as many descriptors as the system allows; returns how many. */
+static uint64_t descriptors_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+static void stop_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+}
+
+bool program_begin(struct settings *settings, enum settings_role role, int argc, char *argv[], int *status)
+{
+    sigset_t set;
+    stop_signals(&set);
+    switch (settings_read(settings, role, argc, argv, environ, descriptors_raise(), stdout, stderr)) {
+    case SETTINGS_DONE:
+        *status = 0;
+        return false;
+    case SETTINGS_WRONG:
+        *status = 2;
+        return false;
+    case SETTINGS_RUN:
+        break;
+    }
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a reader of the log lines that went away must not end the node */
+    setenv("RES_OPTIONS", "timeout:1 attempts:2",
+           0); /* a name server that is silent must not hold up the end */
+    if (settings->health_check)
+        return true;
+    if (logline_start(STDERR_FILENO, settings->log_level, settings->log_json,
+                      role == SETTINGS_MASTER ? "master" : "secondary") < 0) {
+        fprintf(stderr, "there is no memory to start\n");
+        *status = 1;
+        return false;
+    }
+    settings_log(settings, role);
+    return true;
+}
+
+void program_wait(const struct settings *settings, uint16_t port)
+{
+    bool ipv6 = strchr(settings->host, ':') != NULL;
+    sigset_t set;
+    int got = 0;
+    stop_signals(&set);
+    logline(LOGLINE_INFO, "listening on http://%s%s%s:%u", ipv6 ? "[" : "", settings->host, ipv6 ? "]" : "",
+            port);
+    while (sigwait(&set, &got) != 0)
+        continue;
+    logline(LOGLINE_INFO, "stopping: %s", got == SIGTERM ? "SIGTERM" : "SIGINT");
+}

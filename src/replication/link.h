@@ -1,0 +1,90 @@
+/* A connection from the master to one secondary: POST /replicate requests go out one after another without
+ * waiting for the answers (at most LINK_WINDOW of them and LINK_WINDOW_BYTES of messages), and the answers,
+ * which come in the order of the requests, tell how far the secondary has come.
+ *
+ * The first request has no body. Its answer tells what the secondary has, and that alone decides what is
+ * sent: what it says on a connection is true for that connection, since a secondary that restarts loses it.
+ *
+ * Belongs to one thread. Never blocks; the caller polls link->fd for link_events. */
+#ifndef REPLICATION_LINK_H
+#define REPLICATION_LINK_H
+
+#include "http/url.h"
+#include "log/log.h"
+#include "replication/identity.h"
+
+enum {
+    LINK_WINDOW = 1000,                   /* requests under way; below the pipeline limit of the server */
+    LINK_WINDOW_BYTES = 64 * 1024 * 1024, /* of messages under way */
+    LINK_BATCH_BYTES = 1024 * 1024,       /* of messages in one request, but for a single longer one */
+    LINK_ATTEMPT_MS = 2000 /* silence for so long, while an answer is due, is a failure; at least */
+};
+
+/* What the links of a master share; it outlives them. */
+struct link_shared {
+    struct log *log;
+    struct identity *identity;
+    char run[WIRE_NAME_SIZE];
+    const char *fields; /* Content-Type, and Authorization where there is a token; each with its CRLF */
+    int64_t heartbeat_ms;
+};
+
+struct flight {
+    uint64_t last;  /* id of the last message of the request; 0 for a sign of life */
+    uint64_t bytes; /* of messages */
+    int64_t sent_us;
+};
+
+struct link {
+    const struct link_shared *shared;
+    const char *name; /* the member, for log lines */
+    int fd;
+    char authority[HTTP_AUTHORITY_MAX];
+    char why[512]; /* after a failure: what happened, for a log line */
+
+    bool greeted;       /* the first answer is there: `position` and `next` are valid */
+    uint64_t position;  /* what the secondary said last */
+    uint64_t next;      /* the id to send next */
+    bool progressed;    /* some request behind the first was answered with 200 */
+    int64_t heard_ms;   /* when a byte came last, or the wait for one began */
+    int64_t sent_ms;    /* when a request was begun last */
+    int64_t round_us;   /* how long the last answered request took */
+    int64_t attempt_ms; /* silence allowed while an answer is due */
+
+    struct flight flights[LINK_WINDOW]; /* a ring: `under_way` of them from `oldest` on */
+    size_t oldest;
+    size_t under_way;
+    uint64_t bytes_under_way;
+
+    struct buf out; /* the head and start of the request that is being written */
+    size_t out_sent;
+    struct log_slice slice; /* its messages */
+    struct span out_end;    /* what follows them */
+
+    struct buf in; /* bytes of answers */
+    size_t scanned;
+};
+
+/* For a connected socket, which link_close closes. */
+void link_open(struct link *link, const struct link_shared *shared, const char *name,
+               const struct http_url *url, int fd, int64_t attempt_ms, int64_t now_ms);
+void link_close(struct link *link);
+
+/* Sends what there is to send and the socket takes. Returns 0, or a negative errno with link->why filled. */
+int link_send(struct link *link, int64_t now_ms);
+
+/* Reads answers. Returns 1 where the secondary's position was told (link->position), 0 where not, or a
+ * negative errno with link->why filled. */
+int link_receive(struct link *link, int64_t now_ms);
+
+/* 0, or -ETIMEDOUT with link->why filled, where an answer is overdue. */
+int link_check(struct link *link, int64_t now_ms);
+
+/* What to poll for, and until when: then call the three above. */
+short link_events(const struct link *link);
+int64_t link_due_ms(const struct link *link, int64_t now_ms);
+
+/* Whether there is something that link_send would send at once. */
+bool link_has_work(const struct link *link, int64_t now_ms);
+
+#endif

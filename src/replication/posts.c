@@ -1,0 +1,480 @@
+/* The happy path: posts_append reads the request into a `struct post`, appends its message, parks the post
+ * with the ACK count; an ACK releases it; posts_pass answers it and frees it.
+ *
+ * What happens to many posts in one pass of the loop is logged as one line. */
+#include "replication/posts.h"
+#include "clock.h"
+#include "http/router.h"
+#include "json.h"
+#include "logline.h"
+#include "replication/reading.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    JSON_EXPANSION = 6,       /* a byte of a message takes six in JSON at most: \u0000 */
+    JSON_AROUND = 4096,       /* bytes of a JSON body around the message */
+    TIMEOUT_MAX_S = 315360000 /* ten years */
+};
+
+/* A request that waits. */
+struct post {
+    struct acks_waiter waiter; /* first, so that a released waiter is its post */
+    struct http_exchange *exchange;
+    struct post *next; /* held, or spare */
+    bool is_get;
+    int64_t began_ms;
+    struct buf message; /* the canonical string; kept while held only */
+    size_t value_len;
+};
+
+/* What one pass did with many posts. */
+struct tally_line {
+    uint64_t first, last, count, bytes;
+    char peer[64];
+    unsigned held;
+    int64_t waited_ms; /* the longest */
+};
+
+struct posts {
+    struct posts_config config;
+    struct post *held, *held_last;
+    struct post *spare;
+    size_t waiting; /* posts in use */
+    size_t spares;
+    bool hold;
+    bool appended;
+    struct tally_line appends, answers;
+};
+
+enum { SPARES_MAX = 1024 };
+
+struct posts *posts_open(const struct posts_config *config)
+{
+    struct posts *posts = calloc(1, sizeof *posts);
+    if (posts)
+        posts->config = *config;
+    return posts;
+}
+
+void posts_close(struct posts *posts)
+{
+    while (posts->spare) {
+        struct post *post = posts->spare;
+        posts->spare = post->next;
+        buf_free(&post->message);
+        free(post);
+    }
+    free(posts);
+}
+
+static struct post *post_new(struct posts *posts)
+{
+    struct post *post = posts->spare;
+    if (post) {
+        posts->spare = post->next;
+        posts->spares--;
+    } else {
+        post = calloc(1, sizeof *post);
+        if (!post)
+            return NULL;
+    }
+    posts->waiting++;
+    post->next = NULL;
+    return post;
+}
+
+static void post_free(struct posts *posts, struct post *post)
+{
+    posts->waiting--;
+    if (posts->spares == SPARES_MAX || post->message.cap > JSON_AROUND) {
+        buf_free(&post->message);
+        free(post);
+        return;
+    }
+    post->next = posts->spare;
+    posts->spare = post;
+    posts->spares++;
+}
+
+/* ---- reading a request */
+
+/* What a request asks for, but for its message. */
+struct wish {
+    int w;
+    int64_t timeout_ms; /* 0: for ever */
+};
+
+static bool timeout_parse(double seconds, int64_t *out_ms)
+{
+    if (!(seconds >= 0 && seconds <= TIMEOUT_MAX_S))
+        return false;
+    *out_ms = (int64_t)(seconds * 1000 + 0.5);
+    if (*out_ms == 0 && seconds > 0)
+        *out_ms = 1;
+    return true;
+}
+
+static const char bad_w[] = "w must be " CONCERN_HINT;
+static const char bad_timeout[] = "timeout must be a number of seconds, 0 to wait for ever";
+
+/* The query's w and timeout. Returns NULL, or what is wrong. */
+static const char *wish_query(const struct http_request *request, struct wish *wish)
+{
+    char text[32];
+    int len = http_request_query(request, "w", text, sizeof text);
+    if (len == -2 || (len >= 0 && !concern_parse((struct span){text, (size_t)len}, &wish->w)))
+        return bad_w;
+    len = http_request_query(request, "timeout", text, sizeof text);
+    if (len == -1)
+        return NULL;
+    double seconds;
+    struct json number = json_text((struct span){text, len > 0 ? (size_t)len : 0});
+    bool good =
+        json_number(&number, &seconds) && json_end(&number) && timeout_parse(seconds, &wish->timeout_ms);
+    return good ? NULL : bad_timeout;
+}
+
+static const char *wish_json_w(struct json *json, struct wish *wish)
+{
+    struct json_string text;
+    uint64_t number;
+    if (json_peek(json) == '"') {
+        if (!json_string(json, &text))
+            return json->error;
+        return concern_parse(text.raw, &wish->w) ? NULL : bad_w;
+    }
+    if (!json_uint(json, &number) || number < 1 || number > CONCERN_MAX)
+        return bad_w;
+    wish->w = (int)number;
+    return NULL;
+}
+
+static const char *wish_json_timeout(struct json *json, struct wish *wish)
+{
+    double seconds;
+    return json_number(json, &seconds) && timeout_parse(seconds, &wish->timeout_ms) ? NULL : bad_timeout;
+}
+
+static const char no_message[] =
+    "the message is missing: send {\"message\":\"text\"}, or the text itself with "
+    "another Content-Type";
+
+static const char *body_json_message(struct json *json, struct post *post)
+{
+    struct json_string message;
+    if (json_peek(json) != '"')
+        return "\"message\" must be a string";
+    if (!json_string(json, &message))
+        return json->error;
+    if (post->value_len || post->message.len)
+        return "\"message\" is there twice";
+    post->value_len = message.value_len;
+    json_string_canonical(&message, &post->message);
+    return message.value_len ? NULL : "the message is empty";
+}
+
+static const char *body_json(struct span body, struct post *post, struct wish *wish)
+{
+    struct json json = json_text(body);
+    struct json_string name;
+    if (!json_object(&json))
+        return json.error;
+    while (json_member(&json, &name)) {
+        const char *error = NULL;
+        if (json_string_is(&name, "message"))
+            error = body_json_message(&json, post);
+        else if (json_string_is(&name, "w"))
+            error = wish_json_w(&json, wish);
+        else if (json_string_is(&name, "timeout"))
+            error = wish_json_timeout(&json, wish);
+        else if (!json_skip(&json))
+            error = json.error;
+        if (error)
+            return error;
+    }
+    if (json.error)
+        return json.error;
+    if (!json_end(&json))
+        return "something follows the JSON object";
+    return post->message.len ? NULL : no_message;
+}
+
+static const char *body_raw(struct span body, struct post *post)
+{
+    if (!body.len)
+        return no_message;
+    if (!json_utf8_valid(body))
+        return "the message is not UTF-8";
+    post->value_len = body.len;
+    json_quote(body, &post->message);
+    return NULL;
+}
+
+static bool is_json(const struct http_head *head)
+{
+    const struct http_field *field = http_head_field(head, "Content-Type");
+    if (!field)
+        return false;
+    struct span type = field->value;
+    size_t end = 0;
+    while (end < type.len && type.at[end] != ';' && type.at[end] != ' ' && type.at[end] != '\t')
+        end++;
+    return span_equals_nocase((struct span){type.at, end}, "application/json");
+}
+
+uint64_t posts_body_limit(const struct posts *posts, const struct http_head *head)
+{
+    uint64_t max = posts->config.max_message;
+    return is_json(head) ? max * JSON_EXPANSION + JSON_AROUND : max;
+}
+
+/* Reads the whole request into post and wish; answers it and returns false where it is bad. */
+static bool request_read(struct posts *posts, const struct http_request *request, struct post *post,
+                         struct wish *wish, struct http_exchange *exchange)
+{
+    const char *error = wish_query(request, wish);
+    if (!error)
+        error = is_json(request->head) ? body_json(request->body, post, wish) : body_raw(request->body, post);
+    if (error) {
+        http_answer_error(exchange, 400, NULL, "%s", error);
+    } else if (post->value_len > posts->config.max_message) {
+        http_answer_error(exchange, 413, NULL, "the message has %zu bytes, and MAX_MESSAGE is %zu",
+                          post->value_len, posts->config.max_message);
+    } else if (post->message.failed) {
+        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory for the message");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* ---- waiting */
+
+/* A post for the exchange, its wait not begun, or NULL: answered then. */
+static struct post *post_begin(struct posts *posts, struct http_exchange *exchange)
+{
+    struct post *post = posts->waiting < POSTS_WAITING_MAX ? post_new(posts) : NULL;
+    if (!post) {
+        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "too many requests are waiting");
+        return NULL;
+    }
+    post->exchange = exchange;
+    post->began_ms = clock_ms();
+    post->value_len = 0;
+    buf_clear(&post->message);
+    return post;
+}
+
+static void post_wish(struct post *post, const struct wish *wish)
+{
+    post->waiter.w = wish->w;
+    post->waiter.deadline_ms = wish->timeout_ms ? clock_after(post->began_ms, wish->timeout_ms) : CLOCK_NEVER;
+}
+
+static struct wish wish_default(const struct posts *posts)
+{
+    return (struct wish){.w = posts->config.write_concern, .timeout_ms = posts->config.ack_timeout_ms};
+}
+
+static void tally_add(struct tally_line *line, uint64_t id)
+{
+    if (line->count == 0 || id < line->first)
+        line->first = id;
+    if (id > line->last)
+        line->last = id;
+    line->count++;
+}
+
+static void answer_log(struct posts *posts, const struct post *post, int status, int64_t waited_ms)
+{
+    const struct acks_tally *tally = &post->waiter.tally;
+    if (status != 201) {
+        logline(status == 202 ? LOGLINE_WARN : LOGLINE_DEBUG,
+                "answered %" PRIu64 " with %d after %" PRId64 " ms: %u of %u nodes hold it", post->waiter.id,
+                status, waited_ms, tally->held, tally->need);
+        return;
+    }
+    tally_add(&posts->answers, post->waiter.id);
+    posts->answers.held = tally->held;
+    if (waited_ms > posts->answers.waited_ms)
+        posts->answers.waited_ms = waited_ms;
+}
+
+static void post_answer(struct posts *posts, struct post *post)
+{
+    const struct acks_waiter *waiter = &post->waiter;
+    bool held = waiter->outcome == ACKS_HELD;
+    int status = !held ? 202 : post->is_get ? 200 : 201;
+    char fields[64];
+    char body[256];
+    snprintf(fields, sizeof fields, "Location: /messages/%" PRIu64 "\r\n", waiter->id);
+    int len = snprintf(body, sizeof body, "{\"id\":%" PRIu64 ",\"w\":%u,\"acks\":%u%s}", waiter->id,
+                       waiter->tally.need, waiter->tally.held,
+                       held ? ""
+                       : waiter->outcome == ACKS_LATE
+                           ? ",\"error\":\"the time is over before enough nodes hold the "
+                             "message; it is in the log and is still being replicated\""
+                           : ",\"error\":\"the master is shutting down before enough nodes "
+                             "hold the message\"");
+    answer_log(posts, post, status, clock_ms() - post->began_ms);
+    http_answer(post->exchange, status, fields, (struct span){body, (size_t)len});
+    post_free(posts, post);
+}
+
+static void post_park(struct posts *posts, struct post *post)
+{
+    switch (acks_park(posts->config.acks, &post->waiter)) {
+    case ACKS_PARKED:
+        return;
+    case ACKS_SATISFIED:
+        break;
+    case ACKS_NO_MEMORY: /* it is appended, and nobody can wait: say what is known now */
+        post->waiter.outcome = ACKS_LATE;
+        post->waiter.tally = acks_tally(posts->config.acks, post->waiter.id, post->waiter.w);
+        break;
+    }
+    post_answer(posts, post);
+}
+
+static void post_append(struct posts *posts, struct post *post)
+{
+    struct tally_line *line = &posts->appends;
+    if (log_append(posts->config.log, buf_span(&post->message), 1, &post->waiter.id) < 0) {
+        http_answer_error(post->exchange, 503, "Retry-After: 1\r\n", "there is no memory for the message");
+        post_free(posts, post);
+        return;
+    }
+    posts->appended = true;
+    acks_appended(posts->config.acks, post->waiter.id);
+    tally_add(line, post->waiter.id);
+    line->bytes += post->value_len;
+    if (line->count == 1)
+        snprintf(line->peer, sizeof line->peer, "%s", http_exchange_peer(post->exchange));
+    post_park(posts, post);
+}
+
+void posts_append(struct posts *posts, const struct http_request *request, struct http_exchange *exchange)
+{
+    struct wish wish = wish_default(posts);
+    struct post *post = post_begin(posts, exchange);
+    if (!post)
+        return;
+    post->is_get = false;
+    if (!request_read(posts, request, post, &wish, exchange)) {
+        post_free(posts, post);
+        return;
+    }
+    post_wish(post, &wish);
+    if (!posts->hold) {
+        post_append(posts, post);
+        return;
+    }
+    if (posts->held)
+        posts->held_last->next = post;
+    else
+        posts->held = post;
+    posts->held_last = post;
+}
+
+void posts_wait(struct posts *posts, const struct http_request *request, const char *text,
+                struct http_exchange *exchange)
+{
+    struct wish wish = wish_default(posts);
+    uint64_t id;
+    const char *error = wish_query(request, &wish);
+    if (error) {
+        http_answer_error(exchange, 400, NULL, "%s", error);
+        return;
+    }
+    if (!reading_id(text, &id) || id > log_last(posts->config.log)) {
+        http_answer_error(exchange, 404, NULL, "there is no message %.100s here", text);
+        return;
+    }
+    struct post *post = post_begin(posts, exchange);
+    if (!post)
+        return;
+    post->is_get = true;
+    post->waiter.id = id;
+    post_wish(post, &wish);
+    post_park(posts, post);
+}
+
+/* ---- holding */
+
+static struct post *held_take(struct posts *posts)
+{
+    struct post *post = posts->held;
+    posts->held = post->next;
+    post->next = NULL;
+    return post;
+}
+
+void posts_hold(struct posts *posts, bool hold)
+{
+    posts->hold = hold;
+    while (!hold && posts->held)
+        post_append(posts, held_take(posts));
+}
+
+void posts_refuse_held(struct posts *posts)
+{
+    while (posts->held) {
+        struct post *post = held_take(posts);
+        http_answer_error(post->exchange, 503, "Retry-After: 1\r\n", "the master is shutting down");
+        post_free(posts, post);
+    }
+}
+
+bool posts_appended(const struct posts *posts)
+{
+    return posts->appended;
+}
+
+/* ---- the end of a pass */
+
+static void appends_log(const struct tally_line *line)
+{
+    if (line->count == 1)
+        logline(LOGLINE_INFO, "appended %" PRIu64 " (%" PRIu64 " %s) from %s", line->first, line->bytes,
+                line->bytes == 1 ? "byte" : "bytes", line->peer);
+    else if (line->count)
+        logline(LOGLINE_INFO, "appended %" PRIu64 "..%" PRIu64 " (%" PRIu64 " messages, %" PRIu64 " bytes)",
+                line->first, line->last, line->count, line->bytes);
+}
+
+void posts_announce(struct posts *posts)
+{
+    appends_log(&posts->appends);
+    posts->appends.count = posts->appends.bytes = posts->appends.last = 0;
+}
+
+static void answers_log(const struct tally_line *line)
+{
+    if (line->count == 1)
+        logline(LOGLINE_INFO, "answered %" PRIu64 " with 201 after %" PRId64 " ms: %u %s it", line->first,
+                line->waited_ms, line->held, line->held == 1 ? "node holds" : "nodes hold");
+    else if (line->count)
+        logline(LOGLINE_INFO,
+                "answered %" PRIu64 " messages of %" PRIu64 "..%" PRIu64 " with 201 after %" PRId64
+                " ms at most",
+                line->count, line->first, line->last, line->waited_ms);
+}
+
+int64_t posts_pass(struct posts *posts, int64_t now_ms)
+{
+    int64_t next_ms = acks_expire(posts->config.acks, now_ms);
+    struct acks_waiter *released = acks_take_released(posts->config.acks);
+    while (released) {
+        struct acks_waiter *waiter = released;
+        released = waiter->next;
+        post_answer(posts, (struct post *)waiter);
+    }
+    answers_log(&posts->answers);
+    posts->answers.count = posts->answers.last = 0;
+    posts->answers.waited_ms = 0;
+    return next_ms;
+}

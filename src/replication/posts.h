@@ -1,0 +1,55 @@
+/* The master's appends: a POST is read, appended, parked until its write concern holds, and answered. While a
+ * list is being taken over, POSTs are held before they are appended. Also GET /messages/ID?w=, which waits
+ * for an append that was made before. All of it belongs to the loop's thread. */
+#ifndef REPLICATION_POSTS_H
+#define REPLICATION_POSTS_H
+
+#include "http/server.h"
+#include "log/log.h"
+#include "replication/acks.h"
+
+enum { POSTS_WAITING_MAX = 100000 }; /* requests that wait; more get 503 */
+
+struct posts;
+
+struct posts_config {
+    struct log *log;
+    struct acks *acks;
+    size_t max_message;
+    int write_concern;
+    int64_t ack_timeout_ms; /* 0: wait for ever */
+};
+
+/* NULL where there is no memory. */
+struct posts *posts_open(const struct posts_config *config);
+
+/* Nobody may be waiting: acks_end and posts_pass come first. */
+void posts_close(struct posts *posts);
+
+/* The longest body of a request with this head. */
+uint64_t posts_body_limit(const struct posts *posts, const struct http_head *head);
+
+/* POST /messages. The caller has made sure that appends are allowed. */
+void posts_append(struct posts *posts, const struct http_request *request, struct http_exchange *exchange);
+
+/* GET /messages/ID with a `w` in its query. */
+void posts_wait(struct posts *posts, const struct http_request *request, const char *id,
+                struct http_exchange *exchange);
+
+/* From now on POSTs are held, or no more: then those that were are appended. */
+void posts_hold(struct posts *posts, bool hold);
+
+/* Whether some POST was appended since the program started. */
+bool posts_appended(const struct posts *posts);
+
+/* Logs what this pass appended: before it is sent on, so that the lines come in the order of the events. */
+void posts_announce(struct posts *posts);
+
+/* Answers those whose wait is over, and logs that. Returns when it must be
+ * called again. */
+int64_t posts_pass(struct posts *posts, int64_t now_ms);
+
+/* Answers the held ones with 503: the program stops. */
+void posts_refuse_held(struct posts *posts);
+
+#endif

@@ -1,0 +1,104 @@
+#include "replication/reading.h"
+#include "http/router.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+_Static_assert(sizeof(struct log_slice) <= sizeof((struct http_source *)0)->state, "a slice fits a source");
+
+static int slice_pieces(const void *state, struct iovec *iov, int max)
+{
+    return log_slice_iov(state, iov, max);
+}
+
+static void slice_skip(void *state, uint64_t bytes)
+{
+    log_slice_skip(state, bytes);
+}
+
+/* A source of the slice's bytes. */
+static struct http_source slice_source(const struct log_slice *slice)
+{
+    struct http_source source = {.len = slice->len, .pieces = slice_pieces, .skip = slice_skip};
+    memcpy(source.state, slice, sizeof *slice);
+    return source;
+}
+
+bool reading_id(const char *text, uint64_t *id)
+{
+    return span_uint(span_of(text), id) && *id > 0;
+}
+
+/* A number of the query; left as it is where it is not named. Returns false where it was answered as bad. */
+static bool query_number(const struct http_request *request, const char *name, uint64_t least, uint64_t *out,
+                         struct http_exchange *exchange)
+{
+    char text[24];
+    int len = http_request_query(request, name, text, sizeof text);
+    if (len == -1)
+        return true;
+    uint64_t number;
+    if (len >= 0 && span_uint(span_of(text), &number) && number >= least) {
+        *out = number;
+        return true;
+    }
+    http_answer_error(exchange, 400, NULL, "%s must be a number from %" PRIu64 " on", name, least);
+    return false;
+}
+
+/* Whether an If-None-Match value (RFC 9110 section 13.1.2) holds the tag; compared weakly. */
+static bool etag_listed(struct span list, const char *etag)
+{
+    size_t len = strlen(etag);
+    if (span_equals(list, "*"))
+        return true;
+    for (size_t i = 0; i + len <= list.len; i++)
+        if (memcmp(list.at + i, etag, len) == 0)
+            return true; /* its quotes delimit it */
+    return false;
+}
+
+/* The tag names the place and, by their digest, the content of the messages. */
+static void list_etag(struct log *log, uint64_t from, uint64_t to, char *out, size_t out_size)
+{
+    snprintf(out, out_size, "\"%" PRIu64 "-%" PRIu64 "-%016" PRIx64 "\"", from, to, log_digest(log, to));
+}
+
+void reading_list(struct log *log, uint64_t last, const struct http_request *request,
+                  struct http_exchange *exchange)
+{
+    uint64_t from = 1;
+    uint64_t limit = UINT64_MAX;
+    char etag[64];
+    char fields[96];
+    if (!query_number(request, "from", 1, &from, exchange) ||
+        !query_number(request, "limit", 0, &limit, exchange))
+        return;
+    if (from > last + 1)
+        from = last + 1;
+    uint64_t to = limit < last - (from - 1) ? from - 1 + limit : last;
+    list_etag(log, from, to, etag, sizeof etag);
+    snprintf(fields, sizeof fields, "ETag: %s\r\n", etag);
+    const struct http_field *match = http_head_field(request->head, "If-None-Match");
+    if (match && etag_listed(match->value, etag)) {
+        http_answer(exchange, 304, fields, (struct span){0});
+        return;
+    }
+    struct log_slice slice = log_slice(log, from, to);
+    struct http_source source = slice_source(&slice);
+    http_answer_source(exchange, 200, fields, span_of("{\"messages\":["), &source, "]}");
+}
+
+void reading_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange)
+{
+    uint64_t id;
+    char before[48];
+    if (!reading_id(text, &id) || id > last) {
+        http_answer_error(exchange, 404, NULL, "there is no message %.100s here", text);
+        return;
+    }
+    snprintf(before, sizeof before, "{\"id\":%" PRIu64 ",\"message\":", id);
+    struct log_slice slice = log_slice(log, id, id);
+    struct http_source source = slice_source(&slice);
+    http_answer_source(exchange, 200, NULL, span_of(before), &source, "}");
+}

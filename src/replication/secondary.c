@@ -1,0 +1,270 @@
+#include "replication/secondary.h"
+#include "clock.h"
+#include "http/router.h"
+#include "json.h"
+#include "replication/reading.h"
+#include "replication/receiver.h"
+#include "replication/registrar.h"
+#include "replication/token.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GOODBYE_MS = 700, GRACE_MS = 300, SMALL_BODY = 64 * 1024 };
+
+struct secondary {
+    const struct settings *settings;
+    struct log *log;
+    struct identity identity; /* of the log */
+    struct identity run;      /* of the master's run that took the registration */
+    struct receiver *receiver;
+    struct http_server *server;
+    struct registrar *registrar;
+    char fields[TOKEN_FIELDS_SIZE];
+    atomic_bool stopping;
+};
+
+/* ---- routes */
+
+static void handle_list(void *ctx, const struct http_request *request, const char *rest,
+                        struct http_exchange *exchange)
+{
+    struct secondary *secondary = ctx;
+    (void)rest;
+    reading_list(secondary->log, receiver_shown(secondary->receiver), request, exchange);
+}
+
+static void handle_message(void *ctx, const struct http_request *request, const char *rest,
+                           struct http_exchange *exchange)
+{
+    struct secondary *secondary = ctx;
+    (void)request;
+    reading_message(secondary->log, receiver_shown(secondary->receiver), rest, exchange);
+}
+
+static void handle_health(void *ctx, const struct http_request *request, const char *rest,
+                          struct http_exchange *exchange)
+{
+    struct secondary *secondary = ctx;
+    struct buf body = {0};
+    char name[WIRE_NAME_SIZE];
+    (void)request;
+    (void)rest;
+    identity_get(&secondary->identity, name);
+    buf_add_text(&body, "{\"role\":\"secondary\",\"status\":\"ok\",\"log\":");
+    if (name[0])
+        json_quote(span_of(name), &body);
+    else
+        buf_add_text(&body, "null");
+    buf_addf(&body, ",\"last_id\":%" PRIu64 ",\"master\":", receiver_shown(secondary->receiver));
+    json_quote(span_of(secondary->settings->master_url), &body);
+    buf_addf(&body, ",\"registered\":%s}", registrar_registered(secondary->registrar) ? "true" : "false");
+    if (body.failed)
+        http_answer_error(exchange, 503, NULL, "there is no memory for the answer");
+    else
+        http_answer(exchange, 200, NULL, buf_span(&body));
+    buf_free(&body);
+}
+
+static void handle_replicate(void *ctx, const struct http_request *request, const char *rest,
+                             struct http_exchange *exchange)
+{
+    struct secondary *secondary = ctx;
+    char run[WIRE_NAME_SIZE];
+    (void)rest;
+    if (!token_admits(secondary->settings->cluster_token, request, exchange))
+        return;
+    if (atomic_load(&secondary->stopping)) {
+        http_answer_error(exchange, 503, NULL, "the secondary is shutting down");
+        return;
+    }
+    registrar_heard(secondary->registrar);
+    identity_get(&secondary->run, run);
+    if (request->body.len)
+        receiver_replicate(secondary->receiver, run, request, exchange);
+    else
+        receiver_sign_of_life(secondary->receiver, exchange);
+}
+
+static void handle_post(void *ctx, const struct http_request *request, const char *rest,
+                        struct http_exchange *exchange)
+{
+    struct secondary *secondary = ctx;
+    (void)request;
+    (void)rest;
+    http_answer_error(exchange, 405, "Allow: GET, HEAD, OPTIONS\r\n",
+                      "a secondary takes no messages: post them to the master at %s",
+                      secondary->settings->master_url);
+}
+
+static const struct http_route routes[] = {
+    {.method = "GET", .path = "/messages", .handle = handle_list},
+    {.method = "POST", .path = "/messages", .handle = handle_post, .unlisted = true},
+    {.method = "GET", .path = "/", .handle = handle_list},
+    {.method = "POST", .path = "/", .handle = handle_post, .unlisted = true},
+    {.method = "GET", .path = "/messages/*", .handle = handle_message},
+    {.method = "GET", .path = "/health", .handle = handle_health},
+    {.method = "POST", .path = "/replicate", .handle = handle_replicate},
+    {0},
+};
+
+/* ---- the service */
+
+static uint64_t service_body_limit(void *ctx, const struct http_head *head, const struct http_target *target)
+{
+    struct secondary *secondary = ctx;
+    (void)head;
+    return strcmp(target->path, "/replicate") == 0 ? receiver_body_limit(secondary->receiver) : SMALL_BODY;
+}
+
+static void service_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
+{
+    http_route(routes, ctx, request, exchange);
+}
+
+static int64_t service_pass(void *ctx, int64_t now_ms)
+{
+    struct secondary *secondary = ctx;
+    if (atomic_load(&secondary->stopping))
+        receiver_refuse_waiting(secondary->receiver);
+    return receiver_pass(secondary->receiver, now_ms, registrar_heartbeat_ms(secondary->registrar) / 2);
+}
+
+/* ---- the registrar's questions, on its thread */
+
+static void registration_describe(void *ctx, struct wire_register *registration)
+{
+    struct secondary *secondary = ctx;
+    const struct settings *settings = secondary->settings;
+    snprintf(registration->id, sizeof registration->id, "%s", settings->secondary_id);
+    snprintf(registration->url, sizeof registration->url, "%s", settings->advertise_url);
+    registration->port = http_server_port(secondary->server);
+    identity_get(&secondary->identity, registration->log);
+    registration->last_id = receiver_shown(secondary->receiver);
+    registration->digest = log_digest(secondary->log, registration->last_id);
+    registration->has_digest = true;
+}
+
+static void registration_accepted(void *ctx, const struct wire_registered *answer)
+{
+    struct secondary *secondary = ctx;
+    identity_set(&secondary->run, answer->run);
+    if (log_last(secondary->log) == 0)
+        identity_set(&secondary->identity, answer->log);
+}
+
+/* ---- life */
+
+static bool host_is_wildcard(const char *host)
+{
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+static int secondary_listen(struct secondary *secondary, char *why, size_t why_size)
+{
+    const struct settings *settings = secondary->settings;
+    const struct http_server_config config = {
+        .host = settings->host,
+        .port = settings->port,
+        .max_connections = settings->max_connections,
+        .idle_timeout_ms = settings->idle_timeout_ms,
+    };
+    const struct http_service service = {
+        .ctx = secondary,
+        .body_limit = service_body_limit,
+        .handle = service_handle,
+        .pass = service_pass,
+    };
+    return http_server_open(&secondary->server, &config, &service, why, why_size);
+}
+
+static bool secondary_register(struct secondary *secondary)
+{
+    const struct settings *settings = secondary->settings;
+    struct registrar_config config = {
+        .from = host_is_wildcard(settings->host) ? NULL : settings->host,
+        .fields = secondary->fields,
+        .describe = registration_describe,
+        .accepted = registration_accepted,
+        .ctx = secondary,
+    };
+    if (http_url_parse(span_of(settings->master_url), &config.master))
+        secondary->registrar = registrar_start(&config);
+    return secondary->registrar != NULL;
+}
+
+static bool secondary_build(struct secondary *secondary)
+{
+    const struct settings *settings = secondary->settings;
+    token_fields(settings->cluster_token, secondary->fields);
+    secondary->log = log_open();
+    const struct receiver_config config = {
+        .log = secondary->log,
+        .identity = &secondary->identity,
+        .max_message = settings->max_message,
+        .delay_ms = settings->delay_ms,
+        .errors = settings->errors,
+    };
+    secondary->receiver = receiver_open(&config);
+    return secondary->log && secondary->receiver;
+}
+
+static void secondary_free(struct secondary *secondary)
+{
+    if (secondary->registrar)
+        registrar_free(secondary->registrar);
+    if (secondary->receiver)
+        receiver_close(secondary->receiver);
+    if (secondary->log)
+        log_close(secondary->log);
+    free(secondary);
+}
+
+int secondary_start(struct secondary **out, const struct settings *settings, char *why, size_t why_size)
+{
+    struct secondary *secondary = calloc(1, sizeof *secondary);
+    int result = -ENOMEM;
+    snprintf(why, why_size, "there is no memory to start");
+    if (!secondary)
+        return result;
+    secondary->settings = settings;
+    secondary->identity = secondary->run = (struct identity)IDENTITY_INIT;
+    if (secondary_build(secondary))
+        result = secondary_listen(secondary, why, why_size);
+    if (result < 0)
+        goto no_server;
+    result = -EAGAIN;
+    snprintf(why, why_size, "cannot start a thread");
+    if (!secondary_register(secondary))
+        goto no_registrar;
+    result = http_server_start(secondary->server);
+    if (result < 0)
+        goto no_thread;
+    *out = secondary;
+    return 0;
+
+no_thread:
+    registrar_stop(secondary->registrar, GOODBYE_MS);
+no_registrar:
+    http_server_stop(secondary->server, 0);
+no_server:
+    secondary_free(secondary);
+    return result;
+}
+
+uint16_t secondary_port(const struct secondary *secondary)
+{
+    return http_server_port(secondary->server);
+}
+
+void secondary_stop(struct secondary *secondary)
+{
+    atomic_store(&secondary->stopping, true);
+    http_server_wake(secondary->server);
+    registrar_stop(secondary->registrar, GOODBYE_MS);
+    http_server_stop(secondary->server, GRACE_MS);
+    secondary_free(secondary);
+}

@@ -1,0 +1,268 @@
+#include "replication/sender.h"
+#include "clock.h"
+#include "http/client.h"
+#include "logline.h"
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    CONNECT_MS = 2000,
+    ATTEMPT_INTERVALS = 5,  /* heartbeat intervals of silence that end a link while an answer is due */
+    ATTEMPT_MOST_MS = 60000 /* for a secondary that is alive and needs longer: the time doubles up to this */
+};
+
+struct sender {
+    const struct sender_shared *shared;
+    const char *name;
+    pthread_t thread;
+    int wake_fd;
+
+    atomic_bool asleep; /* waits on a link: sender_wake must write to wake_fd */
+    atomic_bool renewed;
+    atomic_bool ending;
+    atomic_bool ended;
+    _Atomic int64_t seen_ms;
+
+    pthread_mutex_t mutex;
+    /* guarded by mutex */
+    struct http_url url;
+    struct acks_member *member; /* NULL once the sender was told to end: it records nothing more */
+
+    /* the thread alone */
+    struct link link;
+    int64_t pause_ms;
+    int64_t attempt_ms;
+    char complaint[sizeof((struct link *)0)->why]; /* what the last failure was logged as; "" when all is well
+                                                    */
+    unsigned random;
+};
+
+static void wake_write(struct sender *sender)
+{
+    uint64_t one = 1;
+    while (write(sender->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+}
+
+static void wake_read(struct sender *sender)
+{
+    uint64_t count;
+    while (read(sender->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
+        continue;
+}
+
+void sender_wake(struct sender *sender)
+{
+    /* The list grew before this; the thread says that it is asleep, and then looks at the list. One of the
+     * two sees the other's word. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&sender->asleep, memory_order_relaxed) &&
+        atomic_exchange(&sender->asleep, false))
+        wake_write(sender);
+}
+
+void sender_renew(struct sender *sender, const struct http_url *url)
+{
+    pthread_mutex_lock(&sender->mutex);
+    sender->url = *url;
+    pthread_mutex_unlock(&sender->mutex);
+    atomic_store(&sender->seen_ms, clock_ms());
+    atomic_store(&sender->renewed, true);
+    wake_write(sender);
+}
+
+int64_t sender_seen_ms(const struct sender *sender)
+{
+    return atomic_load(&sender->seen_ms);
+}
+
+void sender_end(struct sender *sender)
+{
+    pthread_mutex_lock(&sender->mutex);
+    sender->member = NULL;
+    pthread_mutex_unlock(&sender->mutex);
+    atomic_store(&sender->ending, true);
+    wake_write(sender);
+}
+
+bool sender_ended(const struct sender *sender)
+{
+    return atomic_load(&sender->ended);
+}
+
+/* Whether the thread should leave what it is doing: to end, or to connect anew. */
+static bool sender_called(const struct sender *sender)
+{
+    return atomic_load(&sender->ending) || atomic_load(&sender->renewed);
+}
+
+static void record_position(struct sender *sender)
+{
+    pthread_mutex_lock(&sender->mutex);
+    bool released =
+        sender->member && acks_record(sender->shared->acks, sender->member, sender->link.position);
+    pthread_mutex_unlock(&sender->mutex);
+    if (released)
+        sender->shared->released(sender->shared->ctx);
+}
+
+/* Sleeps until the link has something to say, the list grows, a time comes or somebody calls. Returns whether
+ * there is something to receive. */
+static bool session_wait(struct sender *sender)
+{
+    struct link *link = &sender->link;
+    int64_t now_ms = clock_ms();
+    int64_t due_ms = link_due_ms(link, now_ms);
+    atomic_store(&sender->asleep, true);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (link_has_work(link, now_ms) || sender_called(sender))
+        due_ms = now_ms;
+    struct pollfd polled[] = {{.fd = link->fd, .events = link_events(link)},
+                              {.fd = sender->wake_fd, .events = POLLIN}};
+    poll(polled, 2, clock_poll_timeout(now_ms, due_ms));
+    if (!atomic_exchange(&sender->asleep, false) || polled[1].revents)
+        wake_read(sender);
+    return polled[0].revents & ~POLLOUT;
+}
+
+/* Uses the link until it fails (the result) or the thread is called away (0). */
+static int session_run(struct sender *sender)
+{
+    struct link *link = &sender->link;
+    bool readable = false;
+    while (!sender_called(sender)) {
+        int64_t now_ms = clock_ms();
+        int told = readable ? link_receive(link, now_ms) : 0;
+        if (told < 0)
+            return told;
+        if (link->heard_ms > sender_seen_ms(sender) && link->greeted)
+            atomic_store(&sender->seen_ms, link->heard_ms);
+        if (told) {
+            record_position(sender);
+            sender->complaint[0] = '\0';
+        }
+        int result = link_send(link, now_ms);
+        if (result == 0)
+            result = link_check(link, now_ms);
+        if (result < 0)
+            return result;
+        readable = session_wait(sender);
+    }
+    return 0;
+}
+
+/* What a link that ended teaches about the next one. */
+static void session_learn(struct sender *sender, int result)
+{
+    int64_t least_ms = ATTEMPT_INTERVALS * sender->shared->link.heartbeat_ms;
+    if (least_ms < LINK_ATTEMPT_MS)
+        least_ms = LINK_ATTEMPT_MS;
+    if (sender->link.progressed) {
+        sender->pause_ms = SENDER_PAUSE_LEAST_MS;
+        sender->attempt_ms = least_ms;
+    } else if (result == -ETIMEDOUT && sender->link.greeted) {
+        sender->attempt_ms *= 2; /* it lives, and needs longer for its answer */
+    }
+    if (sender->attempt_ms < least_ms)
+        sender->attempt_ms = least_ms;
+    if (sender->attempt_ms > ATTEMPT_MOST_MS)
+        sender->attempt_ms = ATTEMPT_MOST_MS;
+}
+
+/* Connects and uses the link. Returns as session_run does, with link.why filled. */
+static int session(struct sender *sender)
+{
+    struct http_url url;
+    pthread_mutex_lock(&sender->mutex);
+    url = sender->url;
+    pthread_mutex_unlock(&sender->mutex);
+    int fd = http_connect(&url, NULL, clock_ms() + CONNECT_MS, sender->wake_fd);
+    if (fd < 0) {
+        snprintf(sender->link.why, sizeof sender->link.why, "cannot connect to %s port %u: %s", url.host,
+                 url.port, strerror(-fd));
+        return fd == -ECANCELED ? 0 : fd;
+    }
+    link_open(&sender->link, &sender->shared->link, sender->name, &url, fd, sender->attempt_ms, clock_ms());
+    int result = session_run(sender);
+    session_learn(sender, result);
+    link_close(&sender->link);
+    return result;
+}
+
+/* Says once what is wrong, and again only when it is something else. */
+static void complain(struct sender *sender)
+{
+    bool said = strcmp(sender->complaint, sender->link.why) == 0;
+    logline(said ? LOGLINE_DEBUG : LOGLINE_WARN, "%s: %s; trying again", sender->name, sender->link.why);
+    snprintf(sender->complaint, sizeof sender->complaint, "%s", sender->link.why);
+}
+
+/* Between half of the present pause and all of it, so that senders do not march in step. */
+static void sender_pause(struct sender *sender)
+{
+    int64_t half_ms = sender->pause_ms / 2;
+    int64_t until_ms = clock_ms() + half_ms + rand_r(&sender->random) % (half_ms + 1);
+    while (!sender_called(sender) && clock_ms() < until_ms) {
+        struct pollfd polled = {.fd = sender->wake_fd, .events = POLLIN};
+        if (poll(&polled, 1, clock_poll_timeout(clock_ms(), until_ms)) > 0)
+            wake_read(sender);
+    }
+    sender->pause_ms =
+        sender->pause_ms * 2 < SENDER_PAUSE_MOST_MS ? sender->pause_ms * 2 : SENDER_PAUSE_MOST_MS;
+}
+
+static void *sender_thread(void *arg)
+{
+    struct sender *sender = arg;
+    while (!atomic_load(&sender->ending)) {
+        wake_read(sender);
+        if (atomic_exchange(&sender->renewed, false))
+            sender->pause_ms = SENDER_PAUSE_LEAST_MS;
+        if (atomic_load(&sender->ending))
+            break;
+        if (session(sender) < 0) {
+            complain(sender);
+            sender_pause(sender);
+        }
+    }
+    atomic_store(&sender->ended, true);
+    return NULL;
+}
+
+struct sender *sender_start(const struct sender_shared *shared, const char *name, const struct http_url *url,
+                            struct acks_member *member)
+{
+    struct sender *sender = calloc(1, sizeof *sender);
+    if (!sender)
+        return NULL;
+    sender->shared = shared;
+    sender->name = name;
+    sender->member = member;
+    sender->url = *url;
+    sender->pause_ms = SENDER_PAUSE_LEAST_MS;
+    sender->random = (unsigned)clock_us();
+    atomic_store(&sender->seen_ms, clock_ms());
+    pthread_mutex_init(&sender->mutex, NULL);
+    session_learn(sender, 0);
+    sender->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (sender->wake_fd >= 0 && pthread_create(&sender->thread, NULL, sender_thread, sender) == 0)
+        return sender;
+    if (sender->wake_fd >= 0)
+        close(sender->wake_fd);
+    pthread_mutex_destroy(&sender->mutex);
+    free(sender);
+    return NULL;
+}
+
+void sender_free(struct sender *sender)
+{
+    pthread_join(sender->thread, NULL);
+    close(sender->wake_fd);
+    pthread_mutex_destroy(&sender->mutex);
+    free(sender);
+}

@@ -1,0 +1,36 @@
+/* Taking over a list: a master to which nothing was appended since its start fetches, on a thread of its own,
+ * what a secondary has beyond the master's list, with GET /messages?from=. It goes on where it was cut off,
+ * and gives up when nothing has come for TAKEOVER_PATIENCE_MS.
+ *
+ * takeover_start, takeover_ended and takeover_close are for one thread; the list may be read by any
+ * meanwhile. */
+#ifndef REPLICATION_TAKEOVER_H
+#define REPLICATION_TAKEOVER_H
+
+#include "http/url.h"
+#include "log/log.h"
+
+enum { TAKEOVER_PATIENCE_MS = 10000 };
+
+struct takeover;
+
+struct takeover_config {
+    struct log *log;
+    const char *name; /* whose list, for log lines; outlives the take-over */
+    struct http_url url;
+    uint64_t last;               /* the id to reach */
+    const char *fields;          /* as in struct link_shared */
+    void (*progress)(void *ctx); /* the list has grown, or the take-over ended; called on its thread */
+    void *ctx;
+};
+
+/* Starts the thread. NULL without memory or descriptors. */
+struct takeover *takeover_start(const struct takeover_config *config);
+
+/* Whether it is over. *complete: the list has reached `last`. */
+bool takeover_ended(const struct takeover *takeover, bool *complete);
+
+/* Ends it where it is, joins the thread, frees all. */
+void takeover_close(struct takeover *takeover);
+
+#endif

@@ -1,0 +1,15 @@
+/* CLUSTER_TOKEN: who may register, replicate and remove members. */
+#ifndef REPLICATION_TOKEN_H
+#define REPLICATION_TOKEN_H
+
+#include "http/server.h"
+
+/* Whether the request carries `Authorization: Bearer TOKEN`; always, where the token is "". Compared in a
+ * time that does not depend on where the texts differ. Where not, the exchange is answered with 401. */
+bool token_admits(const char *token, const struct http_request *request, struct http_exchange *exchange);
+
+/* The field lines of a node's own requests: Content-Type, and Authorization where there is a token. */
+enum { TOKEN_FIELDS_SIZE = 400 };
+void token_fields(const char *token, char out[TOKEN_FIELDS_SIZE]);
+
+#endif

@@ -1,0 +1,80 @@
+/* The JSON bodies that master and secondary send each other, written and read. No I/O; any thread.
+ *
+ *     POST /register   {"id":"s1","port":5001,"log":"…","last_id":7,"digest":"…"}
+ *                  200 {"log":"…","last_id":9,"id":"s1","run":"…","heartbeat":1.000}
+ *     POST /replicate  {"log":"…","run":"…","first":17,"messages":["a","b"]}
+ *                  200 {"last_id":18}      also with 409, beside "error"
+ *
+ * `run` names one run of a program, from its start to its end: with it a secondary tells requests of its
+ * master's earlier run, still on their way somewhere, from those of the present one. `digest` is log_digest
+ * of the secondary's list: with it the master sees that the list is a beginning of its own, and not merely as
+ * long as one. Both are left out by a person with curl, and not asked for then. */
+#ifndef REPLICATION_WIRE_H
+#define REPLICATION_WIRE_H
+
+#include "buf.h"
+
+enum {
+    WIRE_NAME_SIZE = 72, /* a log's or run's name, its terminator included */
+    WIRE_ID_SIZE = 256,  /* a member's id */
+    WIRE_URL_SIZE = 300
+};
+
+/* Makes up a name that no other will have: 32 hexadecimal digits. */
+void wire_name_new(char out[WIRE_NAME_SIZE]);
+
+struct wire_register {
+    char id[WIRE_ID_SIZE];   /* "": as its host:port */
+    char url[WIRE_URL_SIZE]; /* "": the caller's address and `port` */
+    uint16_t port;
+    char log[WIRE_NAME_SIZE]; /* "": none yet */
+    uint64_t last_id;
+    bool has_digest;
+    uint64_t digest;
+};
+
+void wire_register_write(struct buf *out, const struct wire_register *request);
+
+/* Reads and checks. Returns NULL, or one sentence for the sender, *out then undefined. */
+const char *wire_register_read(struct span body, struct wire_register *out);
+
+struct wire_registered {
+    char log[WIRE_NAME_SIZE];
+    uint64_t last_id;
+    char id[WIRE_ID_SIZE];
+    char run[WIRE_NAME_SIZE];
+    int64_t heartbeat_ms; /* 0: not told */
+};
+
+void wire_registered_write(struct buf *out, const struct wire_registered *answer);
+const char *wire_registered_read(struct span body, struct wire_registered *out);
+
+/* What comes before the messages in a /replicate body; what comes behind them is WIRE_REPLICATE_END. */
+void wire_replicate_begin(struct buf *out, const char *log, const char *run, uint64_t first);
+#define WIRE_REPLICATE_END "]}"
+
+struct wire_replicate {
+    char log[WIRE_NAME_SIZE];
+    char run[WIRE_NAME_SIZE]; /* "": not told */
+    uint64_t first;
+    uint64_t count;
+    uint64_t longest; /* bytes of the longest message's value */
+    struct span
+        elements; /* canonical strings, one comma between two; borrowed from the body or from `rewritten` */
+    struct buf rewritten; /* where the body was not in canonical form; free it */
+};
+
+/* As above; `rewritten` must be freed after NULL only. */
+const char *wire_replicate_read(struct span body, struct wire_replicate *out);
+
+/* {"last_id":18} */
+void wire_position_write(struct buf *out, uint64_t last_id);
+
+/* Takes last_id out of an answer, whatever else it holds; where it has an "error", that too, cut to fit.
+ * Returns whether last_id is there. */
+bool wire_position_read(struct span body, uint64_t *last_id, char *error, size_t error_size);
+
+/* What the program may use as a name: 1 to size - 1 bytes of visible ASCII but for quotes and backslashes. */
+bool wire_name_valid(const char *name);
+
+#endif
