@@ -90,7 +90,7 @@ static const struct setting table[] = {
         .field = offsetof(struct settings, write_concern),
         .of = OF_MASTER,
         .standard = "all",
-        .meaning = "nodes that hold a message before its POST ends: number, majority, all",
+        .meaning = "nodes to hold a message before its POST ends: number, majority, all",
     },
     {
         .name = "ACK_TIMEOUT",
