@@ -79,6 +79,8 @@ static const struct row rows[] = {
     ROW("7.1", "5\r\nhello\n" END, BAD, ""),
     ROW("7.1", "5\r\nhello\r" END, BAD, ""),
     ROW("7.1", "5\r\nhello" END, BAD, ""),
+    ROW("7.1", "5\r\nhello\rX" END, BAD, ""),
+    ROW("7.1", "5\r\nhelloX\n" END, BAD, ""),
     ROW("7.1", "5\r\nhello!\r\n" END, BAD, ""),
     ROW("7.1", "4\r\nhello\r\n" END, BAD, ""),
     ROW("7.1", "5\r\nhello\r\n\r\n" END, BAD, ""),
@@ -105,6 +107,7 @@ static const struct row rows[] = {
     ROW("7.1.2", "0\r\nA: b\0\r\n\r\n", BAD, ""),
     ROW("7.1.2", "0\r\nA: b\nC: d\r\n\r\n", BAD, ""),
     ROW("7.1.2", "0\r\nA: b\rC: d\r\n\r\n", BAD, ""),
+    ROW("7.1.2", "0\r\nA: b\rXC: d\r\n\r\n", BAD, ""),
     ROW("7.1.2", "0\r\nA: b\r\n\n", BAD, ""),
     ROW("7.1.2", "0\r\n\n", BAD, ""),
     ROW("7.1.2", "0\r\n\rA", BAD, ""),
@@ -199,18 +202,23 @@ Test(chunked, a_bad_body_stays_bad)
 
 /* ---- limits ---- */
 
-static enum http_parse with_extension(size_t line_len)
+/* A body whose `before` is followed by a size line of that length. */
+static enum http_parse with_extension(const char *before, size_t line_len)
 {
-    char text[HTTP_CHUNK_LINE_MAX + 64] = "1;";
-    memset(text + 2, 'x', line_len - 2);
-    strcpy(text + line_len, "\r\nA\r\n" END);
+    char text[HTTP_CHUNK_LINE_MAX + 64];
+    strcpy(text, before);
+    char *line = strcat(text, "1;") + strlen(before);
+    memset(line + 2, 'x', line_len - 2);
+    strcpy(line + line_len, "\r\nA\r\n" END);
     return decode(span_of(text)).result;
 }
 
 Test(limits, a_size_line_may_be_as_long_as_its_limit)
 {
-    cr_expect(with_extension(HTTP_CHUNK_LINE_MAX) == HTTP_PARSE_DONE);
-    cr_expect(with_extension(HTTP_CHUNK_LINE_MAX + 1) == HTTP_PARSE_BAD);
+    cr_expect(with_extension("", HTTP_CHUNK_LINE_MAX) == HTTP_PARSE_DONE);
+    cr_expect(with_extension("", HTTP_CHUNK_LINE_MAX + 1) == HTTP_PARSE_BAD);
+    cr_expect(with_extension("1\r\nA\r\n", HTTP_CHUNK_LINE_MAX) == HTTP_PARSE_DONE);
+    cr_expect(with_extension("1\r\nA\r\n", HTTP_CHUNK_LINE_MAX + 1) == HTTP_PARSE_BAD);
 }
 
 Test(limits, leading_zeros_are_not_endless)

@@ -83,6 +83,15 @@ Test(request, every_prefix_of_a_good_head_wants_more)
     }
 }
 
+Test(request, bytes_that_were_searched_are_not_searched_again)
+{
+    char text[] = "GET / HTTP/1.1\r\nHost: a\r\nA: b";
+    size_t len = sizeof text - 1, scanned = 0;
+    cr_assert(http_parse_request((struct span){text, len - 1}, &scanned, &head, &refusal) == HTTP_PARSE_MORE);
+    text[20] = '\n'; /* would be refused */
+    cr_expect(http_parse_request((struct span){text, len}, &scanned, &head, &refusal) == HTTP_PARSE_MORE);
+}
+
 Test(request, a_head_leaves_what_follows_it)
 {
     const char *two = "\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -350,6 +359,15 @@ Test(connection, a_token_is_found_in_any_field_of_its_name)
     cr_expect(!http_head_has_token(&head, "A", "d") && !http_head_has_token(&head, "A", "g"));
     cr_expect(!http_head_has_token(&head, "A", "") && !http_head_has_token(&head, "B", "b"));
     cr_expect(!http_head_has_token(&head, "A", "f\"") && !http_head_has_token(&head, "A", "b, c"));
+}
+
+Test(connection, a_quoted_element_that_does_not_end_is_one_element)
+{
+    cr_assert(request("GET / HTTP/1.0\r\nA: b, \"c, d\r\nB: \"e\\\r\nC: \"f\\\", g\"\r\n\r\n") ==
+              HTTP_PARSE_DONE);
+    cr_expect(http_head_has_token(&head, "A", "b") && http_head_has_token(&head, "A", "\"c, d"));
+    cr_expect(http_head_has_token(&head, "B", "\"e\\"));
+    cr_expect(http_head_has_token(&head, "C", "\"f\\\", g\""));
 }
 
 /* ---- responses ---- */

@@ -226,8 +226,8 @@ static bool status_line_read(struct http_reader *reader)
     if (!version_read(reader, ' '))
         return false;
     const char *at = reader->at;
-    if (reader->end - at <= 5 || at[1] < '1' || at[1] > '9' || at[2] < '0' || at[2] > '9' || at[3] < '0' ||
-        at[3] > '9' || at[4] != ' ')
+    if (at[1] < '1' || at[1] > '9' || at[2] < '0' || at[2] > '9' || at[3] < '0' || at[3] > '9' ||
+        at[4] != ' ')
         return http_refuse(reader->refusal, 400, "the status line has no status between two spaces");
     reader->head->status = (at[1] - '0') * 100 + (at[2] - '0') * 10 + (at[3] - '0');
     reader->at = at + 5;
