@@ -1,0 +1,814 @@
+#include "failing_malloc.h"
+
+#include "clock.h"
+#include "replication/acks.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+
+TestSuite(acks, .timeout = 60);
+
+/* ---- helpers ---- */
+
+/* An ACK count whose master holds `last_id` messages. */
+static struct acks *acks_with(uint64_t last_id)
+{
+    struct acks *acks = acks_open();
+
+    cr_assert_not_null(acks);
+    acks_appended(acks, last_id);
+    return acks;
+}
+
+static struct acks_member *join(struct acks *acks, uint64_t position, uint64_t target)
+{
+    bool released;
+    struct acks_member *member = acks_join(acks, position, target, &released);
+
+    cr_assert_not_null(member);
+    return member;
+}
+
+/* A member that has nothing to catch up with. */
+static struct acks_member *join_at(struct acks *acks, uint64_t position)
+{
+    return join(acks, position, position);
+}
+
+static struct acks_waiter waiter_for(uint64_t id, int w)
+{
+    return (struct acks_waiter){.id = id, .w = w, .deadline_ms = CLOCK_NEVER};
+}
+
+static void park(struct acks *acks, struct acks_waiter *waiter)
+{
+    cr_assert_eq(acks_park(acks, waiter), ACKS_PARKED);
+}
+
+/* Takes the next released waiter out of a list that was taken. */
+static struct acks_waiter *next_of(struct acks_waiter **released)
+{
+    struct acks_waiter *waiter = *released;
+
+    if (waiter != NULL)
+        *released = waiter->next;
+    return waiter;
+}
+
+/* Whether just this waiter was released, for this reason. */
+static bool only_released(struct acks *acks, const struct acks_waiter *waiter, enum acks_outcome outcome)
+{
+    struct acks_waiter *released = acks_take_released(acks);
+
+    return released == waiter && released->next == NULL && released->outcome == outcome;
+}
+
+static bool nobody_released(struct acks *acks)
+{
+    return acks_take_released(acks) == NULL;
+}
+
+/* Ends whoever still waits, and closes. */
+static void close_all(struct acks *acks, struct acks_member *const *members, size_t count)
+{
+    acks_end(acks);
+    acks_take_released(acks);
+    for (size_t i = 0; i < count; i++)
+        acks_leave(acks, members[i]);
+    acks_close(acks);
+}
+
+#define CLOSE(acks, ...)                                                                                     \
+    close_all(acks, (struct acks_member *[]){__VA_ARGS__},                                                   \
+              sizeof((struct acks_member *[]){__VA_ARGS__}) / sizeof(struct acks_member *))
+
+/* ---- numbers of nodes ---- */
+
+Test(acks, one_node_is_the_master_alone)
+{
+    struct acks *acks = acks_with(5);
+    struct acks_waiter waiter = waiter_for(5, 1);
+
+    cr_assert_eq(acks_park(acks, &waiter), ACKS_SATISFIED);
+    cr_assert_eq(waiter.outcome, ACKS_HELD);
+    cr_assert_eq(waiter.tally.need, 1);
+    cr_assert_eq(waiter.tally.held, 1);
+    acks_close(acks);
+}
+
+Test(acks, closing_no_count_is_harmless)
+{
+    acks_close(NULL);
+}
+
+Test(acks, the_last_ack_needed_releases_the_waiter)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_member *b = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, 3);
+
+    park(acks, &waiter);
+    cr_assert(!acks_record(acks, a, 1));
+    cr_assert(nobody_released(acks));
+    cr_assert_eq(acks_waiting(acks), 1);
+    cr_assert(acks_record(acks, b, 1));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    cr_assert_eq(waiter.tally.need, 3);
+    cr_assert_eq(waiter.tally.held, 3);
+    cr_assert_eq(acks_waiting(acks), 0);
+    CLOSE(acks, a, b);
+}
+
+Test(acks, a_repeated_ack_counts_once)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_member *b = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, 3);
+
+    park(acks, &waiter);
+    for (int i = 0; i < 5; i++)
+        cr_assert(!acks_record(acks, a, 1));
+    cr_assert(nobody_released(acks));
+    cr_assert_eq(acks_tally(acks, 1, 3).held, 2);
+    CLOSE(acks, a, b);
+}
+
+Test(acks, an_ack_for_a_later_id_counts_for_all_before_it)
+{
+    struct acks *acks = acks_with(9);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_waiter waiters[3] = {waiter_for(3, 2), waiter_for(4, 2), waiter_for(9, 2)};
+
+    for (int i = 0; i < 3; i++)
+        park(acks, &waiters[i]);
+    cr_assert(acks_record(acks, a, 8));
+    cr_assert_eq(acks_waiting(acks), 1);
+    cr_assert_eq(acks_take_released(acks), &waiters[0]);
+    cr_assert_eq(waiters[0].next, &waiters[1]);
+    cr_assert_null(waiters[1].next);
+    CLOSE(acks, a);
+}
+
+Test(acks, a_member_may_be_ahead_of_what_the_master_told)
+{
+    struct acks *acks = acks_with(0);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, 2);
+
+    acks_record(acks, a, 1);
+    cr_assert_eq(acks_tally(acks, 1, 2).held, 1);
+    park(acks, &waiter);
+    cr_assert(acks_appended(acks, 1));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    CLOSE(acks, a);
+}
+
+Test(acks, old_news_of_the_masters_list_change_nothing)
+{
+    struct acks *acks = acks_with(7);
+
+    cr_assert(!acks_appended(acks, 3));
+    cr_assert_eq(acks_tally(acks, 7, 1).held, 1);
+    cr_assert_eq(acks_tally(acks, 8, 1).held, 0);
+    acks_close(acks);
+}
+
+Test(acks, a_member_that_comes_back_empty_holds_nothing_any_more)
+{
+    struct acks *acks = acks_with(5);
+    struct acks_member *a = join_at(acks, 5);
+    struct acks_member *b = join_at(acks, 5);
+    struct acks_waiter waiter = waiter_for(5, 3);
+
+    cr_assert(!acks_record(acks, a, 0));
+    cr_assert_eq(acks_position(acks, a), 0);
+    cr_assert_eq(acks_position(acks, b), 5);
+    cr_assert_eq(acks_tally(acks, 5, 3).held, 2);
+    park(acks, &waiter);
+    cr_assert(!acks_record(acks, a, 4));
+    cr_assert(acks_record(acks, a, 5));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    CLOSE(acks, a, b);
+}
+
+Test(acks, more_nodes_than_there_are_waits_for_a_member_to_join)
+{
+    struct acks *acks = acks_with(2);
+    struct acks_member *a = join_at(acks, 2);
+    struct acks_member *b;
+    struct acks_waiter waiter = waiter_for(2, 3);
+    bool released = true;
+
+    park(acks, &waiter);
+    cr_assert_eq(acks_tally(acks, 2, 3).need, 3);
+    b = acks_join(acks, 1, 2, &released);
+    cr_assert(!released);
+    cr_assert(acks_record(acks, b, 2));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    CLOSE(acks, a, b);
+}
+
+Test(acks, a_member_that_joins_with_the_message_releases_at_once)
+{
+    struct acks *acks = acks_with(2);
+    struct acks_member *a;
+    struct acks_waiter waiter = waiter_for(2, 2);
+    bool released = false;
+
+    park(acks, &waiter);
+    a = acks_join(acks, 2, 2, &released);
+    cr_assert(released);
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    CLOSE(acks, a);
+}
+
+Test(acks, a_member_that_left_does_not_count)
+{
+    struct acks *acks = acks_with(2);
+    struct acks_member *a = join_at(acks, 2);
+    struct acks_member *b = join_at(acks, 1);
+
+    cr_assert(!acks_leave(acks, a));
+    cr_assert_eq(acks_tally(acks, 2, 2).held, 1);
+    cr_assert_eq(acks_tally(acks, 1, 2).held, 2);
+    CLOSE(acks, b);
+}
+
+/* ---- all ---- */
+
+Test(acks, all_is_the_master_and_every_member)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_member *b = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, CONCERN_ALL);
+
+    park(acks, &waiter);
+    cr_assert(!acks_record(acks, a, 1));
+    cr_assert(acks_record(acks, b, 1));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    cr_assert_eq(waiter.tally.need, 3);
+    cr_assert_eq(waiter.tally.held, 3);
+    CLOSE(acks, a, b);
+}
+
+Test(acks, all_is_the_master_alone_where_there_is_no_member)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_waiter waiter = waiter_for(1, CONCERN_ALL);
+
+    cr_assert_eq(acks_park(acks, &waiter), ACKS_SATISFIED);
+    cr_assert_eq(waiter.tally.need, 1);
+    acks_close(acks);
+}
+
+Test(acks, a_member_that_leaves_releases_who_waited_for_all)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 1);
+    struct acks_member *b = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, CONCERN_ALL);
+
+    park(acks, &waiter);
+    cr_assert(acks_leave(acks, b));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    cr_assert_eq(waiter.tally.need, 2);
+    cr_assert_eq(waiter.tally.held, 2);
+    CLOSE(acks, a);
+}
+
+Test(acks, a_newcomer_with_a_long_way_to_go_does_not_hold_up_all)
+{
+    struct acks *acks = acks_with(1000);
+    struct acks_member *a = join_at(acks, 1000);
+    struct acks_member *newcomer = join(acks, 0, 1000);
+    struct acks_waiter waiter = waiter_for(1000, CONCERN_ALL);
+
+    cr_assert_eq(acks_park(acks, &waiter), ACKS_SATISFIED);
+    acks_record(acks, newcomer, 999);
+    acks_appended(acks, 1001);
+    waiter = waiter_for(1001, CONCERN_ALL);
+    park(acks, &waiter);
+    cr_assert(acks_record(acks, a, 1001));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    cr_assert_eq(waiter.tally.need, 2);
+    CLOSE(acks, a, newcomer);
+}
+
+Test(acks, a_newcomer_that_has_caught_up_counts_for_all)
+{
+    struct acks *acks = acks_with(1001);
+    struct acks_member *newcomer = join(acks, 0, 1000);
+    struct acks_waiter waiter = waiter_for(1001, CONCERN_ALL);
+
+    cr_assert_eq(acks_tally(acks, 1001, CONCERN_ALL).need, 1);
+    acks_record(acks, newcomer, 1000);
+    cr_assert_eq(acks_tally(acks, 1001, CONCERN_ALL).need, 2);
+    park(acks, &waiter);
+    cr_assert(acks_record(acks, newcomer, 1001));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    CLOSE(acks, newcomer);
+}
+
+Test(acks, a_member_that_counted_once_counts_for_good)
+{
+    struct acks *acks = acks_with(10);
+    struct acks_member *a = join(acks, 10, 10);
+    struct acks_waiter waiter = waiter_for(10, CONCERN_ALL);
+
+    acks_record(acks, a, 0);
+    cr_assert_eq(acks_tally(acks, 10, CONCERN_ALL).need, 2);
+    park(acks, &waiter);
+    cr_assert(!acks_record(acks, a, 9));
+    cr_assert(acks_record(acks, a, 10));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    CLOSE(acks, a);
+}
+
+Test(acks, one_who_holds_it_and_does_not_count_is_held_all_the_same)
+{
+    struct acks *acks = acks_with(10);
+    struct acks_member *newcomer = join(acks, 5, 10);
+    struct acks_tally tally = acks_tally(acks, 3, CONCERN_ALL);
+
+    cr_assert_eq(tally.need, 1);
+    cr_assert_eq(tally.held, 2);
+    CLOSE(acks, newcomer);
+}
+
+/* ---- majority ---- */
+
+Test(acks, a_majority_is_more_than_half_of_all_nodes)
+{
+    static const unsigned needs[] = {1, 2, 2, 3, 3, 4, 4};
+    enum { MEMBERS = sizeof needs / sizeof *needs };
+    struct acks *acks = acks_with(1);
+    struct acks_member *members[MEMBERS];
+
+    for (size_t i = 0; i < MEMBERS; i++) {
+        cr_assert_eq(acks_tally(acks, 1, CONCERN_MAJORITY).need, needs[i], "%zu members", i);
+        members[i] = join_at(acks, 0);
+    }
+    close_all(acks, members, MEMBERS);
+}
+
+Test(acks, a_majority_does_not_wait_for_the_slowest)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_member *b = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, CONCERN_MAJORITY);
+
+    park(acks, &waiter);
+    cr_assert(acks_record(acks, b, 1));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    cr_assert_eq(waiter.tally.need, 2);
+    cr_assert_eq(waiter.tally.held, 2);
+    CLOSE(acks, a, b);
+}
+
+Test(acks, newcomers_count_for_a_majority_from_the_start)
+{
+    struct acks *acks = acks_with(9);
+    struct acks_member *a = join(acks, 0, 9);
+    struct acks_waiter waiter = waiter_for(9, CONCERN_MAJORITY);
+
+    cr_assert_eq(acks_tally(acks, 9, CONCERN_MAJORITY).need, 2);
+    park(acks, &waiter);
+    CLOSE(acks, a);
+    cr_assert_eq(waiter.outcome, ACKS_ENDED);
+}
+
+Test(acks, members_that_leave_make_the_majority_smaller)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 1);
+    struct acks_member *b = join_at(acks, 0);
+    struct acks_member *c = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, CONCERN_MAJORITY);
+
+    park(acks, &waiter);
+    cr_assert(acks_leave(acks, c));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    cr_assert_eq(waiter.tally.need, 2);
+    CLOSE(acks, a, b);
+}
+
+/* ---- deadlines ---- */
+
+Test(acks, a_waiter_whose_time_is_over_is_told_who_holds_it)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 1);
+    struct acks_waiter waiter = waiter_for(1, 3);
+
+    waiter.deadline_ms = 100;
+    park(acks, &waiter);
+    cr_assert_eq(acks_expire(acks, 99), 100);
+    cr_assert(nobody_released(acks));
+    cr_assert_eq(acks_expire(acks, 100), CLOCK_NEVER);
+    cr_assert(only_released(acks, &waiter, ACKS_LATE));
+    cr_assert_eq(waiter.tally.need, 3);
+    cr_assert_eq(waiter.tally.held, 2);
+    cr_assert_eq(acks_waiting(acks), 0);
+    CLOSE(acks, a);
+}
+
+Test(acks, deadlines_pass_in_their_own_order)
+{
+    enum { COUNT = 1000 };
+    struct acks *acks = acks_with(COUNT);
+    static struct acks_waiter waiters[COUNT];
+    struct acks_waiter *released;
+    struct acks_waiter *waiter;
+    int64_t before = -1;
+    size_t late = 0;
+    unsigned seed = 1;
+
+    for (int i = 0; i < COUNT; i++) {
+        waiters[i] = waiter_for((uint64_t)i + 1, 2 + i % 3);
+        waiters[i].deadline_ms = rand_r(&seed) % 5000;
+        park(acks, &waiters[i]);
+    }
+    cr_assert_gt(acks_expire(acks, 2500), 2500);
+    cr_assert_eq(acks_expire(acks, 5000), CLOCK_NEVER);
+    for (released = acks_take_released(acks); (waiter = next_of(&released)) != NULL; late++) {
+        cr_assert_eq(waiter->outcome, ACKS_LATE);
+        cr_assert_geq(waiter->deadline_ms, before);
+        before = waiter->deadline_ms;
+    }
+    cr_assert_eq(late, COUNT);
+    acks_close(acks);
+}
+
+Test(acks, who_was_released_in_time_does_not_expire)
+{
+    struct acks *acks = acks_with(3);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_waiter waiters[3] = {waiter_for(1, 2), waiter_for(2, 2), waiter_for(3, 2)};
+
+    for (int i = 0; i < 3; i++) {
+        waiters[i].deadline_ms = 10 - i;
+        park(acks, &waiters[i]);
+    }
+    acks_record(acks, a, 2);
+    cr_assert_eq(acks_take_released(acks), &waiters[0]);
+    cr_assert_eq(acks_expire(acks, 7), 8);
+    cr_assert_eq(acks_expire(acks, 20), CLOCK_NEVER);
+    cr_assert(only_released(acks, &waiters[2], ACKS_LATE));
+    CLOSE(acks, a);
+}
+
+Test(acks, waiters_without_a_deadline_never_expire)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_waiter waiter = waiter_for(1, 2);
+
+    park(acks, &waiter);
+    cr_assert_eq(acks_expire(acks, INT64_MAX - 1), CLOCK_NEVER);
+    cr_assert_eq(acks_waiting(acks), 1);
+    close_all(acks, NULL, 0);
+}
+
+/* ---- many waiters ---- */
+
+Test(acks, waiters_of_one_concern_leave_in_order_of_id_however_they_came)
+{
+    enum { COUNT = 500 };
+    struct acks *acks = acks_with(COUNT);
+    struct acks_member *a = join_at(acks, 0);
+    static struct acks_waiter waiters[COUNT];
+    struct acks_waiter *released;
+    unsigned seed = 2;
+
+    for (int i = 0; i < COUNT; i++) {
+        waiters[i] = waiter_for(1 + (uint64_t)rand_r(&seed) % COUNT, 2);
+        park(acks, &waiters[i]);
+    }
+    acks_record(acks, a, COUNT / 2);
+    acks_record(acks, a, COUNT);
+    cr_assert_eq(acks_waiting(acks), 0);
+    for (released = acks_take_released(acks); released->next != NULL; released = released->next)
+        cr_assert_leq(released->id, released->next->id);
+    CLOSE(acks, a);
+}
+
+/* The rules for each w, counted out over all members. */
+struct rule {
+    uint64_t master;
+    uint64_t positions[6];
+    uint64_t targets[6];
+    bool counts[6];
+    struct acks_member *members[6]; /* NULL: not a member now */
+};
+
+static struct acks_tally rule_tally(const struct rule *rule, uint64_t id, int w)
+{
+    struct acks_tally tally = {.need = (unsigned)w, .held = rule->master >= id};
+    unsigned members = 0;
+    unsigned counting = 0;
+
+    for (int i = 0; i < 6; i++) {
+        if (rule->members[i] == NULL)
+            continue;
+        members++;
+        counting += rule->counts[i];
+        tally.held += rule->positions[i] >= id;
+    }
+    if (w == CONCERN_ALL)
+        tally.need = 1 + counting;
+    if (w == CONCERN_MAJORITY)
+        tally.need = (1 + members) / 2 + 1;
+    return tally;
+}
+
+static bool rule_satisfied(const struct rule *rule, uint64_t id, int w)
+{
+    struct acks_tally tally = rule_tally(rule, id, w);
+
+    for (int i = 0; w == CONCERN_ALL && i < 6; i++)
+        if (rule->members[i] != NULL && rule->counts[i] && rule->positions[i] < id)
+            return false;
+    return rule->master >= id && tally.held >= tally.need;
+}
+
+static void rule_move(struct rule *rule, int i, uint64_t position)
+{
+    rule->positions[i] = position;
+    rule->counts[i] = rule->counts[i] || position >= rule->targets[i];
+}
+
+/* One random step of a member, in the rule and in the count. Returns what the call returned. */
+static bool rule_step(struct rule *rule, struct acks *acks, unsigned *seed)
+{
+    int i = rand_r(seed) % 6;
+    bool released = false;
+
+    if (rule->members[i] == NULL) {
+        rule->positions[i] = (uint64_t)rand_r(seed) % (rule->master + 1);
+        rule->targets[i] = rule->master;
+        rule->counts[i] = false;
+        rule_move(rule, i, rule->positions[i]);
+        rule->members[i] = acks_join(acks, rule->positions[i], rule->targets[i], &released);
+    } else if (rand_r(seed) % 20 == 0) {
+        released = acks_leave(acks, rule->members[i]);
+        rule->members[i] = NULL;
+    } else if (rand_r(seed) % 20 == 0) {
+        rule_move(rule, i, (uint64_t)rand_r(seed) % (rule->master + 1));
+        released = acks_record(acks, rule->members[i], rule->positions[i]);
+    } else {
+        rule_move(rule, i,
+                  rule->positions[i] + (uint64_t)rand_r(seed) % (rule->master + 1 - rule->positions[i]));
+        released = acks_record(acks, rule->members[i], rule->positions[i]);
+    }
+    return released;
+}
+
+Test(acks, waiters_of_all_concerns_are_released_when_the_rule_says_so)
+{
+    enum { STEPS = 20000 };
+    static const int concerns[] = {CONCERN_ALL, CONCERN_MAJORITY, 1, 2, 3, 4, 5, 6, 7, 8};
+    static struct acks_waiter waiters[STEPS];
+    static bool parked[STEPS];
+    struct acks *acks = acks_open();
+    struct rule rule = {.master = 0};
+    struct acks_waiter *released;
+    struct acks_waiter *waiter;
+    unsigned seed = 3;
+    size_t low = 0;
+
+    for (size_t step = 0; step < STEPS; step++) {
+        struct acks_waiter *new = &waiters[step];
+        enum acks_park result;
+        bool any;
+
+        *new = waiter_for(++rule.master, concerns[(size_t)rand_r(&seed) % 10]);
+        cr_assert(!acks_appended(acks, rule.master));
+        result = acks_park(acks, new);
+        cr_assert_eq(result, rule_satisfied(&rule, new->id, new->w) ? ACKS_SATISFIED : ACKS_PARKED);
+        parked[step] = result == ACKS_PARKED;
+
+        any = rule_step(&rule, acks, &seed);
+        released = acks_take_released(acks);
+        cr_assert_eq(any, released != NULL);
+        while ((waiter = next_of(&released)) != NULL) {
+            struct acks_tally tally = rule_tally(&rule, waiter->id, waiter->w);
+
+            cr_assert(parked[waiter - waiters]);
+            parked[waiter - waiters] = false;
+            cr_assert(rule_satisfied(&rule, waiter->id, waiter->w));
+            cr_assert_eq(waiter->outcome, ACKS_HELD);
+            cr_assert_eq(waiter->tally.need, tally.need);
+            cr_assert_eq(waiter->tally.held, tally.held);
+            cr_assert_geq(tally.held, tally.need);
+        }
+        /* those of the last hundred that still wait have a reason to */
+        low = step > 100 ? step - 100 : 0;
+        for (size_t i = low; i <= step; i++)
+            cr_assert(!parked[i] || !rule_satisfied(&rule, waiters[i].id, waiters[i].w));
+    }
+    acks_end(acks);
+    acks_take_released(acks);
+    for (int i = 0; i < 6; i++)
+        if (rule.members[i] != NULL)
+            acks_leave(acks, rule.members[i]);
+    acks_close(acks);
+}
+
+Test(acks, a_hundred_thousand_waiters_cost_an_ack_nothing)
+{
+    enum { COUNT = 100000, ACKS = 1000000 };
+    struct acks *acks = acks_with(COUNT);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_member *b = join_at(acks, 0);
+    struct acks_waiter *waiters = calloc(COUNT, sizeof *waiters);
+    int64_t start_us = clock_us();
+
+    for (size_t i = 0; i < COUNT; i++) {
+        waiters[i] = waiter_for(i + 1, i % 2 == 0 ? 3 : CONCERN_ALL);
+        waiters[i].deadline_ms = (int64_t)(i * 7919 % COUNT);
+        park(acks, &waiters[i]);
+    }
+    for (uint64_t i = 0; i < ACKS; i++)
+        acks_record(acks, a, i % COUNT + 1);
+    cr_assert(nobody_released(acks));
+    acks_record(acks, a, COUNT);
+    for (uint64_t id = 1; id <= COUNT; id++)
+        cr_assert(acks_record(acks, b, id));
+    cr_assert_eq(acks_waiting(acks), 0);
+    cr_assert_lt(clock_us() - start_us, 10000000);
+    acks_take_released(acks);
+    free(waiters);
+    CLOSE(acks, a, b);
+}
+
+Test(acks, concerns_that_nobody_waits_for_any_more_cost_no_memory)
+{
+    struct acks *acks = acks_with(1);
+
+    for (int w = 2; w <= CONCERN_MAX; w++) {
+        struct acks_waiter waiter = waiter_for(1, w);
+
+        waiter.deadline_ms = w;
+        failing_after(w > 100 ? 1 : -1); /* by then one level is made where one is freed, and nothing more */
+        park(acks, &waiter);
+        cr_assert_eq(acks_expire(acks, w), CLOCK_NEVER);
+        cr_assert(only_released(acks, &waiter, ACKS_LATE));
+    }
+    failing_after(-1);
+    acks_close(acks);
+}
+
+/* ---- the end ---- */
+
+Test(acks, at_the_end_everyone_is_released_and_nobody_parks)
+{
+    struct acks *acks = acks_with(2);
+    struct acks_waiter waiters[3] = {waiter_for(1, 2), waiter_for(2, CONCERN_MAX), waiter_for(2, 2)};
+
+    park(acks, &waiters[0]);
+    park(acks, &waiters[1]);
+    cr_assert(acks_end(acks));
+    cr_assert(!acks_end(acks));
+    cr_assert_eq(acks_waiting(acks), 0);
+    cr_assert_eq(acks_park(acks, &waiters[2]), ACKS_SATISFIED);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(waiters[i].outcome, ACKS_ENDED);
+    cr_assert_eq(waiters[2].tally.need, 2);
+    cr_assert_eq(waiters[2].tally.held, 1);
+    cr_assert_eq(acks_take_released(acks), &waiters[0]);
+    acks_close(acks);
+}
+
+Test(acks, what_is_held_already_is_held_after_the_end_too)
+{
+    struct acks *acks = acks_with(2);
+    struct acks_waiter waiter = waiter_for(2, 1);
+
+    acks_end(acks);
+    cr_assert_eq(acks_park(acks, &waiter), ACKS_SATISFIED);
+    cr_assert_eq(waiter.outcome, ACKS_HELD);
+    acks_close(acks);
+}
+
+Test(acks, a_drain_of_nobody_is_over_at_once)
+{
+    struct acks *acks = acks_with(1);
+
+    cr_assert(acks_drain(acks, 0));
+    cr_assert(acks_drain(acks, CLOCK_NEVER));
+    acks_close(acks);
+}
+
+Test(acks, a_drain_ends_at_its_deadline)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_waiter waiter = waiter_for(1, 2);
+    int64_t start_ms = clock_ms();
+
+    park(acks, &waiter);
+    cr_assert(!acks_drain(acks, start_ms - 1));
+    cr_assert(!acks_drain(acks, start_ms + 50));
+    cr_assert_geq(clock_ms(), start_ms + 50);
+    cr_assert_lt(clock_ms(), start_ms + 5000);
+    close_all(acks, NULL, 0);
+}
+
+struct late_ack {
+    struct acks *acks;
+    struct acks_member *member;
+};
+
+static void *late_ack_send(void *arg)
+{
+    const struct late_ack *late = arg;
+    struct timespec pause = {.tv_nsec = 20 * 1000000};
+
+    nanosleep(&pause, NULL);
+    acks_record(late->acks, late->member, 1);
+    return NULL;
+}
+
+Test(acks, a_drain_ends_with_the_last_waiter)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, 2);
+    struct late_ack late = {.acks = acks, .member = a};
+    pthread_t thread;
+
+    park(acks, &waiter);
+    cr_assert_eq(pthread_create(&thread, NULL, late_ack_send, &late), 0);
+    cr_assert(acks_drain(acks, clock_ms() + 30000));
+    cr_assert(only_released(acks, &waiter, ACKS_HELD));
+    pthread_join(thread, NULL);
+    CLOSE(acks, a);
+}
+
+/* ---- memory ---- */
+
+Test(acks, opening_without_memory_gives_nothing)
+{
+    for (int nth = 0; nth < 2; nth++) {
+        failing_after(nth);
+        cr_assert_null(acks_open());
+        cr_assert(failing_done());
+    }
+}
+
+Test(acks, a_member_that_finds_no_memory_has_not_joined)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *members[64];
+    size_t failures = 0;
+    bool released;
+
+    for (size_t i = 0; i < 64; i++) {
+        for (int nth = 0; nth < 2; nth++) {
+            failing_after(nth);
+            members[i] = acks_join(acks, 1, 1, &released);
+            if (members[i] != NULL)
+                break;
+            failures++;
+            cr_assert_eq(acks_tally(acks, 1, CONCERN_ALL).need, i + 1);
+            cr_assert_eq(acks_tally(acks, 1, CONCERN_ALL).held, i + 1);
+        }
+        failing_after(-1);
+        if (members[i] == NULL)
+            members[i] = join_at(acks, 1);
+    }
+    cr_assert_gt(failures, 64);
+    close_all(acks, members, 64);
+}
+
+Test(acks, a_waiter_that_finds_no_memory_is_not_parked)
+{
+    struct acks *acks = acks_with(64);
+    struct acks_waiter waiters[64];
+    size_t failures = 0;
+
+    for (int i = 0; i < 64; i++) {
+        enum acks_park result;
+
+        waiters[i] = waiter_for(1, 2 + i);
+        waiters[i].deadline_ms = 5;
+        for (int nth = 0; nth < 4; nth++) {
+            failing_after(nth);
+            result = acks_park(acks, &waiters[i]);
+            if (result == ACKS_PARKED)
+                break;
+            failures++;
+            cr_assert_eq(result, ACKS_NO_MEMORY);
+            cr_assert_eq(acks_waiting(acks), i);
+        }
+        failing_after(-1);
+        cr_assert_eq(result, ACKS_PARKED);
+    }
+    cr_assert_gt(failures, 64);
+    cr_assert_eq(acks_expire(acks, 5), CLOCK_NEVER);
+    cr_assert_eq(acks_waiting(acks), 0);
+    acks_take_released(acks);
+    acks_close(acks);
+}
