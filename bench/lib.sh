@@ -121,13 +121,37 @@ begin() {
     trap end EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
+    warn_if_busy
+}
+
+# processor_ticks: all that passed, in $all, and those without work, in $idle.
+processor_ticks() {
+    local field fields
+    read -ra fields </proc/stat
+    all=0
+    for field in "${fields[@]:1:8}"; do
+        ((all += field))
+    done
+    idle=$((fields[4] + fields[5]))
+}
+
+# Figures taken beside other work say little, ratios included.
+warn_if_busy() {
+    local all idle all_before idle_before busy
+    processor_ticks
+    all_before=$all idle_before=$idle
+    pause 0.5
+    processor_ticks
+    busy=$((100 - 100 * (idle - idle_before) / (all - all_before)))
+    ((busy <= 10)) || say "warning: others keep the processors $busy % busy; the figures will vary"
 }
 
 # launch NAME COMMAND...: in the background, its output in $work/NAME.log. Its pid is ${pids[-1]}.
 launch() {
     local name=$1
     shift
-    "$@" >"$work/$name.log" 2>&1 </dev/null &
+    : >"$work/$name.log"
+    "$@" >>"$work/$name.log" 2>&1 </dev/null &
     pids+=($!)
 }
 
