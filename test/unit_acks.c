@@ -789,10 +789,10 @@ Test(acks, a_waiter_that_finds_no_memory_is_not_parked)
     struct acks_waiter waiters[64];
     size_t failures = 0;
 
-    for (int i = 0; i < 64; i++) {
+    for (size_t i = 0; i < 64; i++) {
         enum acks_park result;
 
-        waiters[i] = waiter_for(1, 2 + i);
+        waiters[i] = waiter_for(1, 2 + (int)i);
         waiters[i].deadline_ms = 5;
         for (int nth = 0; nth < 4; nth++) {
             failing_after(nth);

@@ -1,0 +1,258 @@
+/* Appenders and readers on one list at the same time. Each message names its appender and that one's running
+ * number, so a reader can tell from any part of the list whether it is whole and in order. */
+#include "stress.h"
+
+#include "json.h"
+#include "log/log.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum {
+    APPENDERS = 3,
+    READERS = 3,
+    BATCH = 40,
+    LONG = 2 * LOG_SEGMENT_BYTES,
+    ROOM = BATCH * 400 + LONG,
+    BYTES_MAX = 96 * 1024 * 1024 /* a list as long as this is long enough */
+};
+
+static struct log *list;
+static _Atomic bool stopped;
+
+struct worker {
+    pthread_t thread;
+    unsigned number; /* of an appender: 0 to APPENDERS - 1 */
+    unsigned seed;
+    uint64_t done; /* messages appended, or slices read */
+};
+
+/* ---- appending ---- */
+
+/* Writes `"appender:number:xxx"` and a comma; returns its length with the comma. */
+static size_t message_write(char *at, unsigned appender, uint64_t number, size_t padding)
+{
+    size_t len = (size_t)sprintf(at, "\"%u:%lu:", appender, (unsigned long)number);
+
+    memset(at + len, '.', padding);
+    memcpy(at + len + padding, "\",", 3);
+    return len + padding + 2;
+}
+
+static void append_batch(struct worker *worker, char *bytes)
+{
+    uint64_t count = 1 + (stress_random(&worker->seed, 2) ? stress_random(&worker->seed, BATCH) : 0);
+    bool has_long = stress_random(&worker->seed, 500) == 0;
+    uint64_t before = log_last(list);
+    uint64_t last_id = 0;
+    size_t len = 0;
+
+    for (uint64_t i = 0; i < count; i++) {
+        size_t padding = (size_t)stress_random(&worker->seed, has_long && i == 0 ? LONG - 100 : 300);
+
+        len += message_write(bytes + len, worker->number, ++worker->done, padding);
+    }
+    CHECK(log_append(list, (struct span){.at = bytes, .len = len - 1}, count, &last_id) == 0);
+    CHECK(last_id >= before + count);
+    CHECK(log_last(list) >= last_id);
+    CHECK(log_slice(list, last_id - count + 1, last_id).len == len - 1);
+}
+
+static void *append_all(void *arg)
+{
+    struct worker *worker = arg;
+    char *bytes = malloc(ROOM);
+
+    CHECK(bytes != NULL);
+    while (!atomic_load(&stopped) && log_bytes(list) < BYTES_MAX)
+        append_batch(worker, bytes);
+    free(bytes);
+    return NULL;
+}
+
+/* ---- reading ---- */
+
+/* What was seen in a part of the list so far. */
+struct seen {
+    uint64_t count;
+    uint64_t numbers[APPENDERS]; /* the last one of each appender; 0: none yet */
+    struct log *copy;            /* where to append all of it, or NULL */
+};
+
+/* Each appender's messages follow one another without a hole. */
+static void seen_message(struct seen *seen, struct span message)
+{
+    char *end;
+    unsigned long appender = strtoul(message.at + 1, &end, 10);
+    unsigned long number = strtoul(end + 1, &end, 10);
+    uint64_t last_id;
+
+    CHECK(message.at[0] == '"' && message.at[message.len - 1] == '"');
+    CHECK(appender < APPENDERS && *end == ':');
+    CHECK(seen->numbers[appender] == 0 || seen->numbers[appender] + 1 == number);
+    seen->numbers[appender] = number;
+    seen->count++;
+    CHECK(seen->copy == NULL || log_append(seen->copy, message, 1, &last_id) == 0);
+}
+
+/* Messages do not straddle segments, so each piece of a slice holds whole ones. */
+static void seen_piece(struct seen *seen, const struct iovec *piece, bool last)
+{
+    struct span rest = {.at = piece->iov_base, .len = piece->iov_len};
+
+    while (rest.len > 0) {
+        struct span message = {.at = rest.at, .len = json_canonical_len(rest)};
+        size_t used = message.len + 1;
+
+        seen_message(seen, message);
+        if (message.len == rest.len) {
+            CHECK(last);
+            return;
+        }
+        CHECK(rest.at[message.len] == ',');
+        rest.at += used;
+        rest.len -= used;
+        CHECK(rest.len > 0 || !last);
+    }
+}
+
+static struct seen slice_read(struct log_slice slice, struct log *copy)
+{
+    struct seen seen = {.copy = copy};
+    uint64_t count = slice.count;
+    struct iovec piece;
+
+    while (log_slice_iov(&slice, &piece, 1) == 1) {
+        seen_piece(&seen, &piece, piece.iov_len == slice.len);
+        log_slice_skip(&slice, piece.iov_len);
+    }
+    CHECK(slice.len == 0);
+    CHECK(seen.count == count);
+    return seen;
+}
+
+/* A part in the middle of the list, or its end. */
+static void read_part(struct worker *worker)
+{
+    uint64_t last = log_last(list);
+    uint64_t from = 1 + stress_random(&worker->seed, last);
+    uint64_t to = from + stress_random(&worker->seed, 300);
+    struct log_slice slice;
+
+    if (worker->done % 2 == 0) {
+        from = last;
+        to = UINT64_MAX;
+    }
+    slice = log_slice(list, from, to);
+    CHECK(slice.count >= 1 && slice.count <= to - from + 1);
+    CHECK(to > last || slice.count == to - from + 1);
+    slice_read(slice, NULL);
+}
+
+static void read_within(struct worker *worker)
+{
+    uint64_t last = log_last(list);
+    uint64_t from = 1 + stress_random(&worker->seed, last);
+    uint64_t max_bytes = stress_random(&worker->seed, 100000);
+    struct log_slice slice = log_slice_within(list, from, UINT64_MAX, max_bytes);
+
+    CHECK(slice.count >= 1);
+    CHECK(slice.len <= max_bytes || slice.count == 1);
+    slice_read(slice, NULL);
+}
+
+/* What was there once has the same digest later, and the list grows only. */
+static void read_again(struct worker *worker)
+{
+    uint64_t bytes = log_bytes(list);
+    uint64_t last = log_last(list);
+    uint64_t id = stress_random(&worker->seed, last + 1);
+    uint64_t digest = log_digest(list, id);
+    uint64_t last_digest = log_digest(list, last);
+
+    CHECK(log_digest(list, id) == digest);
+    CHECK(log_digest(list, last) == last_digest);
+    CHECK(log_last(list) >= last);
+    CHECK(log_bytes(list) >= bytes);
+}
+
+static void *read_all(void *arg)
+{
+    struct worker *worker = arg;
+    struct log_slice early = {0};
+
+    while (!atomic_load(&stopped)) {
+        if (log_last(list) == 0)
+            continue;
+        if (early.count == 0 || stress_random(&worker->seed, 50) == 0)
+            early = log_slice(list, log_last(list) > 100 ? log_last(list) - 100 : 1, UINT64_MAX);
+        read_part(worker);
+        read_within(worker);
+        read_again(worker);
+        slice_read(early, NULL);
+        worker->done++;
+    }
+    return NULL;
+}
+
+/* ---- the whole ---- */
+
+static void workers_start(struct worker *workers, unsigned count, void *(*run)(void *), unsigned *seed)
+{
+    for (unsigned i = 0; i < count; i++) {
+        workers[i].number = i;
+        workers[i].seed = (unsigned)rand_r(seed);
+        CHECK(pthread_create(&workers[i].thread, NULL, run, &workers[i]) == 0);
+    }
+}
+
+static uint64_t workers_join(struct worker *workers, unsigned count)
+{
+    uint64_t done = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        pthread_join(workers[i].thread, NULL);
+        done += workers[i].done;
+    }
+    return done;
+}
+
+/* All that was appended is there, and a copy of the list has the same digest. */
+static void check_whole(const struct worker *appenders, uint64_t appended)
+{
+    struct log *copy = log_open();
+    struct seen seen;
+
+    CHECK(copy != NULL);
+    seen = slice_read(log_slice(list, 1, UINT64_MAX), copy);
+    CHECK(log_last(list) == appended && seen.count == appended);
+    for (unsigned i = 0; i < APPENDERS; i++)
+        CHECK(seen.numbers[i] == appenders[i].done);
+    CHECK(log_bytes(copy) == log_bytes(list));
+    CHECK(log_digest(copy, appended) == log_digest(list, appended));
+    log_close(copy);
+}
+
+int main(int argc, char *argv[])
+{
+    struct stress stress = stress_start(argc, argv);
+    struct worker appenders[APPENDERS] = {0};
+    struct worker readers[READERS] = {0};
+    struct timespec pause = {.tv_nsec = 10 * 1000000};
+    uint64_t appended;
+
+    list = log_open();
+    CHECK(list != NULL);
+    workers_start(appenders, APPENDERS, append_all, &stress.seed);
+    workers_start(readers, READERS, read_all, &stress.seed);
+    while (clock_ms() < stress.end_ms)
+        nanosleep(&pause, NULL);
+    atomic_store(&stopped, true);
+    appended = workers_join(appenders, APPENDERS);
+    printf("%lu rounds of reading, ", (unsigned long)workers_join(readers, READERS));
+    check_whole(appenders, appended);
+    printf("%lu messages in %lu bytes\n", (unsigned long)appended, (unsigned long)log_bytes(list));
+    log_close(list);
+    return 0;
+}
