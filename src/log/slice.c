@@ -25,16 +25,15 @@ void log_slice_skip(struct log_slice *slice, uint64_t bytes)
     assert(bytes <= slice->len);
     while (bytes > 0) {
         uint64_t run = slice_run(slice);
+        uint64_t step = bytes < run ? bytes : run;
 
-        if (bytes < run) {
-            slice->offset += (size_t)bytes;
-            slice->len -= bytes;
-            return;
+        slice->offset += (size_t)step;
+        slice->len -= step;
+        bytes -= step;
+        if (step == run && slice->len > 0) {
+            slice->segment = segment_next(slice->segment);
+            slice->offset = 0;
         }
-        bytes -= run;
-        slice->len -= run;
-        slice->offset = 0;
-        slice->segment = slice->len > 0 ? segment_next(slice->segment) : NULL;
     }
 }
 
