@@ -5,7 +5,7 @@
  * The first request has no body. Its answer tells what the secondary has, and that alone decides what is
  * sent: what it says on a connection is true for that connection, since a secondary that restarts loses it.
  *
- * Belongs to one thread. Never blocks; the caller polls link->fd for link_events. */
+ * Used by one thread at a time. Never blocks; the caller polls link->fd for link_events. */
 #ifndef REPLICATION_LINK_H
 #define REPLICATION_LINK_H
 
@@ -83,6 +83,12 @@ int link_check(struct link *link, int64_t now_ms);
 /* What to poll for, and until when: then call the three above. */
 short link_events(const struct link *link);
 int64_t link_due_ms(const struct link *link, int64_t now_ms);
+
+/* Whether a request is partly written. */
+bool link_writing(const struct link *link);
+
+/* Whether the secondary has answered all, and is known to. */
+bool link_at_rest(const struct link *link);
 
 /* Whether there is something that link_send would send at once. */
 bool link_has_work(const struct link *link, int64_t now_ms);

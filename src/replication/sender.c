@@ -33,8 +33,13 @@ struct sender {
     struct http_url url;
     struct acks_member *member; /* NULL once the sender was told to end: it records nothing more */
 
-    /* the thread alone */
+    /* Guards link and linked. Held while the link sends and receives, which never blocks, and not while the
+     * thread sleeps: then whoever appends may send a message itself. */
+    pthread_mutex_t link_mutex;
     struct link link;
+    bool linked; /* the link is open */
+
+    /* the thread alone */
     int64_t pause_ms;
     int64_t attempt_ms;
     char complaint[sizeof((struct link *)0)->why]; /* what the last failure was logged as; "" when all is well
@@ -56,13 +61,28 @@ static void wake_read(struct sender *sender)
         continue;
 }
 
+/* Sends from the caller's thread where the link is at rest, and returns whether that is all there was to do:
+ * a message that comes alone is on its way without two switches of threads. Where answers are due, the thread
+ * will be awake soon, and sends all that has come by then as one request. */
+static bool sender_push(struct sender *sender)
+{
+    if (pthread_mutex_trylock(&sender->link_mutex) != 0)
+        return false;
+    struct link *link = &sender->link;
+    bool pushed =
+        sender->linked && link_at_rest(link) && link_send(link, clock_ms()) == 0 && !link_writing(link);
+    pthread_mutex_unlock(&sender->link_mutex);
+    return pushed;
+}
+
 void sender_wake(struct sender *sender)
 {
     /* The list grew before this; the thread says that it is asleep, and then looks at the list. One of the
      * two sees the other's word. */
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&sender->asleep, memory_order_relaxed) &&
-        atomic_exchange(&sender->asleep, false))
+    if (!atomic_load_explicit(&sender->asleep, memory_order_relaxed) || sender_push(sender))
+        return;
+    if (atomic_exchange(&sender->asleep, false))
         wake_write(sender);
 }
 
@@ -124,36 +144,47 @@ static bool session_wait(struct sender *sender)
         due_ms = now_ms;
     struct pollfd polled[] = {{.fd = link->fd, .events = link_events(link)},
                               {.fd = sender->wake_fd, .events = POLLIN}};
+    pthread_mutex_unlock(&sender->link_mutex);
     poll(polled, 2, clock_poll_timeout(now_ms, due_ms));
+    pthread_mutex_lock(&sender->link_mutex);
     if (!atomic_exchange(&sender->asleep, false) || polled[1].revents)
         wake_read(sender);
     return polled[0].revents & ~POLLOUT;
 }
 
+/* Receives, where there is something, and sends. Returns 0, or a negative errno where the link has failed. */
+static int session_step(struct sender *sender, bool readable)
+{
+    struct link *link = &sender->link;
+    int64_t now_ms = clock_ms();
+    int told = readable ? link_receive(link, now_ms) : 0;
+    if (told < 0)
+        return told;
+    if (link->heard_ms > sender_seen_ms(sender) && link->greeted)
+        atomic_store(&sender->seen_ms, link->heard_ms);
+    if (told) {
+        record_position(sender);
+        sender->complaint[0] = '\0';
+    }
+    int result = link_send(link, now_ms);
+    return result == 0 ? link_check(link, now_ms) : result;
+}
+
 /* Uses the link until it fails (the result) or the thread is called away (0). */
 static int session_run(struct sender *sender)
 {
-    struct link *link = &sender->link;
     bool readable = false;
-    while (!sender_called(sender)) {
-        int64_t now_ms = clock_ms();
-        int told = readable ? link_receive(link, now_ms) : 0;
-        if (told < 0)
-            return told;
-        if (link->heard_ms > sender_seen_ms(sender) && link->greeted)
-            atomic_store(&sender->seen_ms, link->heard_ms);
-        if (told) {
-            record_position(sender);
-            sender->complaint[0] = '\0';
-        }
-        int result = link_send(link, now_ms);
+    int result = 0;
+    pthread_mutex_lock(&sender->link_mutex);
+    sender->linked = true;
+    while (result == 0 && !sender_called(sender)) {
+        result = session_step(sender, readable);
         if (result == 0)
-            result = link_check(link, now_ms);
-        if (result < 0)
-            return result;
-        readable = session_wait(sender);
+            readable = session_wait(sender);
     }
-    return 0;
+    sender->linked = false;
+    pthread_mutex_unlock(&sender->link_mutex);
+    return result;
 }
 
 /* What a link that ended teaches about the next one. */
@@ -248,6 +279,7 @@ struct sender *sender_start(const struct sender_shared *shared, const char *name
     sender->random = (unsigned)clock_us();
     atomic_store(&sender->seen_ms, clock_ms());
     pthread_mutex_init(&sender->mutex, NULL);
+    pthread_mutex_init(&sender->link_mutex, NULL);
     session_learn(sender, 0);
     sender->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (sender->wake_fd >= 0 && pthread_create(&sender->thread, NULL, sender_thread, sender) == 0)
@@ -255,6 +287,7 @@ struct sender *sender_start(const struct sender_shared *shared, const char *name
     if (sender->wake_fd >= 0)
         close(sender->wake_fd);
     pthread_mutex_destroy(&sender->mutex);
+    pthread_mutex_destroy(&sender->link_mutex);
     free(sender);
     return NULL;
 }
@@ -264,5 +297,6 @@ void sender_free(struct sender *sender)
     pthread_join(sender->thread, NULL);
     close(sender->wake_fd);
     pthread_mutex_destroy(&sender->mutex);
+    pthread_mutex_destroy(&sender->link_mutex);
     free(sender);
 }
