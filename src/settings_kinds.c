@@ -315,15 +315,19 @@ static bool interval_take(const char *text, void *field)
     return seconds_take(text, 10, field);
 }
 
-static void duration_show(const void *field, struct buf *out)
+/* Adds a number with decimals, without the zeros at its end. */
+static void decimal_show(double number, int decimals, struct buf *out)
 {
-    int64_t ms = *(const int64_t *)field;
-    buf_add_uint(out, (uint64_t)ms / 1000);
-    if (ms % 1000 == 0)
-        return;
-    buf_addf(out, ".%03d", (int)(ms % 1000));
+    buf_addf(out, "%.*f", decimals, number);
     while (!out->failed && out->data[out->len - 1] == '0')
         out->len--;
+    if (!out->failed && out->data[out->len - 1] == '.')
+        out->len--;
+}
+
+static void duration_show(const void *field, struct buf *out)
+{
+    decimal_show((double)*(const int64_t *)field / 1000, 3, out);
 }
 
 static bool share_take(const char *text, void *field)
@@ -339,7 +343,7 @@ static bool share_take(const char *text, void *field)
 
 static void share_show(const void *field, struct buf *out)
 {
-    buf_addf(out, "%g", *(const double *)field);
+    decimal_show(*(const double *)field, 9, out);
 }
 
 /* ---- The kinds ---- */
