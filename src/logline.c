@@ -45,7 +45,7 @@ struct half {
     char bytes[HALF];
 };
 
-/* Set while no other thread logs, read by all. */
+/* Set by logline_start, while no other thread logs. */
 static int out_fd;
 static bool as_json;
 static const char *role_name;

@@ -13,8 +13,8 @@
  * "...". So nothing a client sends can forge or break a line. In JSON lines the value of "event" is the same
  * text.
  *
- * Any thread may call; logline_start and logline_stop are for main. Before start (and in tests that do not
- * start it) nothing is written. */
+ * Any thread may call, also while it stops; logline_start and logline_stop are for main, and no other thread
+ * may log while it starts. Before start (and in tests that do not start it) nothing is written. */
 #ifndef LOGLINE_H
 #define LOGLINE_H
 
