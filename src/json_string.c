@@ -160,7 +160,9 @@ static struct escape escape_read(const char *at, const char *end)
     if (at[1] == 'u')
         return unicode_escape(at, end);
     int byte = short_escape(at[1]);
-    return byte < 0 ? (struct escape){0} : (struct escape){.code = (uint32_t)byte, .len = 2};
+    if (byte < 0)
+        return (struct escape){0};
+    return (struct escape){.code = (uint32_t)byte, .len = 2};
 }
 
 /* Writes the escape of a byte that needs one; returns its length. */

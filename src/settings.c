@@ -1,5 +1,6 @@
 #include "settings.h"
 #include "settings_kinds.h"
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -217,6 +218,7 @@ static void print_given(const struct reading *reading, size_t index)
     const struct setting *setting = &table[index];
     const struct given *given = &reading->given[index];
     char flag[FLAG_MAX];
+    assert(given->value); /* the table's own defaults are right */
     flag_name(setting, flag);
     fprintf(reading->err_file, "%s: %s", role_names[reading->role], given->by_flag ? flag : setting->name);
     if (!setting->kind->secret) {
