@@ -80,6 +80,8 @@ static bool loop_grow(struct loop *loop)
 
 static void slot_move(struct loop *loop, size_t to, size_t from)
 {
+    if (to == from)
+        return; /* what is left there may have moved elsewhere already */
     loop->polled[to] = loop->polled[from];
     loop->watches[to] = loop->watches[from];
     loop->watches[to]->slot = to;
