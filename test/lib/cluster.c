@@ -1,0 +1,221 @@
+#include "cluster.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool passed;
+
+void scenario_passed(void)
+{
+    passed = true;
+}
+
+void scenario_end(void)
+{
+    if (!passed)
+        nodes_print_logs();
+}
+
+void expect_member(const struct node *master, const char *id)
+{
+    eventually(SOON, member_number(master, id, "lag") == 0);
+}
+
+struct node *member_start(const struct node *master, const char *id, const char *words, ...)
+{
+    char more[400];
+    va_list args;
+    va_start(args, words);
+    vsnprintf(more, sizeof more, words, args);
+    va_end(args);
+    struct node *node = secondary_start(master, "--secondary-id %s %s", id, more);
+    expect_member(master, id);
+    return node;
+}
+
+struct reply post(const struct node *master, const char *query, const char *message)
+{
+    char target[256];
+    snprintf(target, sizeof target, "/messages%s", query);
+    return http_post(master->port, target, message, strlen(message));
+}
+
+struct call *post_begin(const struct node *master, const char *query, const char *message)
+{
+    char target[256];
+    snprintf(target, sizeof target, "/messages%s", query);
+    return call_post(master->port, target, message);
+}
+
+void expect_status(struct reply reply, int status)
+{
+    cr_assert_eq(reply.status, status, "%d instead of %d: %.300s", reply.status, status, reply.body);
+}
+
+void expect_stored(struct reply reply, int status, long long id, int w, int acks)
+{
+    char start[128];
+    char location[64];
+    expect_status(reply, status);
+    snprintf(start, sizeof start, "{\"id\":%lld,\"w\":%d,\"acks\":%d%s", id, w, acks,
+             status == 202 ? ",\"error\":\"" : "}");
+    cr_assert_eq(strncmp(reply.body, start, strlen(start)), 0, "%s does not begin with %s", reply.body,
+                 start);
+    snprintf(location, sizeof location, "/messages/%lld", id);
+    cr_assert_str_eq(http_field(&reply, "Location"), location);
+}
+
+/* ---- lists */
+
+static bool list_is(const struct node *node, const char *list)
+{
+    struct reply reply = http_get(node->port, "/messages");
+    bool same = reply.status == 200 && strcmp(reply.body, list) == 0;
+    http_free(&reply);
+    return same;
+}
+
+bool shows(const struct node *node, const char *words)
+{
+    char list[4096] = "{\"messages\":[";
+    size_t len = strlen(list);
+    bool first = true;
+    while (*words) {
+        int word = (int)strcspn(words, " ");
+        len += (size_t)snprintf(list + len, sizeof list - len, "%s\"%.*s\"", first ? "" : ",", word, words);
+        first = false;
+        words += word;
+        words += *words == ' ';
+    }
+    snprintf(list + len, sizeof list - len, "]}");
+    return list_is(node, list);
+}
+
+bool shows_numbered(const struct node *node, int count)
+{
+    char *list;
+    size_t len;
+    FILE *text = open_memstream(&list, &len);
+    if (!text)
+        trouble("no memory");
+    fputs("{\"messages\":[", text);
+    for (int i = 1; i <= count; i++)
+        fprintf(text, "%s\"m%d\"", i > 1 ? "," : "", i);
+    fputs("]}", text);
+    fclose(text);
+    bool same = list_is(node, list);
+    free(list);
+    return same;
+}
+
+void post_numbered(const struct node *master, const char *query, int from, int to)
+{
+    int fd = raw_open(master->port);
+    char message[16];
+    enum { AHEAD = 200 };
+    for (int i = from; i < to + 1 + AHEAD; i++) {
+        if (i <= to) {
+            int len = snprintf(message, sizeof message, "m%d", i);
+            raw_text(fd, "POST /messages%s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", query, len,
+                     message);
+        }
+        if (i - AHEAD < from)
+            continue;
+        struct reply reply = raw_reply(fd, false, HTTP_LIMIT_MS);
+        if (reply.status != 201)
+            trouble("m%d was answered %d: %s", i - AHEAD, reply.status, reply.body);
+        http_free(&reply);
+    }
+    close(fd);
+}
+
+bool equal_lists(const struct node *first, ...)
+{
+    struct reply expected = http_get(first->port, "/messages");
+    const struct node *node;
+    bool same = expected.status == 200;
+    va_list args;
+    va_start(args, first);
+    while (same && (node = va_arg(args, const struct node *)))
+        same = list_is(node, expected.body);
+    va_end(args);
+    http_free(&expected);
+    return same;
+}
+
+/* ---- health */
+
+long long last_id(const struct node *node)
+{
+    struct reply reply = http_get(node->port, "/health");
+    long long id = json_number_of(reply.body, "last_id");
+    http_free(&reply);
+    return id;
+}
+
+bool registered(const struct node *secondary)
+{
+    struct reply reply = http_get(secondary->port, "/health");
+    bool yes = json_true_of(reply.body, "registered");
+    http_free(&reply);
+    return yes;
+}
+
+char *log_name(const struct node *node)
+{
+    struct reply reply = http_get(node->port, "/health");
+    char *name = (char *)(uintptr_t)json_text_of(reply.body, "log");
+    http_free(&reply);
+    return name ? name : strdup("");
+}
+
+int members(const struct node *master)
+{
+    struct reply reply = http_get(master->port, "/health");
+    int count = 0;
+    for (const char *at = reply.body; (at = strstr(at, "\"last_seen\":")); at++)
+        count++;
+    http_free(&reply);
+    return count;
+}
+
+/* The member's part of the master's health, or NULL. */
+static const char *member_of(const struct reply *health, const char *id)
+{
+    char start[128];
+    snprintf(start, sizeof start, "{\"id\":\"%s\"", id);
+    return strstr(health->body, start);
+}
+
+bool member_is(const struct node *master, const char *id, const char *state)
+{
+    struct reply reply = http_get(master->port, "/health");
+    const char *member = member_of(&reply, id);
+    char *found = member ? (char *)(uintptr_t)json_text_of(member, "state") : NULL;
+    bool same = found && strcmp(found, state) == 0;
+    free(found);
+    http_free(&reply);
+    return same;
+}
+
+long long member_number(const struct node *master, const char *id, const char *name)
+{
+    struct reply reply = http_get(master->port, "/health");
+    const char *member = member_of(&reply, id);
+    long long number = member ? json_number_of(member, name) : -1;
+    http_free(&reply);
+    return number;
+}
+
+int remove_member(const struct node *master, const char *id)
+{
+    char target[256];
+    snprintf(target, sizeof target, "/secondaries/%s", id);
+    struct reply reply = http_request(master->port, "DELETE", target, NULL, NULL, 0, HTTP_LIMIT_MS);
+    int status = reply.status;
+    http_free(&reply);
+    return status;
+}

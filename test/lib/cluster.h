@@ -1,0 +1,69 @@
+/* The words in which the tests of whole clusters are written, over nodes and HTTP. */
+#ifndef TEST_CLUSTER_H
+#define TEST_CLUSTER_H
+
+#include "eventually.h"
+#include "fake.h"
+#include "http.h"
+#include "node.h"
+#include "relay.h"
+
+#include <criterion/criterion.h>
+
+enum { SOON = 20000 }; /* the limit of an `eventually` that says nothing of speed */
+
+/* A test whose nodes must all end well when its script has run through, and which prints their log lines when
+ * it has not. */
+#define SCENARIO(suite, name)                                                                                \
+    static void name(void);                                                                                  \
+    Test(suite, name, .timeout = 120, .fini = scenario_end)                                                  \
+    {                                                                                                        \
+        name();                                                                                              \
+        nodes_stop();                                                                                        \
+        scenario_passed();                                                                                   \
+    }                                                                                                        \
+    static void name(void)
+
+void scenario_passed(void);
+void scenario_end(void);
+
+/* Starts a secondary under a name and waits until it is a member that holds all. */
+struct node *member_start(const struct node *master, const char *id, const char *words, ...)
+    __attribute__((format(printf, 3, 4)));
+void expect_member(const struct node *master, const char *id);
+
+/* POST of a text as it is, to /messages with the query ("" or "?w=2"). */
+struct reply post(const struct node *master, const char *query, const char *message);
+
+/* The same, waiting for the answer in the background. */
+struct call *post_begin(const struct node *master, const char *query, const char *message);
+
+/* What a POST must end as: the status, and for 201 and 202 the body's numbers. */
+void expect_status(struct reply reply, int status);
+void expect_stored(struct reply reply, int status, long long id, int w, int acks);
+
+/* Whether the node's list is just this: words parted by spaces, "" for none. */
+bool shows(const struct node *node, const char *words);
+
+/* The same for a count: m1, m2, … up to that number. */
+bool shows_numbered(const struct node *node, int count);
+
+/* Posts m1, m2, … from number `from` to `to` over one connection, pipelined; all must be answered 201. */
+void post_numbered(const struct node *master, const char *query, int from, int to);
+
+/* From /health. */
+long long last_id(const struct node *node);
+bool registered(const struct node *secondary);
+int members(const struct node *master);
+bool member_is(const struct node *master, const char *id, const char *state);
+long long member_number(const struct node *master, const char *id,
+                        const char *name); /* "acked", "lag"; or -1 */
+char *log_name(const struct node *node);
+
+/* Whether all of the nodes' lists are the same bytes, up to a NULL. */
+bool equal_lists(const struct node *first, ...) __attribute__((sentinel));
+
+/* DELETE /secondaries/ID: the status. */
+int remove_member(const struct node *master, const char *id);
+
+#endif
