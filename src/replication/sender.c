@@ -265,6 +265,16 @@ static void *sender_thread(void *arg)
     return NULL;
 }
 
+/* The lock is held for one system call or two: whoever finds it taken does better to spin than to sleep. */
+static void link_mutex_init(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
 struct sender *sender_start(const struct sender_shared *shared, const char *name, const struct http_url *url,
                             struct acks_member *member)
 {
@@ -279,7 +289,7 @@ struct sender *sender_start(const struct sender_shared *shared, const char *name
     sender->random = (unsigned)clock_us();
     atomic_store(&sender->seen_ms, clock_ms());
     pthread_mutex_init(&sender->mutex, NULL);
-    pthread_mutex_init(&sender->link_mutex, NULL);
+    link_mutex_init(&sender->link_mutex);
     session_learn(sender, 0);
     sender->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (sender->wake_fd >= 0 && pthread_create(&sender->thread, NULL, sender_thread, sender) == 0)
