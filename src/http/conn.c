@@ -34,7 +34,7 @@ struct receiving {
     uint64_t limit;  /* the longest body allowed */
     struct http_chunked chunked;
     bool owes_continue;
-    int64_t began_ms; /* 0: not one byte is here yet */
+    int64_t began_ms; /* since when the client may send the rest; 0: not now */
 };
 
 struct http_conn {
@@ -190,15 +190,25 @@ static struct http_exchange *conn_add_exchange(struct http_conn *conn)
     return exchange;
 }
 
-/* Answers a request that cannot be served, and ends the connection behind it: where the next request would
- * start is not known, or not wanted. */
-static void conn_refuse(struct http_conn *conn, int status, const char *why)
+/* Whether a request that begins with these bytes, and need not be a good one, is HEAD. */
+static bool bytes_ask_head(struct span in)
+{
+    while (in.len && (in.at[0] == '\r' || in.at[0] == '\n'))
+        in = (struct span){in.at + 1, in.len - 1};
+    return in.len >= 5 && memcmp(in.at, "HEAD ", 5) == 0;
+}
+
+/* Answers the request that begins with `in` and cannot be served, and ends the connection behind it: where
+ * the next request would start is not known, or not wanted. */
+static void conn_refuse(struct http_conn *conn, struct span in, int status, const char *why)
 {
     struct http_exchange *exchange = conn_add_exchange(conn);
     if (!exchange)
         return;
     conn->state = CONN_ENDING;
+    conn->receiving.owes_continue = false;
     exchange->close = true;
+    exchange->to_head = bytes_ask_head(in);
     http_answer_error(exchange, status, NULL, "%s", why);
 }
 
@@ -208,7 +218,7 @@ enum step {
     STEP_OVER   /* it was refused */
 };
 
-static enum step body_begin(struct http_conn *conn, const struct http_head *head,
+static enum step body_begin(struct http_conn *conn, struct span in, const struct http_head *head,
                             const struct http_target *target)
 {
     struct receiving *receiving = &conn->receiving;
@@ -223,7 +233,7 @@ static enum step body_begin(struct http_conn *conn, const struct http_head *head
     receiving->owes_continue = head->expect_continue;
     if (head->framing == HTTP_FRAMING_LENGTH) {
         if (head->content_length > receiving->limit) {
-            conn_refuse(conn, 413, "the body is longer than this server takes");
+            conn_refuse(conn, in, 413, "the body is longer than this server takes");
             return STEP_OVER;
         }
         receiving->need += (size_t)head->content_length;
@@ -231,7 +241,8 @@ static enum step body_begin(struct http_conn *conn, const struct http_head *head
     return STEP_READY;
 }
 
-/* Decodes, in place, what came in of a chunked body. */
+/* Decodes, in place, what came in of a chunked body. Where it is not complete, nothing is left behind the
+ * decoded bytes: see request_len. */
 static enum step body_decode(struct http_conn *conn, char *bytes, size_t len)
 {
     struct receiving *receiving = &conn->receiving;
@@ -243,14 +254,17 @@ static enum step body_decode(struct http_conn *conn, char *bytes, size_t len)
     receiving->raw += used;
     receiving->body_len += decoded;
     if (parsed == HTTP_PARSE_BAD) {
-        conn_refuse(conn, 400, "the chunked body is malformed");
+        conn_refuse(conn, (struct span){bytes, len}, 400, "the chunked body is malformed");
         return STEP_OVER;
     }
     if (receiving->body_len > receiving->limit) {
-        conn_refuse(conn, 413, "the body is longer than this server takes");
+        conn_refuse(conn, (struct span){bytes, len}, 413, "the body is longer than this server takes");
         return STEP_OVER;
     }
-    return parsed == HTTP_PARSE_DONE ? STEP_READY : STEP_MORE;
+    if (parsed == HTTP_PARSE_DONE)
+        return STEP_READY;
+    receiving->raw = receiving->head_len + receiving->body_len;
+    return STEP_MORE;
 }
 
 static enum step head_parse(struct http_conn *conn, struct span in, struct http_head *head,
@@ -261,7 +275,7 @@ static enum step head_parse(struct http_conn *conn, struct span in, struct http_
     case HTTP_PARSE_MORE:
         return STEP_MORE;
     case HTTP_PARSE_BAD:
-        conn_refuse(conn, refusal.status, refusal.text);
+        conn_refuse(conn, in, refusal.status, refusal.text);
         return STEP_OVER;
     case HTTP_PARSE_DONE:
         break;
@@ -270,7 +284,7 @@ static enum step head_parse(struct http_conn *conn, struct span in, struct http_
     int status = http_target_parse(head->method, head->target, target, &why);
     if (status == 0)
         return STEP_READY;
-    conn_refuse(conn, status, why);
+    conn_refuse(conn, in, status, why);
     return STEP_OVER;
 }
 
@@ -311,7 +325,8 @@ static size_t request_take(struct http_conn *conn, char *bytes, size_t len)
                    &target) != STEP_READY)
         return 0;
     if (!receiving->head_done) {
-        if (body_begin(conn, &head, &target) != STEP_READY || len < receiving->need)
+        struct span in = {bytes, len};
+        if (body_begin(conn, in, &head, &target) != STEP_READY || len < receiving->need)
             return 0;
         if (!receiving->need && body_decode(conn, bytes, len) != STEP_READY)
             return 0;
@@ -337,6 +352,13 @@ static size_t requests_take(struct http_conn *conn, char *bytes, size_t len)
     return at;
 }
 
+/* How many of the bytes that came of an incomplete request are needed. */
+static size_t request_len(const struct http_conn *conn, size_t len)
+{
+    const struct receiving *receiving = &conn->receiving;
+    return receiving->head_done && !receiving->need ? receiving->raw : len;
+}
+
 /* Keeps bytes for later; where there is no memory for them, the request is refused. */
 static void conn_keep(struct http_conn *conn, const char *bytes, size_t len)
 {
@@ -344,7 +366,7 @@ static void conn_keep(struct http_conn *conn, const char *bytes, size_t len)
     buf_add(&conn->in, bytes, len);
     conn->shared->buffered += conn->in.cap - cap;
     if (conn->in.failed)
-        conn_refuse(conn, 503, "there is no memory for this request");
+        conn_refuse(conn, (struct span){bytes, len}, 503, "there is no memory for this request");
 }
 
 static void requests_take_kept(struct http_conn *conn)
@@ -353,6 +375,7 @@ static void requests_take_kept(struct http_conn *conn)
     if (conn->state == CONN_CLOSED)
         return;
     buf_drop(&conn->in, taken);
+    conn->in.len = request_len(conn, conn->in.len);
     if (conn->in.len == 0 || conn->state != CONN_OPEN)
         conn_release_in(conn);
 }
@@ -373,7 +396,8 @@ static char *read_room(struct http_conn *conn, size_t *room)
     conn->shared->buffered += conn->in.cap - cap;
     if (fits)
         return conn->in.data + conn->in.len;
-    conn_refuse(conn, 503, "there is no memory for this request");
+    conn_refuse(conn, buf_span(&conn->in), 503, "there is no memory for this request");
+    conn_release_in(conn);
     return NULL;
 }
 
@@ -386,7 +410,7 @@ static void conn_took(struct http_conn *conn, char *bytes, size_t len)
     }
     size_t taken = requests_take(conn, bytes, len);
     if (taken < len && conn->state == CONN_OPEN)
-        conn_keep(conn, bytes + taken, len - taken);
+        conn_keep(conn, bytes + taken, request_len(conn, len - taken));
 }
 
 static void conn_end_of_input(struct http_conn *conn)
@@ -534,17 +558,25 @@ static void conn_want(struct http_conn *conn)
     conn->events = events;
 }
 
+/* Whether the rest of a request is the client's to send. It is not while its bytes are left in the socket,
+ * nor while the client waits for a 100 that an earlier answer holds up. */
+static bool conn_lacks_request(const struct http_conn *conn)
+{
+    bool held_up = conn->receiving.owes_continue && conn->in.len == conn->receiving.head_len;
+    return conn->in.len && !held_up && !conn->blocked && conn_takes_requests(conn);
+}
+
 static void conn_set_deadline(struct http_conn *conn)
 {
     int64_t now_ms = loop_now_ms(conn->shared->loop);
     int64_t deadline_ms = CLOCK_NEVER;
-    if (!conn->in.len)
+    if (!conn_lacks_request(conn))
         conn->receiving.began_ms = 0;
     else if (!conn->receiving.began_ms)
         conn->receiving.began_ms = now_ms;
     if (conn->blocked)
         deadline_ms = conn->progress_ms + HTTP_WRITE_TIME_MS;
-    else if (conn->in.len && conn_takes_requests(conn))
+    else if (conn->receiving.began_ms)
         deadline_ms = conn->receiving.began_ms + HTTP_REQUEST_TIME_MS;
     else if (!conn->first)
         deadline_ms = clock_after(now_ms, conn->shared->idle_timeout_ms);
@@ -616,8 +648,10 @@ static void conn_ready(struct loop_watch *watch, short revents)
 static void conn_expired(struct loop_watch *watch)
 {
     struct http_conn *conn = (struct http_conn *)watch;
-    if (conn->state == CONN_OPEN && !conn->blocked && conn->in.len)
-        conn_refuse(conn, 408, "the request was not complete in time");
-    else
+    if (conn->state == CONN_OPEN && !conn->blocked && conn->in.len) {
+        conn_refuse(conn, buf_span(&conn->in), 408, "the request was not complete in time");
+        conn_release_in(conn);
+    } else {
         conn_close(conn);
+    }
 }

@@ -1,0 +1,559 @@
+#include "by_hand.h"
+
+#include <criterion/criterion.h>
+#include <sys/syscall.h>
+
+/* Time goes on as usual, and jumps when a test says so; a little for each run, so that the loop sweeps. */
+static int64_t skipped_us;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    long result = syscall(SYS_clock_gettime, clock, now);
+    int64_t us = now->tv_nsec / 1000 + skipped_us;
+    now->tv_sec += us / 1000000;
+    now->tv_nsec = us % 1000000 * 1000;
+    return (int)result;
+}
+
+static void passes(int count)
+{
+    skipped_us += LOOP_SWEEP_LEAST_US;
+    hand_run(count);
+}
+
+static void time_passes(int seconds)
+{
+    skipped_us += 1000000L * seconds;
+    passes(2); /* deadlines are met, and what follows from them is sent */
+}
+
+/* ---- the client */
+
+static int client;
+
+static void start(void)
+{
+    hand_open();
+    client = hand_connect();
+}
+
+static void stop(void)
+{
+    if (client >= 0)
+        close(client);
+    passes(2);
+    cr_expect(hand.shared.open == 0);
+    cr_expect(hand.shared.buffered == 0);
+    hand_close();
+}
+
+TestSuite(conn, .init = start, .fini = stop, .timeout = 20);
+
+static void say_bytes(const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t sent = send(client, bytes, len, MSG_NOSIGNAL);
+        if (sent > 0) {
+            bytes += sent;
+            len -= (size_t)sent;
+        } else if (sent < 0 && errno != EAGAIN) {
+            return;
+        }
+        passes(1);
+    }
+    passes(2);
+}
+
+static void say(const char *text)
+{
+    say_bytes(text, strlen(text));
+}
+
+/* The same text many times. */
+static void say_times(int times, const char *text)
+{
+    size_t len = strlen(text);
+    char *all = malloc(len * (size_t)times);
+    for (int i = 0; i < times; i++)
+        memcpy(all + (size_t)i * len, text, len);
+    say_bytes(all, len * (size_t)times);
+    free(all);
+}
+
+static struct buf got; /* all that the client received and heard() did not tell of yet */
+
+/* Receives what is there, `most` bytes at most. Returns whether the stream has ended. */
+static bool receive(size_t most)
+{
+    char bytes[65536];
+    for (;;) {
+        size_t room = most < sizeof bytes ? most : sizeof bytes;
+        ssize_t len = room ? recv(client, bytes, room, 0) : -1;
+        if (len == 0)
+            return true;
+        if (len < 0)
+            return room && errno == ECONNRESET;
+        buf_add(&got, bytes, (size_t)len);
+        most -= (size_t)len;
+        passes(2);
+    }
+}
+
+static void note(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void note(char *out, size_t size, const char *format, ...)
+{
+    size_t len = strlen(out);
+    va_list args;
+    va_start(args, format);
+    snprintf(out + len, size - len, "%s", len ? " " : "");
+    len = strlen(out);
+    vsnprintf(out + len, size - len, format, args);
+    va_end(args);
+}
+
+/* What the client got since the last time: the status of each answer, `close` behind one that says so, `end`
+ * for the end of the stream. `+N` are N bytes that make no whole answer. */
+static const char *heard_of(bool to_head)
+{
+    static char out[16384];
+    size_t at = 0, taken;
+    bool end = receive(SIZE_MAX);
+    out[0] = '\0';
+    for (; at < got.len; at += taken) {
+        struct http_head head;
+        struct http_refusal why;
+        size_t scanned = 0;
+        struct span in = {got.data + at, got.len - at};
+        if (http_parse_response(in, &scanned, to_head, &head, &why) != HTTP_PARSE_DONE ||
+            head.content_length > in.len - head.len)
+            break;
+        taken = head.len + (size_t)head.content_length;
+        note(out, sizeof out, "%d", head.status);
+        if (!head.keep_alive)
+            note(out, sizeof out, "close");
+    }
+    if (at < got.len)
+        note(out, sizeof out, "+%zu", got.len - at);
+    if (end)
+        note(out, sizeof out, "end");
+    buf_clear(&got);
+    return out;
+}
+
+static const char *heard(void)
+{
+    return heard_of(false);
+}
+
+#define expect_heard(text)                                                                                   \
+    do {                                                                                                     \
+        const char *heard_now = heard();                                                                     \
+        cr_expect(strcmp(heard_now, (text)) == 0, "line %d: heard '%.300s', not '%.300s'", __LINE__,         \
+                  heard_now, (text));                                                                        \
+    } while (0)
+
+#define HOST "Host: a\r\n"
+#define GET "GET / HTTP/1.1\r\n" HOST "\r\n"
+#define PARK "GET /park HTTP/1.1\r\n" HOST "\r\n"
+#define POST(fields) "POST / HTTP/1.1\r\n" HOST fields "\r\n"
+
+/* ---- requests and answers */
+
+Test(conn, a_request_is_answered)
+{
+    say(GET);
+    expect_heard("200");
+}
+
+Test(conn, pipelined_requests_are_answered_in_order)
+{
+    say(GET PARK "GET /a HTTP/1.1\r\n" HOST "\r\n" PARK GET);
+    cr_expect_str_eq(hand.log, "GET /, GET /park, GET /a, GET /park, GET /");
+    expect_heard("200");
+    http_answer(hand.parked[1], 202, NULL, (struct span){0});
+    expect_heard("");
+    http_answer(hand.parked[0], 201, NULL, (struct span){0});
+    hand.parked_first = 2;
+    passes(1);
+    expect_heard("201 200 202 200");
+}
+
+static struct buf seen_bodies;
+
+static void note_body(const struct http_request *request)
+{
+    buf_add_span(&seen_bodies, request->head->method);
+    buf_add_span(&seen_bodies, request->head->target);
+    buf_add_span(&seen_bodies, request->body);
+    buf_add_char(&seen_bodies, '|');
+}
+
+static const char three[] = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+                            "POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                            "3;x=y\r\nabc\r\n02\r\nde\r\n0\r\nTrailer: t\r\n\r\n"
+                            "\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n";
+static const char three_seen[] = "POST/1hello|POST/2abcde|GET/3|";
+
+static void expect_three(size_t a, size_t b)
+{
+    buf_add_char(&seen_bodies, '\0');
+    cr_expect(strcmp(seen_bodies.data, three_seen) == 0, "cut at %zu and %zu: %s", a, b, seen_bodies.data);
+    buf_clear(&seen_bodies);
+    expect_heard("200 200 200");
+}
+
+Test(conn, requests_are_the_same_however_they_are_cut)
+{
+    size_t len = sizeof three - 1;
+    hand.seen = note_body;
+    for (size_t a = 0; a <= len; a++)
+        for (size_t b = a; b <= len; b += 7) {
+            say_bytes(three, a);
+            say_bytes(three + a, b - a);
+            say_bytes(three + b, len - b);
+            expect_three(a, b);
+        }
+    for (size_t i = 0; i < len; i++)
+        say_bytes(three + i, 1);
+    expect_three(1, 1);
+    buf_free(&seen_bodies);
+}
+
+Test(conn, a_body_past_the_limit_is_refused_before_it_comes)
+{
+    say(POST("Content-Length: 5000\r\n"));
+    expect_heard("");
+    say_times(500, "0123456789");
+    expect_heard("200");
+    say(POST("Content-Length: 5001\r\n"));
+    expect_heard("413 close end");
+    cr_expect(hand.handled == 1);
+}
+
+Test(conn, a_chunked_body_past_the_limit_is_refused_when_it_gets_there)
+{
+    say(POST("Transfer-Encoding: chunked\r\n") "1388\r\n");
+    say_times(500, "0123456789");
+    say("\r\n0\r\n\r\n");
+    expect_heard("200");
+    say(POST("Transfer-Encoding: chunked\r\n") "1389\r\n");
+    say_times(500, "0123456789");
+    expect_heard("");
+    say("x");
+    expect_heard("413 close end");
+}
+
+Test(conn, a_chunked_body_of_tiny_chunks_takes_no_more_memory_than_its_bytes)
+{
+    char chunk[HTTP_CHUNK_LINE_MAX + 16];
+    memset(chunk, 'e', sizeof chunk);
+    memcpy(chunk, "1;", 2);
+    memcpy(chunk + 1000, "\r\nx\r\n", 6);
+    say(POST("Transfer-Encoding: chunked\r\n"));
+    for (int i = 0; i < 2000; i++)
+        say(chunk);
+    cr_expect(hand.shared.buffered <= 64 * 1024, "%zu bytes are held", hand.shared.buffered);
+    say("0\r\n\r\n");
+    expect_heard("200");
+}
+
+/* ---- ends */
+
+Test(conn, a_client_that_has_sent_all_gets_its_answers)
+{
+    say(PARK GET);
+    shutdown(client, SHUT_WR);
+    passes(2);
+    expect_heard("");
+    hand_answer("late");
+    passes(1);
+    expect_heard("200 200 end");
+}
+
+Test(conn, a_request_cut_short_by_the_end_is_dropped)
+{
+    say(GET POST("Content-Length: 5\r\n") "hell");
+    shutdown(client, SHUT_WR);
+    passes(2);
+    expect_heard("200 end");
+    cr_expect(hand.handled == 1);
+}
+
+Test(conn, a_client_may_leave_while_it_waits)
+{
+    say(PARK PARK);
+    close(client);
+    client = -1;
+    passes(2);
+    cr_expect(hand.shared.open == 0);
+    hand_answer("to nobody");
+    passes(1);
+}
+
+Test(conn, nothing_is_taken_behind_a_request_that_closes)
+{
+    say("GET / HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n" GET);
+    expect_heard("200 close end");
+    cr_expect(hand.handled == 1);
+}
+
+Test(conn, nothing_is_taken_behind_a_bad_request)
+{
+    say(GET "BAD\r\n\r\n" GET);
+    expect_heard("200 400 close end");
+    cr_expect(hand.handled == 1);
+}
+
+Test(conn, a_bad_request_waits_for_the_answers_before_it)
+{
+    say(PARK "BAD\r\n\r\n");
+    expect_heard("");
+    hand_answer("");
+    passes(1);
+    expect_heard("200 400 close end");
+}
+
+Test(conn, http_1_0_closes_unless_asked)
+{
+    say("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    receive(SIZE_MAX);
+    buf_add_char(&got, '\0');
+    cr_expect(strstr(got.data, "\r\nConnection: keep-alive\r\n"));
+    buf_clear(&got);
+    say("GET / HTTP/1.0\r\n\r\n" GET);
+    expect_heard("200 close end");
+}
+
+Test(conn, after_a_closing_answer_the_rest_is_dropped_for_a_while)
+{
+    say("BAD\r\n\r\n");
+    expect_heard("400 close end");
+    say_times(20000, "and more that nobody wants to read ");
+    cr_expect(hand.shared.open == 1);
+    time_passes(3);
+    cr_expect(hand.shared.open == 0);
+}
+
+/* ---- 100-continue */
+
+#define EXPECT(length) POST("Expect: 100-continue\r\nContent-Length: " #length "\r\n")
+
+Test(conn, who_waits_for_100_gets_it_once)
+{
+    say(EXPECT(5));
+    expect_heard("100");
+    say("he");
+    expect_heard("");
+    say("llo");
+    expect_heard("200");
+}
+
+Test(conn, a_body_that_came_at_once_needs_no_100)
+{
+    say(EXPECT(5) "hello");
+    expect_heard("200");
+}
+
+Test(conn, a_refusal_is_not_followed_by_100)
+{
+    say(EXPECT(5001));
+    expect_heard("413 close end");
+}
+
+Test(conn, a_bad_chunk_is_not_followed_by_100)
+{
+    say(POST("Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n") "x");
+    expect_heard("400 close end");
+}
+
+Test(conn, a_100_waits_for_the_answers_before_it)
+{
+    say(PARK EXPECT(5));
+    expect_heard("");
+    hand_answer("");
+    passes(1);
+    expect_heard("200 100");
+    say("hello");
+    expect_heard("200");
+}
+
+Test(conn, who_waits_for_100_behind_a_slow_answer_is_not_late)
+{
+    say(PARK EXPECT(5));
+    time_passes(100);
+    expect_heard("");
+    hand_answer("");
+    passes(1);
+    expect_heard("200 100");
+    time_passes(29);
+    say("hello");
+    expect_heard("200");
+    say(EXPECT(5));
+    expect_heard("100");
+    time_passes(31);
+    expect_heard("408 close end");
+}
+
+/* ---- HEAD */
+
+static const char *head_of(const char *text)
+{
+    say(text);
+    return heard_of(true);
+}
+
+Test(conn, head_is_answered_without_a_body)
+{
+    cr_expect_str_eq(head_of("HEAD /big?70000 HTTP/1.1\r\n" HOST "\r\n"), "200");
+    cr_expect_str_eq(head_of("HEAD / HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nhi"), "200");
+}
+
+Test(conn, a_refused_head_is_answered_without_a_body)
+{
+    cr_expect_str_eq(head_of("\r\nHEAD / HTTP/1.1\r\n\r\n"), "400 close end");
+}
+
+Test(conn, a_head_that_takes_too_long_is_answered_without_a_body)
+{
+    say("HEAD / HTTP/1.1\r\n");
+    time_passes(31);
+    cr_expect_str_eq(heard_of(true), "408 close end");
+}
+
+Test(conn, a_head_with_too_long_a_body_is_answered_without_one)
+{
+    cr_expect_str_eq(head_of("HEAD / HTTP/1.1\r\n" HOST "Content-Length: 10000\r\n\r\n"), "413 close end");
+}
+
+/* ---- time */
+
+Test(conn, a_quiet_connection_is_closed_after_its_time)
+{
+    time_passes(4);
+    say(GET);
+    time_passes(4);
+    expect_heard("200");
+    time_passes(2);
+    expect_heard("end");
+}
+
+Test(conn, a_request_must_be_whole_in_time)
+{
+    say("G");
+    for (int i = 0; i < 29; i++) {
+        time_passes(1);
+        say("E");
+    }
+    expect_heard("");
+    time_passes(2);
+    expect_heard("408 close end");
+}
+
+Test(conn, a_body_must_be_whole_in_time)
+{
+    say(GET POST("Content-Length: 100\r\n"));
+    time_passes(20);
+    say("x");
+    time_passes(9);
+    expect_heard("200");
+    time_passes(2);
+    expect_heard("408 close end");
+}
+
+Test(conn, each_request_has_its_own_time)
+{
+    for (int i = 0; i < 5; i++) {
+        say("GET / HTTP/1.1\r\n");
+        time_passes(25);
+        say(HOST "\r\nGET / ");
+        time_passes(25);
+        say("HTTP/1.1\r\n" HOST "\r\n");
+        expect_heard("200 200");
+    }
+}
+
+Test(conn, who_waits_for_an_answer_has_all_the_time)
+{
+    say(PARK);
+    time_passes(100000);
+    hand_answer("");
+    passes(1);
+    expect_heard("200");
+    time_passes(4);
+    say(GET);
+    expect_heard("200");
+}
+
+Test(conn, a_reader_that_takes_nothing_is_cut)
+{
+    say("GET /big?5000000 HTTP/1.1\r\n" HOST "\r\n");
+    time_passes(29);
+    receive(300000);
+    time_passes(29);
+    cr_expect(hand.shared.open == 1);
+    time_passes(2);
+    cr_expect(hand.shared.open == 0);
+}
+
+Test(conn, a_request_that_waits_behind_a_slow_reader_is_not_late)
+{
+    say("GET /big?5000000 HTTP/1.1\r\n" HOST "\r\nGET / HTTP/1.1\r\n");
+    for (int i = 0; i < 4; i++) {
+        time_passes(20);
+        receive(300000);
+    }
+    expect_heard("200");
+    time_passes(20);
+    say(HOST "\r\n");
+    expect_heard("200");
+}
+
+Test(conn, a_request_that_waits_behind_a_full_pipeline_is_not_late)
+{
+    say(PARK);
+    say_times(HTTP_PIPELINE_MAX - 1, GET);
+    say("GET / HTTP/1.1\r\n");
+    time_passes(100);
+    hand_answer("");
+    passes(3);
+    receive(SIZE_MAX);
+    time_passes(20);
+    say(HOST "\r\n");
+    cr_expect(hand.handled == HTTP_PIPELINE_MAX + 1, "%d", hand.handled);
+    cr_expect(hand.shared.open == 1);
+}
+
+/* ---- many at once */
+
+Test(conn, a_full_pipeline_is_not_read_and_goes_on_later)
+{
+    say(PARK);
+    say_times(3000, GET);
+    cr_expect(hand.handled == HTTP_PIPELINE_MAX);
+    hand_answer("");
+    passes(10);
+    receive(SIZE_MAX);
+    cr_expect(hand.handled == 3001);
+}
+
+Test(conn, a_full_pipeline_goes_on_although_the_client_has_sent_all)
+{
+    say(PARK);
+    say_times(3000, GET);
+    shutdown(client, SHUT_WR);
+    passes(3);
+    hand_answer("");
+    passes(10);
+    cr_expect(receive(SIZE_MAX));
+    cr_expect(hand.handled == 3001);
+}
+
+Test(conn, a_reader_of_much_does_not_hold_the_others)
+{
+    int other = hand_connect();
+    say("GET /big?1000000000 HTTP/1.1\r\n" HOST "\r\n");
+    cr_expect(send(other, GET, strlen(GET), MSG_NOSIGNAL) > 0);
+    passes(3);
+    cr_expect(hand.handled == 2);
+    close(other);
+}
