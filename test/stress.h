@@ -19,7 +19,7 @@
 
 struct stress {
     unsigned seed;
-    int64_t end_ms;
+    int64_t run_ms;
 };
 
 static inline struct stress stress_start(int argc, char *argv[])
@@ -27,7 +27,7 @@ static inline struct stress stress_start(int argc, char *argv[])
     double seconds = argc > 2 ? strtod(argv[2], NULL) : 3;
     struct stress stress = {
         .seed = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : (unsigned)clock_us(),
-        .end_ms = clock_ms() + (int64_t)(seconds * 1000),
+        .run_ms = (int64_t)(seconds * 1000),
     };
 
     printf("seed %u\n", stress.seed);

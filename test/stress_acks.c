@@ -192,6 +192,7 @@ int main(int argc, char *argv[])
 {
     struct stress stress = stress_start(argc, argv);
     struct worker workers[POSTERS + MEMBERS + 2];
+    int64_t end_ms = clock_ms() + stress.run_ms;
     size_t count = 0;
 
     acks = acks_open();
@@ -203,7 +204,7 @@ int main(int argc, char *argv[])
     start(&workers[count++], answer_all, &stress.seed);
     start(&workers[count++], drain_all, &stress.seed);
 
-    while (clock_ms() < stress.end_ms)
+    while (clock_ms() < end_ms)
         sleep_us(10000);
     atomic_store(&ended, true);
     acks_end(acks);

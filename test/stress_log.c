@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     APPENDERS = 3,
@@ -196,6 +197,36 @@ static void *read_all(void *arg)
     return NULL;
 }
 
+/* ---- the tail ---- */
+
+/* Messages of one length, so that the end of the list and its last id can be told from one another. */
+static void *append_short(void *arg)
+{
+    struct worker *worker = arg;
+    uint64_t last_id;
+
+    while (!atomic_load(&stopped) && log_bytes(list) < BYTES_MAX) {
+        CHECK(log_append(list, span_of("\"x\",\"y\""), 2, &last_id) == 0);
+        worker->done += 2;
+    }
+    return NULL;
+}
+
+static void *read_tail(void *arg)
+{
+    struct worker *worker = arg;
+
+    for (; !atomic_load(&stopped); worker->done++) {
+        struct log_slice all = log_slice(list, 1, UINT64_MAX);
+        uint64_t last = log_last(list);
+
+        CHECK(all.count == 0 ? all.len == 0 : all.len == 4 * all.count - 1);
+        CHECK(all.count % 2 == 0 && last % 2 == 0 && all.count <= last);
+        CHECK(last == 0 || log_slice(list, last - 1, last).len == 7);
+    }
+    return NULL;
+}
+
 /* ---- the whole ---- */
 
 static void workers_start(struct worker *workers, unsigned count, void *(*run)(void *), unsigned *seed)
@@ -234,25 +265,37 @@ static void check_whole(const struct worker *appenders, uint64_t appended)
     log_close(copy);
 }
 
-int main(int argc, char *argv[])
+/* Runs appenders and readers for a while on a new list. Returns how many messages were appended. */
+static uint64_t run(struct worker *appenders, void *(*append)(void *), void *(*read)(void *),
+                    struct stress *stress, int64_t ms)
 {
-    struct stress stress = stress_start(argc, argv);
-    struct worker appenders[APPENDERS] = {0};
     struct worker readers[READERS] = {0};
-    struct timespec pause = {.tv_nsec = 10 * 1000000};
+    struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000 * 1000000)};
     uint64_t appended;
 
     list = log_open();
     CHECK(list != NULL);
-    workers_start(appenders, APPENDERS, append_all, &stress.seed);
-    workers_start(readers, READERS, read_all, &stress.seed);
-    while (clock_ms() < stress.end_ms)
-        nanosleep(&pause, NULL);
+    atomic_store(&stopped, false);
+    workers_start(appenders, APPENDERS, append, &stress->seed);
+    workers_start(readers, READERS, read, &stress->seed);
+    nanosleep(&pause, NULL);
     atomic_store(&stopped, true);
     appended = workers_join(appenders, APPENDERS);
     printf("%lu rounds of reading, ", (unsigned long)workers_join(readers, READERS));
-    check_whole(appenders, appended);
     printf("%lu messages in %lu bytes\n", (unsigned long)appended, (unsigned long)log_bytes(list));
+    CHECK(log_last(list) == appended);
+    return appended;
+}
+
+int main(int argc, char *argv[])
+{
+    struct stress stress = stress_start(argc, argv);
+    struct worker appenders[APPENDERS] = {0};
+    struct worker others[APPENDERS] = {0};
+
+    check_whole(appenders, run(appenders, append_all, read_all, &stress, stress.run_ms * 2 / 3));
+    log_close(list);
+    run(others, append_short, read_tail, &stress, stress.run_ms / 3);
     log_close(list);
     return 0;
 }
