@@ -68,6 +68,12 @@ void expect_stored(struct reply reply, int status, long long id, int w, int acks
     cr_assert_str_eq(http_field(&reply, "Location"), location);
 }
 
+void expect_logged(const struct node *node, const char *text, int lines)
+{
+    eventually(SOON, node_logged(node, text) >= lines);
+    cr_assert_eq(node_logged(node, text), lines, "%d lines say \"%s\"", node_logged(node, text), text);
+}
+
 /* ---- lists */
 
 static bool list_is(const struct node *node, const char *list)

@@ -42,6 +42,10 @@ struct call *post_begin(const struct node *master, const char *query, const char
 void expect_status(struct reply reply, int status);
 void expect_stored(struct reply reply, int status, long long id, int w, int acks);
 
+/* That just so many of the node's log lines hold the text. They may come a little later than what they tell.
+ */
+void expect_logged(const struct node *node, const char *text, int lines);
+
 /* Whether the node's list is just this: words parted by spaces, "" for none. */
 bool shows(const struct node *node, const char *words);
 

@@ -56,13 +56,29 @@ static _Noreturn void become(const char *path, char **argv, char **envp, int out
     _exit(127);
 }
 
+/* Adds NAME=value, or replaces the value that the name has. Returns the count. */
+static size_t environment_set(char **envp, size_t envc, char *word)
+{
+    size_t name = strcspn(word, "=") + 1;
+    for (size_t i = 0; i < envc; i++) {
+        if (strncmp(envp[i], word, name) == 0) {
+            envp[i] = word;
+            return envc;
+        }
+    }
+    if (envc == WORDS_MAX)
+        trouble("too many variables");
+    envp[envc] = word;
+    return envc + 1;
+}
+
 /* Forks and runs the program with the words, PORT being 0 unless they say otherwise. */
 static pid_t spawn(const char *program, const char *words, int out_fd)
 {
     char path[512];
     char copy[1024];
     char *argv[WORDS_MAX + 1] = {path};
-    char *envp[WORDS_MAX + 64] = {"HOST=127.0.0.1", "PORT=0"};
+    char *envp[WORDS_MAX + 1] = {"HOST=127.0.0.1", "PORT=0"};
     size_t argc = 1;
     size_t envc = 2;
     char *rest;
@@ -72,17 +88,18 @@ static pid_t spawn(const char *program, const char *words, int out_fd)
                                             "LSAN_OPTIONS", "PATH",          "LLVM_PROFILE_FILE"};
     for (size_t i = 0; i < sizeof passed_on / sizeof *passed_on; i++) {
         const char *value = getenv(passed_on[i]);
-        if (value && asprintf(&envp[envc], "%s=%s", passed_on[i], value) >= 0)
-            envc++;
+        char *word;
+        if (value && asprintf(&word, "%s=%s", passed_on[i], value) >= 0)
+            envc = environment_set(envp, envc, word);
     }
     for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
         bool value = argc > 1 && argv[argc - 1][0] == '-' && !strchr(argv[argc - 1], '=');
-        if (argc == WORDS_MAX || envc == WORDS_MAX)
+        if (argc == WORDS_MAX)
             trouble("too many words: %s", words);
         if (word[0] == '-' || value || !strchr(word, '='))
             argv[argc++] = word;
         else
-            envp[envc++] = word;
+            envc = environment_set(envp, envc, word);
     }
     pid_t parent = getpid();
     pid_t pid = fork();

@@ -1,0 +1,238 @@
+/* A POST is answered when the nodes it waits for show its message, and not before; nothing waits behind a
+ * slow node but what waits for that node. */
+#include "cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LATE_MS = 2000,   /* SECONDARY_DELAYS */
+    SLACK_MS = 1800,  /* beyond it: less than a second delay in a row would take */
+    AT_ONCE_MS = 1000 /* an answer that waits for nobody */
+};
+
+static int slack(void)
+{
+    return nodes_sanitized() ? SLACK_MS + 100 : SLACK_MS;
+}
+
+static void expect_late(struct reply reply)
+{
+    expect_status(reply, 201);
+    cr_assert(reply.ms >= LATE_MS && reply.ms < LATE_MS + slack(), "answered after %d ms", reply.ms);
+}
+
+SCENARIO(cluster_blocking, a_post_is_answered_when_every_node_shows_it)
+{
+    struct node *master = master_start("");
+    struct node *s1 = member_start(master, "s1", "");
+    struct node *s2 = member_start(master, "s2", "");
+    char all[64] = "";
+    for (int i = 1; i <= 9; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "m%d", i);
+        expect_stored(post(master, "", text), 201, i, 3, 3);
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i > 1 ? " " : "", text);
+        cr_assert(shows(s1, all) && shows(s2, all) && shows(master, all), "at %s", text);
+    }
+}
+
+SCENARIO(cluster_blocking, a_master_alone_answers_for_itself)
+{
+    struct node *master = master_start("");
+    expect_stored(post(master, "", "a"), 201, 1, 1, 1);
+    expect_stored(http_post(master->port, "/", "b", 1), 201, 2, 1, 1);
+    cr_assert(shows(master, "a b"));
+}
+
+SCENARIO(cluster_blocking, a_delay_is_a_latency_that_posts_do_not_add_up)
+{
+    struct node *master = master_start("--heartbeat-interval 0.3");
+    struct call *calls[4];
+    member_start(master, "fast", "");
+    struct node *slow = member_start(master, "slow", "--secondary-delays 2");
+    for (int i = 0; i < 4; i++) {
+        calls[i] = post_begin(master, "", "m");
+        nap_ms(500);
+    }
+    for (int i = 0; i < 4; i++)
+        expect_late(call_end(calls[i]));
+    cr_assert(shows(slow, "m m m m"));
+}
+
+SCENARIO(cluster_blocking, a_hundred_posts_at_once_are_late_together)
+{
+    struct node *master = master_start("--heartbeat-interval 0.3");
+    struct call *calls[100];
+    member_start(master, "fast", "");
+    struct node *slow = member_start(master, "slow", "SECONDARY_DELAYS=2");
+    for (int i = 0; i < 100; i++)
+        calls[i] = post_begin(master, "", "m");
+    for (int i = 0; i < 100; i++)
+        expect_late(call_end(calls[i]));
+    cr_assert_eq(last_id(slow), 100);
+}
+
+SCENARIO(cluster_blocking, a_slow_secondary_answers_reads_meanwhile_and_does_not_show_the_message_yet)
+{
+    struct node *master = master_start("--heartbeat-interval 0.3");
+    struct node *fast = member_start(master, "fast", "");
+    struct node *slow = member_start(master, "slow", "--secondary-delays 2");
+    int64_t began = now_ms();
+    struct call *call = post_begin(master, "", "m");
+    eventually(SOON, shows(master, "m") && shows(fast, "m"));
+    cr_assert(now_ms() - began < AT_ONCE_MS);
+    while (now_ms() - began < LATE_MS - 500) {
+        struct reply reply = http_get(slow->port, "/messages");
+        cr_assert(reply.ms < AT_ONCE_MS);
+        cr_assert_str_eq(reply.body, "{\"messages\":[]}");
+        cr_assert_eq(http_get(slow->port, "/messages/1").status, 404);
+        cr_assert_eq(last_id(slow), 0);
+        cr_assert_not(call_done(call));
+        nap_ms(20);
+    }
+    expect_late(call_end(call));
+    cr_assert(shows(slow, "m"));
+}
+
+SCENARIO(cluster_blocking, a_post_that_waits_for_one_node_does_not_wait_for_the_slow_one)
+{
+    struct node *master = master_start("");
+    member_start(master, "fast", "");
+    struct node *slow = member_start(master, "slow", "--secondary-delays 2");
+    struct call *waiting = post_begin(master, "", "a");
+    struct reply reply = post(master, "?w=1", "b");
+    expect_status(reply, 201);
+    cr_assert(reply.ms < AT_ONCE_MS);
+    reply = post(master, "?w=2", "c");
+    expect_status(reply, 201);
+    cr_assert(reply.ms < AT_ONCE_MS);
+    cr_assert_not(call_done(waiting));
+    cr_assert(shows(slow, ""));
+    expect_late(call_end(waiting));
+}
+
+SCENARIO(cluster_blocking, messages_a_second_apart_show_a_second_apart)
+{
+    struct node *master = master_start("--write-concern 1");
+    struct node *slow = member_start(master, "slow", "--secondary-delays 1.5");
+    int64_t began = now_ms();
+    expect_status(post(master, "", "a"), 201);
+    nap_ms(1000);
+    expect_status(post(master, "", "b"), 201);
+    eventually(SOON, shows(slow, "a"));
+    cr_assert(now_ms() - began >= 1500);
+    eventually(SOON, shows(slow, "a b"));
+    cr_assert(now_ms() - began >= 2500);
+    cr_assert(now_ms() - began < 2500 + slack());
+}
+
+SCENARIO(cluster_blocking, ten_secondaries_hold_every_message)
+{
+    struct node *master = master_start("");
+    struct node *nodes[10];
+    char id[8];
+    for (int i = 0; i < 10; i++) {
+        snprintf(id, sizeof id, "s%d", i);
+        nodes[i] = secondary_start(master, "--secondary-id %s", id);
+    }
+    eventually(SOON, members(master) == 10);
+    for (int i = 1; i <= 20; i++) {
+        snprintf(id, sizeof id, "m%d", i);
+        expect_stored(post(master, "", id), 201, i, 11, 11);
+        for (int n = 0; n < 10; n++)
+            cr_assert_eq(last_id(nodes[n]), i);
+    }
+    for (int n = 0; n < 10; n++)
+        cr_assert(shows_numbered(nodes[n], 20));
+}
+
+/* The text at an id is the one whose POST got that id. */
+static void expect_text(const struct node *node, long long id, const char *text)
+{
+    char expected[64];
+    snprintf(expected, sizeof expected, "{\"id\":%lld,\"message\":\"%s\"}", id, text);
+    cr_assert_str_eq(http_get(node->port, "/messages/%lld", id).body, expected);
+}
+
+SCENARIO(cluster_blocking, fifty_posters_at_once_get_one_id_each_without_holes)
+{
+    enum { POSTERS = 50, ROUNDS = 4, ALL = POSTERS * ROUNDS };
+    struct node *master = master_start("");
+    struct node *s1 = member_start(master, "s1", "");
+    struct node *s2 = member_start(master, "s2", "");
+    struct call *calls[POSTERS];
+    bool used[ALL + 1] = {false};
+    char text[16];
+    for (int i = 0; i < ALL; i += POSTERS) {
+        for (int p = 0; p < POSTERS; p++) {
+            snprintf(text, sizeof text, "text%d", i + p);
+            calls[p] = post_begin(master, "", text);
+        }
+        for (int p = 0; p < POSTERS; p++) {
+            struct reply reply = call_end(calls[p]);
+            long long id = json_number_of(reply.body, "id");
+            expect_stored(reply, 201, id, 3, 3);
+            cr_assert(id >= 1 && id <= ALL && !used[id]);
+            used[id] = true;
+            snprintf(text, sizeof text, "text%d", i + p);
+            expect_text(p % 2 ? s1 : s2, id, text);
+        }
+    }
+    cr_assert_eq(last_id(master), ALL);
+    cr_assert(equal_lists(master, s1, s2, NULL));
+}
+
+SCENARIO(cluster_blocking, a_late_secondary_gets_the_backlog_of_a_thousand_in_batches)
+{
+    struct node *master = master_start("");
+    member_start(master, "s1", "");
+    post_numbered(master, "", 1, 1000);
+    struct node *late = member_start(master, "late", "");
+    eventually(SOON, shows_numbered(late, 1000));
+    expect_logged(master, "sending 1..1000 to late", 1);
+    expect_stored(post(master, "", "m1001"), 201, 1001, 3, 3);
+    cr_assert(shows_numbered(late, 1001));
+}
+
+SCENARIO(cluster_blocking, a_backlog_of_many_megabytes_comes_over_unchanged)
+{
+    enum { BIG = 300 * 1000, COUNT = 40 };
+    struct node *master = master_start("");
+    char *big = malloc(BIG);
+    cr_assert_not_null(big);
+    for (int i = 0; i < COUNT; i++) {
+        memset(big, 'a' + i % 26, BIG);
+        expect_status(http_post(master->port, "/messages", big, BIG - (size_t)i), 201);
+    }
+    struct node *late = member_start(master, "late", "");
+    cr_assert_eq(last_id(late), COUNT);
+    cr_assert(equal_lists(master, late, NULL));
+}
+
+SCENARIO(cluster_blocking, a_secondary_that_starts_first_finds_its_master)
+{
+    struct node *master = node_later("master", "");
+    struct node *s1 = secondary_start(master, "--secondary-id s1");
+    eventually(SOON, node_logged(s1, "cannot register with the master"));
+    cr_assert_not(registered(s1));
+    node_restart(master);
+    expect_member(master, "s1");
+    expect_stored(post(master, "", "a"), 201, 1, 2, 2);
+    cr_assert(shows(s1, "a") && registered(s1));
+    expect_logged(s1, "cannot register with the master", 1);
+}
+
+SCENARIO(cluster_blocking, a_client_that_goes_away_does_not_undo_its_append)
+{
+    struct node *master = master_start("");
+    int fd = raw_open(master->port);
+    raw_text(fd, "POST /messages?w=2 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na");
+    eventually(SOON, shows(master, "a"));
+    raw_reset(fd);
+    struct node *s1 = member_start(master, "s1", "");
+    cr_assert(shows(s1, "a"));
+    expect_stored(post(master, "", "b"), 201, 2, 2, 2);
+    cr_assert(shows(s1, "a b"));
+}
