@@ -24,8 +24,9 @@
 #include "buf.h"
 
 enum {
-    JSON_DEPTH_MAX = 64,  /* arrays and objects inside one another that json_skip follows */
-    JSON_NUMBER_MAX = 256 /* bytes of a number that json_number reads */
+    JSON_DEPTH_MAX = 64,   /* arrays and objects inside one another that json_skip follows */
+    JSON_NUMBER_MAX = 256, /* bytes of a number that json_number reads */
+    JSON_EXPANSION_MAX = 6 /* a byte of a string takes so many in JSON text at most: \u0000 */
 };
 
 struct json {

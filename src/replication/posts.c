@@ -4,20 +4,18 @@
  * What happens to many posts in one pass of the loop is logged as one line. */
 #include "replication/posts.h"
 #include "clock.h"
-#include "http/router.h"
 #include "json.h"
 #include "logline.h"
+#include "replication/append_request.h"
 #include "replication/reading.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    JSON_EXPANSION = 6,       /* a byte of a message takes six in JSON at most: \u0000 */
-    JSON_AROUND = 4096,       /* bytes of a JSON body around the message */
-    TIMEOUT_MAX_S = 315360000 /* ten years */
+    JSON_AROUND = 4096, /* bytes of a JSON body around the message; a spare post gives a larger buffer back */
+    SPARES_MAX = 1024
 };
 
 /* A request that waits. */
@@ -27,8 +25,7 @@ struct post {
     struct post *next; /* held, or spare */
     bool is_get;
     int64_t began_ms;
-    struct buf message; /* the canonical string; kept while held only */
-    size_t value_len;
+    struct append_message message;
 };
 
 /* What one pass did with many posts. */
@@ -50,8 +47,6 @@ struct posts {
     struct tally_line appends, answers;
 };
 
-enum { SPARES_MAX = 1024 };
-
 struct posts *posts_open(const struct posts_config *config)
 {
     struct posts *posts = calloc(1, sizeof *posts);
@@ -65,7 +60,7 @@ void posts_close(struct posts *posts)
     while (posts->spare) {
         struct post *post = posts->spare;
         posts->spare = post->next;
-        buf_free(&post->message);
+        buf_free(&post->message.json);
         free(post);
     }
     free(posts);
@@ -90,8 +85,8 @@ static struct post *post_new(struct posts *posts)
 static void post_free(struct posts *posts, struct post *post)
 {
     posts->waiting--;
-    if (posts->spares == SPARES_MAX || post->message.cap > JSON_AROUND) {
-        buf_free(&post->message);
+    if (posts->spares == SPARES_MAX || post->message.json.cap > JSON_AROUND) {
+        buf_free(&post->message.json);
         free(post);
         return;
     }
@@ -100,151 +95,23 @@ static void post_free(struct posts *posts, struct post *post)
     posts->spares++;
 }
 
-/* ---- reading a request */
-
-/* What a request asks for, but for its message. */
-struct wish {
-    int w;
-    int64_t timeout_ms; /* 0: for ever */
-};
-
-static bool timeout_parse(double seconds, int64_t *out_ms)
-{
-    if (!(seconds >= 0 && seconds <= TIMEOUT_MAX_S))
-        return false;
-    *out_ms = (int64_t)(seconds * 1000 + 0.5);
-    if (*out_ms == 0 && seconds > 0)
-        *out_ms = 1;
-    return true;
-}
-
-static const char bad_w[] = "w must be " CONCERN_HINT;
-static const char bad_timeout[] = "timeout must be a number of seconds, 0 to wait for ever";
-
-/* The query's w and timeout. Returns NULL, or what is wrong. */
-static const char *wish_query(const struct http_request *request, struct wish *wish)
-{
-    char text[32];
-    int len = http_request_query(request, "w", text, sizeof text);
-    if (len == -2 || (len >= 0 && !concern_parse((struct span){text, (size_t)len}, &wish->w)))
-        return bad_w;
-    len = http_request_query(request, "timeout", text, sizeof text);
-    if (len == -1)
-        return NULL;
-    double seconds;
-    struct json number = json_text((struct span){text, len > 0 ? (size_t)len : 0});
-    bool good =
-        json_number(&number, &seconds) && json_end(&number) && timeout_parse(seconds, &wish->timeout_ms);
-    return good ? NULL : bad_timeout;
-}
-
-static const char *wish_json_w(struct json *json, struct wish *wish)
-{
-    struct json_string text;
-    uint64_t number;
-    if (json_peek(json) == '"') {
-        if (!json_string(json, &text))
-            return json->error;
-        return concern_parse(text.raw, &wish->w) ? NULL : bad_w;
-    }
-    if (!json_uint(json, &number) || number < 1 || number > CONCERN_MAX)
-        return bad_w;
-    wish->w = (int)number;
-    return NULL;
-}
-
-static const char *wish_json_timeout(struct json *json, struct wish *wish)
-{
-    double seconds;
-    return json_number(json, &seconds) && timeout_parse(seconds, &wish->timeout_ms) ? NULL : bad_timeout;
-}
-
-static const char no_message[] =
-    "the message is missing: send {\"message\":\"text\"}, or the text itself with "
-    "another Content-Type";
-
-static const char *body_json_message(struct json *json, struct post *post)
-{
-    struct json_string message;
-    if (json_peek(json) != '"')
-        return "\"message\" must be a string";
-    if (!json_string(json, &message))
-        return json->error;
-    if (post->value_len || post->message.len)
-        return "\"message\" is there twice";
-    post->value_len = message.value_len;
-    json_string_canonical(&message, &post->message);
-    return message.value_len ? NULL : "the message is empty";
-}
-
-static const char *body_json(struct span body, struct post *post, struct wish *wish)
-{
-    struct json json = json_text(body);
-    struct json_string name;
-    if (!json_object(&json))
-        return json.error;
-    while (json_member(&json, &name)) {
-        const char *error = NULL;
-        if (json_string_is(&name, "message"))
-            error = body_json_message(&json, post);
-        else if (json_string_is(&name, "w"))
-            error = wish_json_w(&json, wish);
-        else if (json_string_is(&name, "timeout"))
-            error = wish_json_timeout(&json, wish);
-        else if (!json_skip(&json))
-            error = json.error;
-        if (error)
-            return error;
-    }
-    if (json.error)
-        return json.error;
-    if (!json_end(&json))
-        return "something follows the JSON object";
-    return post->message.len ? NULL : no_message;
-}
-
-static const char *body_raw(struct span body, struct post *post)
-{
-    if (!body.len)
-        return no_message;
-    if (!json_utf8_valid(body))
-        return "the message is not UTF-8";
-    post->value_len = body.len;
-    json_quote(body, &post->message);
-    return NULL;
-}
-
-static bool is_json(const struct http_head *head)
-{
-    const struct http_field *field = http_head_field(head, "Content-Type");
-    if (!field)
-        return false;
-    struct span type = field->value;
-    size_t end = 0;
-    while (end < type.len && type.at[end] != ';' && type.at[end] != ' ' && type.at[end] != '\t')
-        end++;
-    return span_equals_nocase((struct span){type.at, end}, "application/json");
-}
-
 uint64_t posts_body_limit(const struct posts *posts, const struct http_head *head)
 {
     uint64_t max = posts->config.max_message;
-    return is_json(head) ? max * JSON_EXPANSION + JSON_AROUND : max;
+    return append_is_json(head) ? max * JSON_EXPANSION_MAX + JSON_AROUND : max;
 }
 
 /* Reads the whole request into post and wish; answers it and returns false where it is bad. */
 static bool request_read(struct posts *posts, const struct http_request *request, struct post *post,
-                         struct wish *wish, struct http_exchange *exchange)
+                         struct append_wish *wish, struct http_exchange *exchange)
 {
-    const char *error = wish_query(request, wish);
-    if (!error)
-        error = is_json(request->head) ? body_json(request->body, post, wish) : body_raw(request->body, post);
+    const char *error = append_read(request, &post->message, wish);
     if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);
-    } else if (post->value_len > posts->config.max_message) {
+    } else if (post->message.value_len > posts->config.max_message) {
         http_answer_error(exchange, 413, NULL, "the message has %zu bytes, and MAX_MESSAGE is %zu",
-                          post->value_len, posts->config.max_message);
-    } else if (post->message.failed) {
+                          post->message.value_len, posts->config.max_message);
+    } else if (post->message.json.failed) {
         http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory for the message");
     } else {
         return true;
@@ -264,20 +131,20 @@ static struct post *post_begin(struct posts *posts, struct http_exchange *exchan
     }
     post->exchange = exchange;
     post->began_ms = clock_ms();
-    post->value_len = 0;
-    buf_clear(&post->message);
+    post->message.value_len = 0;
+    buf_clear(&post->message.json);
     return post;
 }
 
-static void post_wish(struct post *post, const struct wish *wish)
+static void post_wish(struct post *post, const struct append_wish *wish)
 {
     post->waiter.w = wish->w;
     post->waiter.deadline_ms = wish->timeout_ms ? clock_after(post->began_ms, wish->timeout_ms) : CLOCK_NEVER;
 }
 
-static struct wish wish_default(const struct posts *posts)
+static struct append_wish wish_default(const struct posts *posts)
 {
-    return (struct wish){.w = posts->config.write_concern, .timeout_ms = posts->config.ack_timeout_ms};
+    return (struct append_wish){.w = posts->config.write_concern, .timeout_ms = posts->config.ack_timeout_ms};
 }
 
 static void tally_add(struct tally_line *line, uint64_t id)
@@ -343,7 +210,7 @@ static void post_park(struct posts *posts, struct post *post)
 static void post_append(struct posts *posts, struct post *post)
 {
     struct tally_line *line = &posts->appends;
-    if (log_append(posts->config.log, buf_span(&post->message), 1, &post->waiter.id) < 0) {
+    if (log_append(posts->config.log, buf_span(&post->message.json), 1, &post->waiter.id) < 0) {
         http_answer_error(post->exchange, 503, "Retry-After: 1\r\n", "there is no memory for the message");
         post_free(posts, post);
         return;
@@ -351,7 +218,7 @@ static void post_append(struct posts *posts, struct post *post)
     posts->appended = true;
     acks_appended(posts->config.acks, post->waiter.id);
     tally_add(line, post->waiter.id);
-    line->bytes += post->value_len;
+    line->bytes += post->message.value_len;
     if (line->count == 1)
         snprintf(line->peer, sizeof line->peer, "%s", http_exchange_peer(post->exchange));
     post_park(posts, post);
@@ -359,7 +226,7 @@ static void post_append(struct posts *posts, struct post *post)
 
 void posts_append(struct posts *posts, const struct http_request *request, struct http_exchange *exchange)
 {
-    struct wish wish = wish_default(posts);
+    struct append_wish wish = wish_default(posts);
     struct post *post = post_begin(posts, exchange);
     if (!post)
         return;
@@ -383,9 +250,9 @@ void posts_append(struct posts *posts, const struct http_request *request, struc
 void posts_wait(struct posts *posts, const struct http_request *request, const char *text,
                 struct http_exchange *exchange)
 {
-    struct wish wish = wish_default(posts);
+    struct append_wish wish = wish_default(posts);
     uint64_t id;
-    const char *error = wish_query(request, &wish);
+    const char *error = append_read_wish(request, &wish);
     if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);
         return;

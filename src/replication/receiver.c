@@ -10,10 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    JSON_EXPANSION = 6, /* a byte of a message takes six in JSON at most */
-    JSON_AROUND = 4096
-};
+enum { JSON_AROUND = 4096 };
 
 /* A request whose messages do not all show yet. */
 struct waiting {
@@ -67,7 +64,7 @@ uint64_t receiver_shown(const struct receiver *receiver)
 
 uint64_t receiver_body_limit(const struct receiver *receiver)
 {
-    uint64_t longest = (uint64_t)receiver->config.max_message * JSON_EXPANSION;
+    uint64_t longest = (uint64_t)receiver->config.max_message * JSON_EXPANSION_MAX;
     return (longest > LINK_BATCH_BYTES ? longest : LINK_BATCH_BYTES) + JSON_AROUND;
 }
 
