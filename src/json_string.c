@@ -348,13 +348,17 @@ void json_string_canonical(const struct json_string *string, struct buf *out)
     buf_add_char(out, '"');
 }
 
+/* The first quote that an even number of backslashes precedes: memchr finds quotes faster than any loop over
+ * both. */
 size_t json_canonical_len(struct span text)
 {
-    const char *at = text.at + 1;
-    for (;;) {
-        at = skip(at, text.at + text.len, stop_quote);
-        if (*at == '"')
-            return (size_t)(at + 1 - text.at);
-        at += 2;
-    }
+    const char *end = text.at + text.len;
+    const char *quote = text.at;
+    const char *at;
+    do {
+        quote = memchr(quote + 1, '"', (size_t)(end - quote - 1));
+        for (at = quote; at[-1] == '\\';)
+            at--;
+    } while ((quote - at) % 2 != 0);
+    return (size_t)(quote + 1 - text.at);
 }
