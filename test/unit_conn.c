@@ -1,6 +1,7 @@
 #include "by_hand.h"
 
 #include <criterion/criterion.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 /* Time goes on as usual, and jumps when a test says so; a little for each run, so that the loop sweeps. */
@@ -488,10 +489,44 @@ Test(conn, a_reader_that_takes_nothing_is_cut)
 {
     say("GET /big?5000000 HTTP/1.1\r\n" HOST "\r\n");
     time_passes(29);
-    receive(300000);
-    time_passes(29);
     cr_expect(hand.shared.open == 1);
     time_passes(2);
+    cr_expect(hand.shared.open == 0);
+}
+
+Test(conn, a_reader_that_takes_little_at_a_time_is_not_cut)
+{
+    say("GET /big?5000000 HTTP/1.1\r\n" HOST "\r\n");
+    for (int i = 0; i < 3; i++) {
+        time_passes(29);
+        receive(40000); /* too little for poll to tell of room */
+    }
+    cr_expect(hand.shared.open == 1);
+    time_passes(30);
+    time_passes(30);
+    cr_expect(hand.shared.open == 0);
+}
+
+static int readable(void)
+{
+    int bytes = 0;
+    ioctl(client, FIONREAD, &bytes);
+    return bytes;
+}
+
+Test(conn, the_time_of_a_reader_begins_when_the_socket_is_full)
+{
+    int before;
+    hand.shared.idle_timeout_ms = 1000000;
+    say(GET);
+    do {
+        before = readable();
+        time_passes(40);
+        say("GET /big?20000 HTTP/1.1\r\n" HOST "\r\n");
+    } while (readable() - before > 20000);
+    time_passes(28);
+    cr_expect(hand.shared.open == 1);
+    time_passes(3);
     cr_expect(hand.shared.open == 0);
 }
 
@@ -548,12 +583,104 @@ Test(conn, a_full_pipeline_goes_on_although_the_client_has_sent_all)
     cr_expect(hand.handled == 3001);
 }
 
-Test(conn, a_reader_of_much_does_not_hold_the_others)
+Test(conn, a_connection_is_sent_no_more_than_its_turn_in_a_pass)
 {
-    int other = hand_connect();
-    say("GET /big?1000000000 HTTP/1.1\r\n" HOST "\r\n");
-    cr_expect(send(other, GET, strlen(GET), MSG_NOSIGNAL) > 0);
-    passes(3);
-    cr_expect(hand.handled == 2);
-    close(other);
+    const struct loop_watch *server = (const struct loop_watch *)hand.shared.all;
+    int room = 2 * HTTP_SEND_MOST;
+    const char *text = "GET /big?5000000 HTTP/1.1\r\n" HOST "\r\n";
+    setsockopt(server->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    cr_assert(send(client, text, strlen(text), 0) > 0);
+    passes(1);
+    cr_expect(readable() == HTTP_SEND_MOST, "%d", readable());
+}
+
+Test(conn, answers_that_nobody_reads_take_little_memory)
+{
+    int clients[300];
+    for (size_t i = 0; i < 300; i++) {
+        client = clients[i] = i ? hand_connect() : client;
+        say("GET /big?1000000 HTTP/1.1\r\n" HOST "\r\n");
+        say_times(HTTP_PIPELINE_MAX + 100, GET);
+    }
+    cr_expect(hand.shared.answering < HTTP_ANSWERS_MAX + 1000000, "%zu", hand.shared.answering);
+    for (size_t i = 0; i < 300; i++) {
+        client = clients[i];
+        shutdown(client, SHUT_WR);
+        while (!receive(SIZE_MAX))
+            passes(1);
+        buf_clear(&got);
+        close(client);
+    }
+    cr_expect(hand.handled == 300 * (HTTP_PIPELINE_MAX + 101), "%d", hand.handled);
+    client = -1;
+}
+
+/* ---- clients that are too many */
+
+Test(conn, a_client_turned_away_can_read_why)
+{
+    int ends[2];
+    cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+    cr_assert(conn_turn_away(&hand.shared, ends[0], "127.0.0.1:2") == 0);
+    close(client);
+    client = ends[1];
+    passes(2);
+    say(GET);
+    cr_expect(hand.shared.open == 1 && hand.shared.turned_away == 1);
+    expect_heard("503 close end");
+    shutdown(client, SHUT_WR);
+    passes(2);
+    cr_expect(hand.shared.open == 0 && hand.shared.turned_away == 0);
+}
+
+Test(conn, a_client_turned_away_that_stays_is_cut)
+{
+    int ends[2];
+    cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+    cr_assert(conn_turn_away(&hand.shared, ends[0], "127.0.0.1:2") == 0);
+    passes(2);
+    time_passes(3);
+    cr_expect(hand.shared.turned_away == 0);
+    close(ends[1]);
+}
+
+/* ---- the end of the server */
+
+Test(conn, at_the_end_only_the_last_answer_of_a_connection_closes_it)
+{
+    say(PARK PARK PARK);
+    conns_finish(&hand.shared);
+    for (int i = 0; i < 3; i++)
+        hand_answer("");
+    passes(2);
+    expect_heard("200 200 200 close end");
+}
+
+Test(conn, at_the_end_a_connection_without_a_request_is_closed)
+{
+    say(GET);
+    conns_finish(&hand.shared);
+    expect_heard("200 end");
+}
+
+/* ---- what an error says */
+
+static const char *error_body(const char *sentence)
+{
+    say(PARK);
+    http_answer_error(hand.parked[hand.parked_first++], 400, NULL, "%s", sentence);
+    passes(1);
+    receive(SIZE_MAX);
+    buf_add_char(&got, '\0');
+    return strstr(got.data, "\r\n\r\n") + 4;
+}
+
+Test(conn, an_error_is_json_whatever_it_quotes)
+{
+    cr_expect_str_eq(error_body("no \"x\"\n"), "{\"error\":\"no \\\"x\\\"\\n\"}");
+    buf_clear(&got);
+    cr_expect_str_eq(error_body("no \xc3\xa4"), "{\"error\":\"no \xc3\xa4\"}");
+    buf_clear(&got);
+    cr_expect_str_eq(error_body("no \xc3\xa4\xff"), "{\"error\":\"no \x3f\x3f?\"}");
+    buf_clear(&got);
 }

@@ -156,6 +156,8 @@ static int call_read_head(struct calling *calling)
             calling->scanned = 0;
             if (calling->head.status >= 200)
                 return 0;
+            if (clock_ms() >= calling->deadline_ms) /* there may be no end of interim answers */
+                return -ETIMEDOUT;
             break;
         case HTTP_PARSE_MORE: {
             int result = call_read(calling);

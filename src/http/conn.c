@@ -9,8 +9,10 @@
 #include "http/conn.h"
 #include "http/exchange.h"
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,9 +47,12 @@ struct http_conn {
     bool touched;
     enum conn_state state;
     short events;
-    bool eof;     /* the client sends no more */
-    bool blocked; /* the socket did not take all that is ready */
-    int64_t progress_ms;
+    bool eof;            /* the client sends no more */
+    bool paused;         /* `in` may hold whole requests that had to wait for room */
+    bool blocked;        /* more is ready to be sent: the socket is full, or the others have their turn */
+    int64_t progress_ms; /* blocked: when the client last took something */
+    int unsent;          /* blocked: bytes in the socket then */
+    bool turned_away;
     char peer[HTTP_PEER_SIZE];
     struct buf in; /* bytes from the start of an incomplete request on */
     struct receiving receiving;
@@ -60,6 +65,7 @@ struct http_conn {
 
 static void conn_ready(struct loop_watch *watch, short revents);
 static void conn_expired(struct loop_watch *watch);
+static void conn_refuse(struct http_conn *conn, struct span in, int status, const char *why);
 
 int conn_open(struct conn_shared *shared, int fd, const char *peer)
 {
@@ -85,6 +91,16 @@ no_memory:
     free(conn);
     close(fd);
     return -ENOMEM;
+}
+
+int conn_turn_away(struct conn_shared *shared, int fd, const char *peer)
+{
+    if (conn_open(shared, fd, peer) < 0)
+        return -ENOMEM;
+    shared->all->turned_away = true;
+    shared->turned_away++;
+    conn_refuse(shared->all, (struct span){0}, 503, "this server has all the clients it takes");
+    return 0;
 }
 
 static void conn_release_in(struct http_conn *conn)
@@ -124,6 +140,7 @@ static void conn_close(struct http_conn *conn)
     if (conn->next)
         conn->next->prev = conn->prev;
     shared->open--;
+    shared->turned_away -= conn->turned_away;
     conn->next = shared->closed;
     shared->closed = conn;
 }
@@ -171,7 +188,8 @@ void conn_touch(struct http_conn *conn)
 
 static bool conn_takes_requests(const struct http_conn *conn)
 {
-    return conn->state == CONN_OPEN && conn->exchanges < HTTP_PIPELINE_MAX;
+    return conn->state == CONN_OPEN && conn->exchanges < HTTP_PIPELINE_MAX &&
+           (!conn->exchanges || conn->shared->answering < HTTP_ANSWERS_MAX);
 }
 
 static struct http_exchange *conn_add_exchange(struct http_conn *conn)
@@ -209,7 +227,7 @@ static void conn_refuse(struct http_conn *conn, struct span in, int status, cons
     conn->receiving.owes_continue = false;
     exchange->close = true;
     exchange->to_head = bytes_ask_head(in);
-    http_answer_error(exchange, status, NULL, "%s", why);
+    http_answer_error(exchange, status, status == 503 ? "Retry-After: 1\r\n" : NULL, "%s", why);
 }
 
 enum step {
@@ -346,9 +364,10 @@ static size_t requests_take(struct http_conn *conn, char *bytes, size_t len)
     while (at < len && conn_takes_requests(conn)) {
         size_t taken = request_take(conn, bytes + at, len - at);
         if (!taken)
-            break;
+            return at;
         at += taken;
     }
+    conn->paused = at < len;
     return at;
 }
 
@@ -494,9 +513,43 @@ static void conn_skip(struct http_conn *conn, size_t sent)
     }
 }
 
-/* Sends what is ready until nothing is or the socket is full. */
+static int iov_cut(struct iovec *iov, int count, size_t most)
+{
+    int kept = 0;
+    while (kept < count && most > 0) {
+        if (iov[kept].iov_len > most)
+            iov[kept].iov_len = most;
+        most -= iov[kept++].iov_len;
+    }
+    return kept;
+}
+
+static void conn_block(struct http_conn *conn)
+{
+    conn->blocked = true;
+    if (ioctl(conn->watch.fd, SIOCOUTQ, &conn->unsent) < 0)
+        conn->unsent = 0;
+}
+
+/* For a blocked connection whose time is over: whether the client took something all the same. The kernel
+ * wants a good part of a socket's buffer to be free before it tells of room in it, which takes a slow reader
+ * of much a while. */
+static bool conn_drains(struct http_conn *conn)
+{
+    int unsent;
+    if (!conn->blocked || ioctl(conn->watch.fd, SIOCOUTQ, &unsent) < 0 || unsent >= conn->unsent)
+        return false;
+    conn->unsent = unsent;
+    conn->progress_ms = loop_now_ms(conn->shared->loop);
+    return true;
+}
+
+/* Sends what is ready until nothing is, the socket is full or others are to have their turn. */
 static void conn_send(struct http_conn *conn)
 {
+    size_t most = HTTP_SEND_MOST;
+    if (!conn->blocked)
+        conn->progress_ms = loop_now_ms(conn->shared->loop);
     conn->blocked = false;
     while (conn->interim.len || (conn->first && conn->first->ready)) {
         if (conn->first && conn->first->ready && conn->first->head.failed) {
@@ -504,12 +557,17 @@ static void conn_send(struct http_conn *conn)
             return;
         }
         struct iovec iov[IOV_MAX_PIECES];
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)conn_iov(conn, iov)};
+        int pieces = iov_cut(iov, conn_iov(conn, iov), most);
+        if (pieces == 0) {
+            conn_block(conn);
+            return;
+        }
+        struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
         ssize_t sent = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && errno == EAGAIN) {
-            conn->blocked = true;
+            conn_block(conn);
             return;
         }
         if (sent < 0) {
@@ -517,6 +575,7 @@ static void conn_send(struct http_conn *conn)
             return;
         }
         conn->progress_ms = loop_now_ms(conn->shared->loop);
+        most -= (size_t)sent;
         conn_skip(conn, (size_t)sent);
     }
 }
@@ -589,12 +648,12 @@ static bool conn_advance(struct http_conn *conn)
 {
     bool handled = false;
     for (;;) {
-        int before = conn->exchanges;
         conn_send(conn);
         if (conn->state == CONN_CLOSED || conn->state == CONN_LINGER)
             return handled;
-        if (!conn->in.len || !conn_takes_requests(conn) || before < HTTP_PIPELINE_MAX)
+        if (!conn->paused || !conn_takes_requests(conn))
             break;
+        conn->paused = false;
         requests_take_kept(conn);
         handled = true;
         if (conn->state == CONN_CLOSED)
@@ -651,6 +710,8 @@ static void conn_expired(struct loop_watch *watch)
     if (conn->state == CONN_OPEN && !conn->blocked && conn->in.len) {
         conn_refuse(conn, buf_span(&conn->in), 408, "the request was not complete in time");
         conn_release_in(conn);
+    } else if (conn_drains(conn)) {
+        conn_set_deadline(conn);
     } else {
         conn_close(conn);
     }

@@ -20,11 +20,13 @@ struct conn_shared {
 
     struct http_conn *all;     /* open connections */
     int open;                  /* how many */
+    int turned_away;           /* how many of these only wait for their 503 to be read */
     struct http_conn *touched; /* those that have something to do at the end of the pass */
     struct http_conn *closed;  /* to be freed at the end of the pass, when nobody holds a pointer any more */
     struct http_exchange *spare;
     int spares;
     size_t buffered;   /* bytes allocated for requests not yet complete */
+    size_t answering;  /* bytes allocated for exchanges and the heads of their answers */
     char *read_buffer; /* HTTP_READ_BYTES: connections without a partial request read into it, and own no
                           memory */
 
@@ -34,6 +36,9 @@ struct conn_shared {
 
 /* Takes over fd, an accepted non-blocking socket. Returns 0 or -ENOMEM (the socket is closed then). */
 int conn_open(struct conn_shared *shared, int fd, const char *peer);
+
+/* The same for a client that is one too many: it gets a 503, and time to read it. */
+int conn_turn_away(struct conn_shared *shared, int fd, const char *peer);
 
 /* The connection has something to do: it is advanced at the end of the pass. */
 void conn_touch(struct http_conn *conn);

@@ -22,6 +22,7 @@ struct http_exchange *exchange_new(struct conn_shared *shared, struct http_conn 
         if (!exchange)
             return NULL;
     }
+    shared->answering += sizeof *exchange;
     exchange->next = NULL;
     exchange->conn = conn;
     exchange->shared = shared;
@@ -36,6 +37,7 @@ struct http_exchange *exchange_new(struct conn_shared *shared, struct http_conn 
 void exchange_free(struct http_exchange *exchange)
 {
     struct conn_shared *shared = exchange->shared;
+    shared->answering -= sizeof *exchange + (exchange->ready ? exchange->head.cap : 0);
     if (shared->spares == SPARES_MAX || exchange->head.cap > SPARE_BUFFER) {
         buf_free(&exchange->head);
         free(exchange);
@@ -122,7 +124,7 @@ static const char *date_now(struct conn_shared *shared)
 
 static void answer_head(struct http_exchange *exchange, int status, const char *fields, uint64_t length)
 {
-    exchange->close = exchange->close || exchange->shared->stopping;
+    exchange->close = exchange->close || (exchange->shared->stopping && !exchange->next);
     const struct http_response_head head = {
         .status = status,
         .date = date_now(exchange->shared),
@@ -138,6 +140,7 @@ static void answer_head(struct http_exchange *exchange, int status, const char *
 static void answer_ready(struct http_exchange *exchange)
 {
     exchange->ready = true;
+    exchange->shared->answering += exchange->head.cap;
     conn_touch(exchange->conn);
 }
 
@@ -165,6 +168,16 @@ void http_answer(struct http_exchange *exchange, int status, const char *fields,
     answer_ready(exchange);
 }
 
+/* JSON holds UTF-8 alone, and a sentence may quote anything, and end anywhere. */
+static void sentence_mend(char *sentence)
+{
+    if (json_utf8_valid(span_of(sentence)))
+        return;
+    for (; *sentence; sentence++)
+        if ((unsigned char)*sentence >= 0x80)
+            *sentence = '?';
+}
+
 void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
                        ...)
 {
@@ -173,6 +186,7 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *f
     va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
+    sentence_mend(sentence);
 
     struct buf body = {0};
     buf_add_text(&body, "{\"error\":");

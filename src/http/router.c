@@ -41,6 +41,17 @@ static bool method_matches(const struct http_route *route, struct span method)
            (span_equals(method, "HEAD") && strcmp(route->method, "GET") == 0);
 }
 
+/* RFC 9110 section 9.1: a method that nobody here knows is 501, one that has no place here 405. */
+static bool method_known(struct span method)
+{
+    static const char *const known[] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
+                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (span_equals(method, known[i]))
+            return true;
+    return false;
+}
+
 /* No route takes the method: OPTIONS, a path that is not there, or one that is with other methods. */
 static void route_refuse(const struct http_route *routes, const struct http_request *request,
                          struct http_exchange *exchange)
@@ -50,7 +61,11 @@ static void route_refuse(const struct http_route *routes, const struct http_requ
     char field[ALLOW_SIZE + sizeof "Allow: \r\n"];
     http_route_allow(routes, path, allow, sizeof allow);
     snprintf(field, sizeof field, "Allow: %s\r\n", allow);
-    if (!allow[0])
+    if (!method_known(request->head->method))
+        http_answer_error(exchange, 501, NULL, "this server does not know the method %.*s",
+                          (int)(request->head->method.len < 40 ? request->head->method.len : 40),
+                          request->head->method.at);
+    else if (!allow[0])
         http_answer_error(exchange, 404, NULL, "there is nothing at %.200s", path);
     else if (span_equals(request->head->method, "OPTIONS"))
         http_answer(exchange, 204, field, (struct span){0});

@@ -1,5 +1,5 @@
-/* A table of routes, and what RFC 9110 asks for around it: HEAD wherever GET, OPTIONS, 404, and 405 with
- * Allow. */
+/* A table of routes, and what RFC 9110 asks for around it: HEAD wherever GET, OPTIONS, 404, 405 with
+ * Allow, and 501 for a method that nobody knows. */
 #ifndef HTTP_ROUTER_H
 #define HTTP_ROUTER_H
 

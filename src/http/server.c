@@ -34,6 +34,7 @@ struct http_server {
     bool running; /* the loop's thread alone */
     bool listening;
     bool refusing; /* the log was told that the connection limit is reached */
+    bool resting;  /* the log was told that accept fails */
 
     bool started; /* main alone */
     pthread_t thread;
@@ -72,16 +73,12 @@ static void peer_format(const struct sockaddr_storage *address, char out[HTTP_PE
     snprintf(out, HTTP_PEER_SIZE, "%s:%u", host, ntohs(in->sin_port));
 }
 
-/* Past the connection limit: one short answer, as far as the socket takes it at once, and a close. */
-static void client_refuse(struct http_server *server, int fd)
+/* For more of those that are too many: a short answer as far as the socket takes it at once, and a close. */
+static void client_drop(int fd)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-                                 "Content-Length: 52\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-                                 "{\"error\":\"this server has all the clients it takes\"}";
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+                                 "Connection: close\r\n\r\n";
     char dropped[4096];
-    if (!server->refusing)
-        logline(LOGLINE_WARN, "all %d connections are in use: new clients get 503", server->max_connections);
-    server->refusing = true;
     send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
     recv(fd, dropped, sizeof dropped,
@@ -89,16 +86,28 @@ static void client_refuse(struct http_server *server, int fd)
     close(fd);
 }
 
+/* Past the connection limit. */
+static void client_refuse(struct http_server *server, int fd, const char *peer)
+{
+    if (!server->refusing)
+        logline(LOGLINE_WARN, "all %d connections are in use: new clients get 503", server->max_connections);
+    server->refusing = true;
+    if (server->shared.turned_away == HTTP_TURNED_AWAY_MAX)
+        client_drop(fd);
+    else
+        conn_turn_away(&server->shared, fd, peer);
+}
+
 static void client_accept(struct http_server *server, int fd, const struct sockaddr_storage *address)
 {
     char peer[HTTP_PEER_SIZE];
-    if (server->shared.open >= server->max_connections) {
-        client_refuse(server, fd);
+    peer_format(address, peer);
+    if (server->shared.open - server->shared.turned_away >= server->max_connections) {
+        client_refuse(server, fd, peer);
         return;
     }
     server->refusing = false;
     socket_tune(fd);
-    peer_format(address, peer);
     if (conn_open(&server->shared, fd, peer) < 0)
         logline(LOGLINE_ERROR, "no memory for a connection from %s", peer);
 }
@@ -119,12 +128,15 @@ static void listener_ready(struct loop_watch *watch, short revents)
         socklen_t len = sizeof address;
         int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
+            server->resting = false;
             client_accept(server, fd, &address);
         } else if (errno == EAGAIN) {
             return;
         } else if (!accept_error_passes(errno)) {
-            logline(LOGLINE_WARN, "cannot accept a client: %s; trying again in %d ms", strerror(errno),
-                    ACCEPT_PAUSE_MS);
+            if (!server->resting)
+                logline(LOGLINE_WARN, "cannot accept a client: %s; trying again every %d ms", strerror(errno),
+                        ACCEPT_PAUSE_MS);
+            server->resting = true;
             loop_want(server->shared.loop, watch, 0);
             loop_deadline(server->shared.loop, watch, loop_now_ms(server->shared.loop) + ACCEPT_PAUSE_MS);
             return;

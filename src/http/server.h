@@ -20,11 +20,17 @@ enum {
     HTTP_WRITE_TIME_MS = 30000,   /* a reader that takes nothing for so long is cut */
     HTTP_LINGER_MS = 2000,        /* after a closing answer, what still comes in is dropped for so long */
     HTTP_PIPELINE_MAX = 1024,     /* unanswered requests of a connection; it is not read from beyond that */
-    HTTP_READ_BYTES = 64 * 1024   /* taken from a connection at a time */
+    HTTP_READ_BYTES = 64 * 1024,  /* taken from a connection at a time */
+    HTTP_SEND_MOST = 256 * 1024,  /* sent on a connection before the others have their turn */
+    HTTP_TURNED_AWAY_MAX = 16 /* clients past the connection limit that are waited for to read their 503 */
 };
 
 /* Request bytes held for all connections together; past it requests get 503. */
 #define HTTP_BUFFERED_MAX ((size_t)1024 * 1024 * 1024)
+
+/* Bytes of requests being answered and of answers not yet sent, but for their sources, of all connections
+ * together; past it a connection is not read from while one of its requests is unanswered. */
+#define HTTP_ANSWERS_MAX ((size_t)64 * 1024 * 1024)
 
 struct http_server;
 struct http_exchange; /* one request and its answer to come */

@@ -53,6 +53,11 @@ static void write_length(struct buf *out, uint64_t length)
     buf_add_text(out, "\r\n");
 }
 
+static bool status_has_body(int status)
+{
+    return status >= 200 && status != 204 && status != 304;
+}
+
 void http_write_response_head(struct buf *out, const struct http_response_head *head)
 {
     buf_add_text(out, "HTTP/1.1 ");
@@ -62,9 +67,8 @@ void http_write_response_head(struct buf *out, const struct http_response_head *
     buf_add_text(out, "\r\nDate: ");
     buf_add_text(out, head->date);
     buf_add_text(out, "\r\n");
-    if (head->status >= 200 && head->status != 204) {
-        if (head->status != 304)
-            buf_add_text(out, "Content-Type: application/json\r\n");
+    if (status_has_body(head->status)) {
+        buf_add_text(out, "Content-Type: application/json\r\n");
         write_length(out, head->length);
     }
     if (head->close)

@@ -29,7 +29,8 @@ struct http_response_head {
     int status;
     const char *date;   /* see http_date */
     const char *fields; /* further field lines, each with its CRLF; NULL for none */
-    uint64_t length;    /* of the body; not sent with 1xx and 204 (RFC 9110 section 8.6) */
+    uint64_t length;    /* of the body; not sent with 1xx, 204 and 304, whose 200 might be longer (RFC 9110
+                           section 8.6) */
     bool close;         /* the connection ends after this answer */
     bool keep_alive;    /* tell an HTTP/1.0 client that it does not */
 };
