@@ -2,10 +2,11 @@
 #include "clock.h"
 #include "http/router.h"
 #include "json.h"
+#include "replication/answer.h"
 #include "replication/members.h"
 #include "replication/posts.h"
 #include "replication/reading.h"
-#include "replication/takeover.h"
+#include "replication/registry.h"
 #include "replication/token.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -33,22 +34,10 @@ struct master {
     /* the loop's thread, once the server is started */
     struct members *members;
     struct posts *posts;
-    struct takeover *takeover;        /* NULL: none under way */
-    struct wire_register taking_from; /* the registration that began it */
-    struct http_url taking_url;
-    struct http_exchange *taking_exchange;
+    struct registry *registry;
     uint64_t woken_to; /* the last id that the senders were woken for */
     bool read_only;
 };
-
-static void answer_buf(struct http_exchange *exchange, int status, struct buf *body)
-{
-    if (body->failed)
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory for the answer");
-    else
-        http_answer(exchange, status, NULL, buf_span(body));
-    buf_free(body);
-}
 
 /* ---- quorum */
 
@@ -141,193 +130,36 @@ static void handle_health(void *ctx, const struct http_request *request, const c
              read_only ? "true" : "false");
     members_write(master->members, clock_ms(), &body);
     buf_add_char(&body, '}');
-    answer_buf(exchange, 200, &body);
+    answer_json(exchange, 200, &body);
 }
 
-/* ---- registration */
+/* ---- members */
 
-/* Fills in what a registration leaves out: the caller's address, and host:port as the id. Returns NULL, or
- * what is wrong. */
-static const char *registration_complete(struct wire_register *registration, const char *peer,
-                                         struct http_url *url)
+static bool members_may_change(struct master *master, const struct http_request *request,
+                               struct http_exchange *exchange)
 {
-    if (!registration->url[0]) {
-        const char *colon = strrchr(peer, ':');
-        if (!registration->port)
-            return "send \"url\", or \"port\" for the caller's own address";
-        snprintf(registration->url, sizeof registration->url, "http://%.*s:%u", (int)(colon - peer), peer,
-                 registration->port);
-    }
-    if (!http_url_parse(span_of(registration->url), url))
-        return "\"url\" must be http://HOST:PORT and nothing else";
-    if (!registration->id[0])
-        http_url_authority(url, registration->id, sizeof registration->id);
-    if (!wire_name_valid(registration->id))
-        return "\"id\" must be visible ASCII without quotes and backslashes";
-    if (registration->last_id && !registration->log[0])
-        return "\"log\" is missing: which list do the messages belong to?";
-    return NULL;
-}
-
-static void registration_accept(struct master *master, const struct wire_register *registration,
-                                const struct http_url *url, struct http_exchange *exchange)
-{
-    struct wire_registered answer = {.last_id = log_last(master->log),
-                                     .heartbeat_ms = master->settings->heartbeat_ms};
-    struct buf body = {0};
-    int result = members_register(master->members, registration->id, url, registration->last_id);
-    if (result < 0) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "%s",
-                          result == -ENOSPC ? "there are as many members as this master takes"
-                                            : "there is no memory for another member");
-        return;
-    }
-    identity_get(&master->identity, answer.log);
-    snprintf(answer.id, sizeof answer.id, "%s", registration->id);
-    snprintf(answer.run, sizeof answer.run, "%s", master->senders.link.run);
-    wire_registered_write(&body, &answer);
-    answer_buf(exchange, 200, &body);
-}
-
-static void registration_refuse(struct master *master, const struct wire_register *registration,
-                                const char *why, struct http_exchange *exchange)
-{
-    struct buf body = {0};
-    char sentence[512];
-    snprintf(sentence, sizeof sentence,
-             "%s; nothing is thrown away: restart the secondary to have it take this master's list, or "
-             "restart the "
-             "master empty and let this secondary register first to keep the secondary's",
-             why);
-    logline(LOGLINE_ERROR, "refused %s, which holds %" PRIu64 " messages: %s", registration->id,
-            registration->last_id, sentence);
-    buf_add_text(&body, "{\"error\":");
-    json_quote(span_of(sentence), &body);
-    buf_addf(&body, ",\"last_id\":%" PRIu64 "}", log_last(master->log));
-    answer_buf(exchange, 409, &body);
-}
-
-/* How the list of one who registers stands to the master's. */
-enum standing {
-    STANDING_PREFIX, /* the master can send the rest */
-    STANDING_BEYOND, /* the master can take it over, or what it has more */
-    STANDING_FOREIGN
-};
-
-static enum standing registration_standing(struct master *master, const struct wire_register *registration,
-                                           const char **why)
-{
-    char name[WIRE_NAME_SIZE];
-    uint64_t last = log_last(master->log);
-    identity_get(&master->identity, name);
-    bool same = strcmp(name, registration->log) == 0;
-    if (registration->last_id == 0)
-        return STANDING_PREFIX;
-    if (same && registration->last_id <= last) {
-        *why = "its list differs from this master's although both have the same log id";
-        bool differs = registration->has_digest &&
-                       registration->digest != log_digest(master->log, registration->last_id);
-        return differs ? STANDING_FOREIGN : STANDING_PREFIX;
-    }
-    *why = same ? "its list is ahead of this master's, to which others were appended since its start"
-                : "its list belongs to another log";
-    return !posts_appended(master->posts) && (same || last == 0) ? STANDING_BEYOND : STANDING_FOREIGN;
-}
-
-static void server_wake(void *ctx)
-{
-    struct master *master = ctx;
-    http_server_wake(master->server);
-}
-
-/* Keeps the registration open until the list is taken over. */
-static void takeover_begin(struct master *master, const struct wire_register *registration,
-                           const struct http_url *url, struct http_exchange *exchange)
-{
-    master->taking_from = *registration;
-    master->taking_url = *url;
-    const struct takeover_config config = {
-        .log = master->log,
-        .name = master->taking_from.id,
-        .url = *url,
-        .last = registration->last_id,
-        .fields = master->fields,
-        .progress = server_wake,
-        .ctx = master,
-    };
-    master->takeover = takeover_start(&config);
-    if (!master->takeover) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory to take over the list");
-        return;
-    }
-    identity_set(&master->identity, registration->log);
-    posts_hold(master->posts, true);
-    master->taking_exchange = exchange;
-}
-
-/* Ends a take-over that is over, or all the same where the program stops. */
-static void takeover_settle(struct master *master, bool stop)
-{
-    bool complete;
-    if (!master->takeover || (!takeover_ended(master->takeover, &complete) && !stop))
-        return;
-    takeover_close(master->takeover);
-    master->takeover = NULL;
-    acks_appended(master->acks, log_last(master->log));
-    if (complete) {
-        logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", master->taking_from.id,
-                log_last(master->log));
-        registration_accept(master, &master->taking_from, &master->taking_url, master->taking_exchange);
-    } else {
-        logline(LOGLINE_ERROR,
-                "the list of %s could be taken over up to %" PRIu64 " of %" PRIu64
-                " only; let it register again before anything is appended",
-                master->taking_from.id, log_last(master->log), master->taking_from.last_id);
-        http_answer_error(master->taking_exchange, 503, "Retry-After: 1\r\n",
-                          "the list could not be fetched from the secondary's URL");
-    }
-    posts_hold(master->posts, false);
+    if (!token_admits(master->settings->cluster_token, request, exchange))
+        return false;
+    if (!atomic_load(&master->stopping))
+        return true;
+    http_answer_error(exchange, 503, "Retry-After: 1\r\n", "the master is shutting down");
+    return false;
 }
 
 static void handle_register(void *ctx, const struct http_request *request, const char *rest,
                             struct http_exchange *exchange)
 {
     struct master *master = ctx;
-    struct wire_register registration;
-    struct http_url url;
     (void)rest;
-    if (!token_admits(master->settings->cluster_token, request, exchange))
-        return;
-    const char *why = wire_register_read(request->body, &registration);
-    if (!why)
-        why = registration_complete(&registration, request->peer, &url);
-    if (why) {
-        http_answer_error(exchange, 400, NULL, "%s", why);
-        return;
-    }
-    if (master->takeover || atomic_load(&master->stopping)) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "the master is %s; register again in a moment",
-                          master->takeover ? "taking over a list" : "shutting down");
-        return;
-    }
-    switch (registration_standing(master, &registration, &why)) {
-    case STANDING_PREFIX:
-        registration_accept(master, &registration, &url, exchange);
-        break;
-    case STANDING_BEYOND:
-        takeover_begin(master, &registration, &url, exchange);
-        break;
-    case STANDING_FOREIGN:
-        registration_refuse(master, &registration, why, exchange);
-        break;
-    }
+    if (members_may_change(master, request, exchange))
+        registry_register(master->registry, request, exchange);
 }
 
 static void handle_remove(void *ctx, const struct http_request *request, const char *rest,
                           struct http_exchange *exchange)
 {
     struct master *master = ctx;
-    if (!token_admits(master->settings->cluster_token, request, exchange))
+    if (!members_may_change(master, request, exchange))
         return;
     if (members_remove(master->members, rest))
         http_answer(exchange, 204, NULL, (struct span){0});
@@ -368,7 +200,7 @@ static void senders_wake(struct master *master)
     if (last == master->woken_to)
         return;
     master->woken_to = last;
-    if (master->takeover)
+    if (registry_taking_over(master->registry))
         acks_appended(master->acks, last);
     members_wake(master->members);
 }
@@ -377,7 +209,7 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
 {
     struct master *master = ctx;
     bool stopping = atomic_load(&master->stopping);
-    takeover_settle(master, stopping);
+    registry_settle(master->registry, stopping);
     if (stopping)
         posts_refuse_held(master->posts);
     posts_announce(master->posts);
@@ -389,6 +221,12 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
 }
 
 /* ---- life */
+
+static void server_wake(void *ctx)
+{
+    struct master *master = ctx;
+    http_server_wake(master->server);
+}
 
 static int master_listen(struct master *master, char *why, size_t why_size)
 {
@@ -436,11 +274,26 @@ static bool master_build(struct master *master)
     };
     master->members = members_open(&master->senders);
     master->posts = posts_open(&config);
-    return master->log && master->acks && master->members && master->posts;
+    const struct registry_config registry = {
+        .log = master->log,
+        .identity = &master->identity,
+        .acks = master->acks,
+        .members = master->members,
+        .posts = master->posts,
+        .run = master->senders.link.run,
+        .fields = master->fields,
+        .heartbeat_ms = settings->heartbeat_ms,
+        .progress = server_wake,
+        .ctx = master,
+    };
+    master->registry = registry_open(&registry);
+    return master->log && master->acks && master->members && master->posts && master->registry;
 }
 
 static void master_free(struct master *master)
 {
+    if (master->registry)
+        registry_close(master->registry);
     if (master->members)
         members_close(master->members);
     if (master->posts)

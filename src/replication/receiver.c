@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "json.h"
 #include "logline.h"
+#include "replication/answer.h"
 #include "replication/link.h"
 #include "replication/wire.h"
 #include <inttypes.h>
@@ -74,22 +75,13 @@ static void answer_position(struct receiver *receiver, struct http_exchange *exc
 {
     struct buf body = {0};
     wire_position_write(&body, receiver_shown(receiver));
-    if (body.failed)
-        http_answer_error(exchange, 503, NULL, "there is no memory for the answer");
-    else
-        http_answer(exchange, 200, NULL, buf_span(&body));
-    buf_free(&body);
+    answer_json(exchange, 200, &body);
 }
 
-static void answer_conflict(struct receiver *receiver, struct http_exchange *exchange, const char *why)
+static void refuse(struct receiver *receiver, struct http_exchange *exchange, const char *why)
 {
-    struct buf body = {0};
-    buf_add_text(&body, "{\"error\":");
-    json_quote(span_of(why), &body);
-    buf_addf(&body, ",\"last_id\":%" PRIu64 "}", receiver_shown(receiver));
     logline(LOGLINE_WARN, "refused messages from %s: %s", http_exchange_peer(exchange), why);
-    http_answer(exchange, 409, NULL, buf_span(&body));
-    buf_free(&body);
+    answer_conflict(exchange, why, receiver_shown(receiver));
 }
 
 /* The answer to a request whose messages show. */
@@ -270,7 +262,7 @@ static void replicate(struct receiver *receiver, const char *run, const struct w
     const char *why = replicate_conflict(receiver, run, request, text, sizeof text);
     uint64_t last = request->first + request->count - 1;
     if (why)
-        answer_conflict(receiver, exchange, why);
+        refuse(receiver, exchange, why);
     else if (request->longest > receiver->config.max_message)
         http_answer_error(exchange, 413, NULL, "a message has %" PRIu64 " bytes, and MAX_MESSAGE here is %zu",
                           request->longest, receiver->config.max_message);

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "http/router.h"
 #include "json.h"
+#include "replication/answer.h"
 #include "replication/reading.h"
 #include "replication/receiver.h"
 #include "replication/registrar.h"
@@ -62,11 +63,7 @@ static void handle_health(void *ctx, const struct http_request *request, const c
     buf_addf(&body, ",\"last_id\":%" PRIu64 ",\"master\":", receiver_shown(secondary->receiver));
     json_quote(span_of(secondary->settings->master_url), &body);
     buf_addf(&body, ",\"registered\":%s}", registrar_registered(secondary->registrar) ? "true" : "false");
-    if (body.failed)
-        http_answer_error(exchange, 503, NULL, "there is no memory for the answer");
-    else
-        http_answer(exchange, 200, NULL, buf_span(&body));
-    buf_free(&body);
+    answer_json(exchange, 200, &body);
 }
 
 static void handle_replicate(void *ctx, const struct http_request *request, const char *rest,

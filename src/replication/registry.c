@@ -1,0 +1,206 @@
+#include "replication/registry.h"
+#include "http/url.h"
+#include "logline.h"
+#include "replication/answer.h"
+#include "replication/takeover.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct registry {
+    struct registry_config config;
+    struct takeover *takeover;        /* NULL: none under way */
+    struct wire_register taking_from; /* the registration that began it */
+    struct http_url taking_url;
+    struct http_exchange *taking_exchange;
+};
+
+struct registry *registry_open(const struct registry_config *config)
+{
+    struct registry *registry = calloc(1, sizeof *registry);
+    if (registry)
+        registry->config = *config;
+    return registry;
+}
+
+void registry_close(struct registry *registry)
+{
+    free(registry);
+}
+
+bool registry_taking_over(const struct registry *registry)
+{
+    return registry->takeover != NULL;
+}
+
+/* Fills in what a registration leaves out: the caller's address, and host:port as the id. Returns NULL, or
+ * what is wrong. */
+static const char *registration_complete(struct wire_register *registration, const char *peer,
+                                         struct http_url *url)
+{
+    if (!registration->url[0]) {
+        const char *colon = strrchr(peer, ':');
+        if (!registration->port)
+            return "send \"url\", or \"port\" for the caller's own address";
+        snprintf(registration->url, sizeof registration->url, "http://%.*s:%u", (int)(colon - peer), peer,
+                 registration->port);
+    }
+    if (!http_url_parse(span_of(registration->url), url))
+        return "\"url\" must be http://HOST:PORT and nothing else";
+    if (!registration->id[0])
+        http_url_authority(url, registration->id, sizeof registration->id);
+    if (!wire_name_valid(registration->id))
+        return "\"id\" must be visible ASCII without quotes and backslashes";
+    if (registration->last_id && !registration->log[0])
+        return "\"log\" is missing: which list do the messages belong to?";
+    return NULL;
+}
+
+static void registration_accept(struct registry *registry, const struct wire_register *registration,
+                                const struct http_url *url, struct http_exchange *exchange)
+{
+    struct wire_registered answer = {.last_id = log_last(registry->config.log),
+                                     .heartbeat_ms = registry->config.heartbeat_ms};
+    struct buf body = {0};
+    int result = members_register(registry->config.members, registration->id, url, registration->last_id);
+    if (result < 0) {
+        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "%s",
+                          result == -ENOSPC ? "there are as many members as this master takes"
+                                            : "there is no memory for another member");
+        return;
+    }
+    identity_get(registry->config.identity, answer.log);
+    snprintf(answer.id, sizeof answer.id, "%s", registration->id);
+    snprintf(answer.run, sizeof answer.run, "%s", registry->config.run);
+    wire_registered_write(&body, &answer);
+    answer_json(exchange, 200, &body);
+}
+
+static void registration_refuse(struct registry *registry, const struct wire_register *registration,
+                                const char *why, struct http_exchange *exchange)
+{
+    char sentence[512];
+    snprintf(sentence, sizeof sentence,
+             "%s; nothing is thrown away: restart the secondary to have it take this master's list, or "
+             "restart the "
+             "master empty and let this secondary register first to keep the secondary's",
+             why);
+    logline(LOGLINE_ERROR, "refused %s, which holds %" PRIu64 " messages: %s", registration->id,
+            registration->last_id, sentence);
+    answer_conflict(exchange, sentence, log_last(registry->config.log));
+}
+
+/* How the list of one who registers stands to the master's. */
+enum standing {
+    STANDING_PREFIX, /* the master can send the rest */
+    STANDING_BEYOND, /* the master can take it over, or what it has more */
+    STANDING_FOREIGN
+};
+
+static enum standing registration_standing(struct registry *registry,
+                                           const struct wire_register *registration, const char **why)
+{
+    char name[WIRE_NAME_SIZE];
+    uint64_t last = log_last(registry->config.log);
+    identity_get(registry->config.identity, name);
+    bool same = strcmp(name, registration->log) == 0;
+    if (registration->last_id == 0)
+        return STANDING_PREFIX;
+    if (same && registration->last_id <= last) {
+        *why = "its list differs from this master's although both have the same log id";
+        bool differs = registration->has_digest &&
+                       registration->digest != log_digest(registry->config.log, registration->last_id);
+        return differs ? STANDING_FOREIGN : STANDING_PREFIX;
+    }
+    *why = same ? "its list is ahead of this master's, to which others were appended since its start"
+                : "its list belongs to another log";
+    return !posts_appended(registry->config.posts) && (same || last == 0) ? STANDING_BEYOND
+                                                                          : STANDING_FOREIGN;
+}
+
+/* Keeps the registration open until the list is taken over. */
+static void takeover_begin(struct registry *registry, const struct wire_register *registration,
+                           const struct http_url *url, struct http_exchange *exchange)
+{
+    registry->taking_from = *registration;
+    registry->taking_url = *url;
+    const struct takeover_config config = {
+        .log = registry->config.log,
+        .name = registry->taking_from.id,
+        .url = *url,
+        .last = registration->last_id,
+        .fields = registry->config.fields,
+        .progress = registry->config.progress,
+        .ctx = registry->config.ctx,
+    };
+    char own[WIRE_NAME_SIZE];
+    identity_get(registry->config.identity, own);
+    identity_set(registry->config.identity,
+                 registration->log); /* before its first message goes to any member */
+    registry->takeover = takeover_start(&config);
+    if (!registry->takeover) {
+        identity_set(registry->config.identity, own);
+        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory to take over the list");
+        return;
+    }
+    posts_hold(registry->config.posts, true);
+    registry->taking_exchange = exchange;
+}
+
+/* Ends a take-over that is over, or all the same where the program stops. */
+void registry_settle(struct registry *registry, bool stop)
+{
+    bool complete;
+    if (!registry->takeover || (!takeover_ended(registry->takeover, &complete) && !stop))
+        return;
+    takeover_close(registry->takeover);
+    registry->takeover = NULL;
+    acks_appended(registry->config.acks, log_last(registry->config.log));
+    if (complete) {
+        logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", registry->taking_from.id,
+                log_last(registry->config.log));
+        registration_accept(registry, &registry->taking_from, &registry->taking_url,
+                            registry->taking_exchange);
+    } else {
+        logline(LOGLINE_ERROR,
+                "the list of %s could be taken over up to %" PRIu64 " of %" PRIu64
+                " only; let it register again before anything is appended",
+                registry->taking_from.id, log_last(registry->config.log), registry->taking_from.last_id);
+        http_answer_error(registry->taking_exchange, 503, "Retry-After: 1\r\n",
+                          "the list could not be fetched from the secondary's URL");
+    }
+    posts_hold(registry->config.posts, false);
+}
+
+void registry_register(struct registry *registry, const struct http_request *request,
+                       struct http_exchange *exchange)
+{
+    struct wire_register registration;
+    struct http_url url;
+    const char *why = wire_register_read(request->body, &registration);
+    if (!why)
+        why = registration_complete(&registration, request->peer, &url);
+    if (why) {
+        http_answer_error(exchange, 400, NULL, "%s", why);
+        return;
+    }
+    if (registry->takeover) {
+        http_answer_error(exchange, 503, "Retry-After: 1\r\n",
+                          "the master is taking over the list of %s; register again in a moment",
+                          registry->taking_from.id);
+        return;
+    }
+    switch (registration_standing(registry, &registration, &why)) {
+    case STANDING_PREFIX:
+        registration_accept(registry, &registration, &url, exchange);
+        break;
+    case STANDING_BEYOND:
+        takeover_begin(registry, &registration, &url, exchange);
+        break;
+    case STANDING_FOREIGN:
+        registration_refuse(registry, &registration, why, exchange);
+        break;
+    }
+}
