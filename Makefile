@@ -78,7 +78,7 @@ layer = $(strip $(or $(filter shared http log replication,$(call unit_name,$(1))
 UNIT = $(patsubst test/%.c,%,$(wildcard test/unit_*.c))
 WHOLE = $(patsubst test/%.c,%,$(wildcard test/socket_*.c test/cluster_*.c))
 STRESS = $(patsubst test/%.c,%,$(wildcard test/stress_*.c))
-TORTURE = $(patsubst test/%.c,%,$(wildcard test/torture*.c))
+TORTURE = $(wildcard test/torture/*.c)
 FUZZ = $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 BENCH = $(wildcard bench/*.c)
 TEST_LIB = $(wildcard test/lib/*.c)
@@ -112,7 +112,6 @@ CRITERION_LINK = -no-pie -pthread
 UNIT_PROGRAMS = $(UNIT:%=$(OUT)/test/%)
 WHOLE_PROGRAMS = $(WHOLE:%=$(OUT)/test/%)
 STRESS_PROGRAMS = $(STRESS:%=$(OUT)/test/%)
-TORTURE_PROGRAMS = $(TORTURE:%=$(OUT)/test/%)
 test_objects = $(patsubst test/%.c,$(OUT)/test/obj/%.o,$(1))
 
 .SECONDEXPANSION:
@@ -125,8 +124,8 @@ $(WHOLE_PROGRAMS): $(OUT)/test/%: $(OUT)/test/obj/%.o $(call test_objects,$(TEST
 $(STRESS_PROGRAMS): $(OUT)/test/%: $(OUT)/obj/test/%.o $(call objects,$(LAYER_replication))
 	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
-$(TORTURE_PROGRAMS): $(OUT)/test/%: $(OUT)/test/obj/%.o $(call test_objects,$(TEST_LIB))
-	$(call Q,LINK)$(CC) -pie -pthread $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
+$(OUT)/test/torture: $(call test_objects,$(TORTURE))
+	$(call Q,LINK)$(CC) -pie -pthread $(LDFLAGS) -o $@ $(filter %.o,$^)
 
 $(OUT)/test/obj/%.o: test/%.c $(OUT)/flags
 	$(call Q,CC)$(CC) $(ALL_TEST_CFLAGS) -c -o $@ $<
@@ -160,10 +159,8 @@ endif
 
 TORTURE_SECONDS ?= 30
 .PHONY: torture
-torture: $(PROGRAMS) $(TORTURE_PROGRAMS) ## clusters under random faults, TORTURE_SECONDS=30
-	@test -n '$(TORTURE)' || { echo 'make torture: there is no test/torture*.c' >&2; exit 1; }
-	@set -e; for t in $(TORTURE_PROGRAMS); do \
-	    BUILD_DIR='$(abspath $(OUT))' TORTURE_SECONDS=$(TORTURE_SECONDS) $$t; done
+torture: $(PROGRAMS) $(OUT)/test/torture ## a cluster under random faults, TORTURE_SECONDS=30
+	@BUILD_DIR='$(abspath $(OUT))' $(OUT)/test/torture $(TORTURE_SECONDS)
 
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20
