@@ -36,6 +36,17 @@ struct node *member_start(const struct node *master, const char *id, const char 
     return node;
 }
 
+struct node *member_behind(const struct node *master, const char *id, struct relay **relay)
+{
+    struct node *node = node_later("secondary", "");
+    *relay = relay_open(node->port);
+    node_words(node, "--master-url %s --secondary-id %s --advertise-url %s", master->url, id,
+               relay_url(*relay));
+    node_restart(node);
+    expect_member(master, id);
+    return node;
+}
+
 struct reply post(const struct node *master, const char *query, const char *message)
 {
     char target[256];
@@ -115,6 +126,22 @@ bool shows_numbered(const struct node *node, int count)
     bool same = list_is(node, list);
     free(list);
     return same;
+}
+
+int numbered_prefix(const struct node *node)
+{
+    struct reply reply = http_get(node->port, "/messages");
+    const char *at = reply.body + strlen("{\"messages\":[");
+    char next[24];
+    int count = reply.status == 200 ? 0 : -1;
+    while (count >= 0 && strcmp(at, "]}") != 0) {
+        int len = snprintf(next, sizeof next, "%s\"m%d\"", count ? "," : "", count + 1);
+        bool fits = strncmp(at, next, (size_t)len) == 0;
+        at += len;
+        count = fits ? count + 1 : -1;
+    }
+    http_free(&reply);
+    return count;
 }
 
 void post_numbered(const struct node *master, const char *query, int from, int to)

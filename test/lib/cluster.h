@@ -30,6 +30,8 @@ void scenario_end(void);
 /* Starts a secondary under a name and waits until it is a member that holds all. */
 struct node *member_start(const struct node *master, const char *id, const char *words, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same, with a relay on the way from the master to it. */
+struct node *member_behind(const struct node *master, const char *id, struct relay **relay);
 void expect_member(const struct node *master, const char *id);
 
 /* POST of a text as it is, to /messages with the query ("" or "?w=2"). */
@@ -54,6 +56,9 @@ bool shows_numbered(const struct node *node, int count);
 
 /* Posts m1, m2, … from number `from` to `to` over one connection, pipelined; all must be answered 201. */
 void post_numbered(const struct node *master, const char *query, int from, int to);
+
+/* Whether the node's list is a prefix of m1, m2, …, and how long it is: -1 where it is none. */
+int numbered_prefix(const struct node *node);
 
 /* From /health. */
 long long last_id(const struct node *node);

@@ -1,0 +1,97 @@
+/* QUORUM: without enough nodes the master takes no appends, and says so. */
+#include "cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool read_only(const struct node *master)
+{
+    struct reply reply = http_get(master->port, "/health");
+    const char *status = json_text_of(reply.body, "status");
+    bool yes = json_true_of(reply.body, "read_only");
+    cr_assert_str_eq(status, yes ? "read_only" : "ok");
+    http_free(&reply);
+    return yes;
+}
+
+static void expect_refused(struct reply reply, const char *sentence)
+{
+    expect_status(reply, 503);
+    cr_assert(http_field(&reply, "Retry-After") && atoi(http_field(&reply, "Retry-After")) >= 1);
+    cr_assert_not_null(strstr(reply.body, sentence), "%s", reply.body);
+}
+
+SCENARIO(cluster_quorum, without_a_majority_the_master_is_read_only_until_it_has_one_again)
+{
+    struct node *master = master_start("--heartbeat-interval 0.1 --quorum majority --write-concern 1");
+    struct node *s1 = member_start(master, "s1", "");
+    struct node *s2 = member_start(master, "s2", "");
+    expect_status(post(master, "?w=3", "a"), 201);
+    node_freeze(s1);
+    eventually(SOON, member_is(master, "s1", "unhealthy"));
+    expect_status(post(master, "", "b"), 201);
+    node_freeze(s2);
+    eventually(SOON, read_only(master));
+    expect_refused(post(master, "", "x"), "1 of the 2 nodes of the quorum");
+    expect_refused(http_post_json(master->port, "/", "{\"message\":\"x\",\"w\":1}"), "1 of the 2");
+    cr_assert(shows(master, "a b"));
+    expect_status(http_get(master->port, "/messages/2?w=1"), 200);
+    node_thaw(s1);
+    eventually(SOON, !read_only(master));
+    expect_status(post(master, "?w=2", "c"), 201);
+    node_thaw(s2);
+    eventually(SOON, shows(s1, "a b c") && shows(s2, "a b c"));
+    expect_logged(master, "read-only: 1 of the 2 nodes of the quorum are missing", 1);
+    expect_logged(master, "writable again", 1);
+}
+
+SCENARIO(cluster_quorum, a_number_is_waited_for_from_the_start)
+{
+    struct node *master = master_start("--quorum 3 --heartbeat-interval 0.2");
+    cr_assert(read_only(master));
+    expect_refused(post(master, "", "x"), "2 of the 3 nodes of the quorum");
+    struct node *s1 = member_start(master, "s1", "");
+    expect_refused(post(master, "", "x"), "1 of the 3 nodes of the quorum");
+    struct node *s2 = member_start(master, "s2", "");
+    eventually(SOON, !read_only(master));
+    expect_stored(post(master, "", "a"), 201, 1, 3, 3);
+    cr_assert(shows(s1, "a"));
+    cr_assert_eq(node_stop(s2).code, 0);
+    expect_refused(post(master, "", "x"), "1 of the 3 nodes of the quorum");
+    cr_assert(read_only(master) && shows(master, "a"));
+}
+
+SCENARIO(cluster_quorum, a_quorum_larger_than_the_cluster_is_read_only_and_off_is_never)
+{
+    struct node *master = master_start("--quorum 2");
+    struct node *other = master_start("--quorum off");
+    struct node *alone = master_start("--quorum majority");
+    expect_refused(post(master, "?w=1", "x"), "1 of the 2 nodes of the quorum");
+    expect_status(post(other, "", "a"), 201);
+    expect_status(post(alone, "", "a"), 201);
+    cr_assert(read_only(master) && !read_only(other) && !read_only(alone));
+}
+
+SCENARIO(cluster_quorum, a_bad_request_is_400_on_a_read_only_master_or_503_but_never_stored)
+{
+    struct node *master = master_start("--quorum 2");
+    struct reply reply = http_post_json(master->port, "/messages", "{");
+    cr_assert(reply.status == 400 || reply.status == 503);
+    member_start(master, "s1", "");
+    expect_stored(post(master, "", "a"), 201, 1, 2, 2);
+}
+
+SCENARIO(cluster_quorum, a_post_that_waits_already_is_still_answered)
+{
+    struct node *master = master_start("--heartbeat-interval 0.1 --quorum 2");
+    struct node *s1 = member_start(master, "s1", "");
+    node_freeze(s1);
+    struct call *call = post_begin(master, "?w=2", "a");
+    eventually(SOON, shows(master, "a"));
+    eventually(SOON, read_only(master));
+    cr_assert_not(call_done(call));
+    node_thaw(s1);
+    expect_stored(call_end(call), 201, 1, 2, 2);
+    eventually(SOON, !read_only(master));
+}

@@ -1,0 +1,370 @@
+/* Links that fail in every way: what was appended arrives all the same, once and in order. */
+#include "cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { AT_ONCE_MS = 1500 };
+
+/* ---- a secondary that misbehaves */
+
+/* A message is sent again after the secondary has behaved like that; it arrives once. `stored`: it was taken
+ * all the same, which the secondary tells on the next connection. */
+static void expect_retries(enum fake_mode mode, bool stored, const char *complaint)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct fake *fake = fake_open(FAKE_GOOD);
+    expect_status(fake_register(fake, master, "f1"), 200);
+    expect_stored(post(master, "", "a"), 201, 1, 2, 2);
+    fake_mode(fake, mode);
+    struct call *call = post_begin(master, "?w=3", "b");
+    int connections = fake_connections(fake);
+    eventually(SOON, fake_connections(fake) >= connections + (stored ? 1 : 2));
+    eventually(SOON, node_logged(master, complaint));
+    if (stored)
+        expect_stored(http_get(master->port, "/messages/2?w=2"), 200, 2, 2, 2);
+    else
+        expect_stored(http_get(master->port, "/messages/2?w=2&timeout=0.1"), 202, 2, 2, 1);
+    fake_mode(fake, FAKE_GOOD);
+    expect_status(post(master, "", "c"), 201);
+    cr_assert_str_eq(fake_list(fake), "{\"messages\":[\"a\",\"b\",\"c\"]}");
+    cr_assert_not(call_done(call));
+    member_start(master, "s2", "");
+    expect_stored(call_end(call), 201, 2, 3, 3);
+}
+
+SCENARIO(cluster_retries, a_secondary_that_answers_500_is_tried_again)
+{
+    expect_retries(FAKE_500, false, "f1: it answered 500: as told; trying again");
+}
+
+SCENARIO(cluster_retries, a_secondary_that_stores_and_answers_500_gets_the_message_once)
+{
+    expect_retries(FAKE_500_HELD, true, "f1: it answered 500: as told; trying again");
+}
+
+SCENARIO(cluster_retries, a_secondary_that_stores_and_loses_its_ack_gets_the_message_once)
+{
+    expect_retries(FAKE_LOST_ACK, true, "f1: it closed the connection; trying again");
+}
+
+SCENARIO(cluster_retries, half_an_answer_is_no_ack)
+{
+    expect_retries(FAKE_HALF, true, "f1: it closed the connection; trying again");
+}
+
+SCENARIO(cluster_retries, what_is_not_http_is_no_ack)
+{
+    expect_retries(FAKE_GARBAGE, true, "f1: its answer is malformed");
+}
+
+SCENARIO(cluster_retries, a_200_that_tells_of_too_little_is_no_ack)
+{
+    expect_retries(FAKE_LIAR, false, "f1: it holds 1 after it took 2; trying again");
+}
+
+SCENARIO(cluster_retries, a_secondary_that_takes_requests_and_never_answers_is_noticed)
+{
+    expect_retries(FAKE_SILENT, false, "f1: it is silent for 2.0 s; trying again");
+}
+
+SCENARIO(cluster_retries, a_peer_that_accepts_and_never_answers_is_noticed)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct fake *fake = fake_open(FAKE_DEAF);
+    expect_status(fake_register(fake, master, "f1"), 200);
+    struct call *call = post_begin(master, "?w=2", "a");
+    eventually(SOON, member_is(master, "f1", "unhealthy"));
+    eventually(SOON, fake_connections(fake) >= 2);
+    cr_assert_not(call_done(call));
+    fake_mode(fake, FAKE_GOOD);
+    expect_stored(call_end(call), 201, 1, 2, 2);
+    cr_assert_str_eq(fake_list(fake), "{\"messages\":[\"a\"]}");
+}
+
+SCENARIO(cluster_retries, failures_of_one_member_are_no_matter_of_the_others)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    static const enum fake_mode modes[] = {FAKE_500, FAKE_HALF, FAKE_DEAF, FAKE_GARBAGE, FAKE_SILENT};
+    char id[8];
+    struct node *s1 = member_start(master, "s1", "");
+    for (int i = 0; i < 5; i++) {
+        snprintf(id, sizeof id, "f%d", i);
+        expect_status(fake_register(fake_open(modes[i]), master, id), 200);
+    }
+    for (int i = 1; i <= 20; i++) {
+        snprintf(id, sizeof id, "m%d", i);
+        struct reply reply = post(master, "?w=2", id);
+        expect_status(reply, 201);
+        cr_assert(reply.ms < AT_ONCE_MS);
+    }
+    eventually(SOON, shows_numbered(s1, 20));
+    eventually(SOON, member_number(master, "s1", "acked") == 20);
+}
+
+SCENARIO(cluster_retries, the_pause_grows_and_ends_at_a_sign_of_life)
+{
+    struct node *master = master_start("");
+    struct fake *fake = fake_open(FAKE_500);
+    expect_status(fake_register(fake, master, "f1"), 200);
+    struct call *call = post_begin(master, "?w=2", "a");
+    nap_ms(3000);
+    int tries = fake_connections(fake); /* 50 ms doubled up to 2 s, less up to a half of it */
+    cr_assert(tries >= 4 && tries <= 9, "%d attempts in 3 s", tries);
+    cr_assert_not(call_done(call));
+    fake_mode(fake, FAKE_GOOD);
+    int64_t began = now_ms();
+    expect_status(fake_register(fake, master, "f1"), 200);
+    expect_status(call_end(call), 201);
+    cr_assert(now_ms() - began < 700, "the pause went on for %d ms", (int)(now_ms() - began));
+}
+
+SCENARIO(cluster_retries, a_secondary_that_restarts_after_a_long_absence_is_served_at_once)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct node *s1 = member_start(master, "s1", "");
+    node_kill(s1);
+    struct call *call = post_begin(master, "?w=2", "a");
+    nap_ms(3500); /* pauses of a second and more by now */
+    node_restart(s1);
+    int64_t began = now_ms();
+    expect_status(call_end(call), 201);
+    cr_assert(now_ms() - began < 700, "it waited for %d ms", (int)(now_ms() - began));
+    cr_assert(shows(s1, "a"));
+}
+
+SCENARIO(cluster_retries, secondary_errors_neither_lose_nor_repeat_a_message)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct node *s1 = member_start(master, "s1", "--secondary-errors 0.5");
+    struct node *s2 = member_start(master, "s2", "SECONDARY_ERRORS=1");
+    char text[16];
+    for (int i = 1; i <= 12; i++) {
+        snprintf(text, sizeof text, "m%d", i);
+        expect_stored(post(master, "", text), 201, i, 3, 3);
+        cr_assert(shows_numbered(s1, i) && shows_numbered(s2, i));
+    }
+    cr_assert(node_logged(master, "SECONDARY_ERRORS asks for this answer") >= 1);
+}
+
+/* ---- a link that fails */
+
+SCENARIO(cluster_retries, a_message_arrives_over_a_link_that_was_refused_for_a_while)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    relay_mode(relay, RELAY_REFUSE);
+    struct call *call = post_begin(master, "", "a");
+    expect_logged(master, "Connection refused; trying again", 1);
+    cr_assert(shows(s1, "") && !call_done(call));
+    relay_mode(relay, RELAY_PASS);
+    expect_stored(call_end(call), 201, 1, 2, 2);
+    cr_assert(shows(s1, "a"));
+}
+
+SCENARIO(cluster_retries, a_message_arrives_over_links_that_were_black_holes_for_a_while)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct node *s1 = node_later("secondary", "");
+    struct relay *to_master = relay_open(master->port);
+    struct relay *to_s1 = relay_open(s1->port);
+    node_words(s1, "--master-url %s --secondary-id s1 --advertise-url %s", relay_url(to_master),
+               relay_url(to_s1));
+    node_restart(s1);
+    expect_member(master, "s1");
+    relay_mode(to_master, RELAY_HOLD);
+    relay_mode(to_s1, RELAY_HOLD);
+    struct call *call = post_begin(master, "", "a");
+    eventually(SOON, member_is(master, "s1", "unhealthy"));
+    eventually(SOON, node_logged(master, "s1: it is silent for 2.0 s"));
+    cr_assert(shows(s1, "") && !call_done(call));
+    relay_mode(to_s1, RELAY_PASS); /* and all the requests that were held come through at once */
+    relay_mode(to_master, RELAY_PASS);
+    expect_stored(call_end(call), 201, 1, 2, 2);
+    expect_status(post(master, "", "b"), 201);
+    cr_assert(shows(s1, "a b"));
+    eventually(SOON, member_is(master, "s1", "healthy"));
+}
+
+/* The link is cut after so many bytes, one way, while a message is under way. */
+static void expect_cut_survived(const struct node *master, struct relay *relay, enum relay_way way, int bytes,
+                                int id)
+{
+    char text[16];
+    int cuts = relay_cuts(relay);
+    snprintf(text, sizeof text, "m%d", id);
+    relay_cut_after(relay, way, bytes);
+    relay_cut(relay);
+    struct call *call = post_begin(master, "", text);
+    eventually(SOON, relay_cuts(relay) >= cuts + 2 || call_done(call));
+    relay_cut_after(relay, way, -1);
+    expect_stored(call_end(call), 201, id, 2, 2);
+}
+
+static void expect_cuts_survived(enum relay_way way, const int *bytes, int count)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    for (int i = 0; i < count; i++) {
+        expect_cut_survived(master, relay, way, bytes[i], i + 1);
+        cr_assert(shows_numbered(s1, i + 1), "cut after %d bytes", bytes[i]);
+    }
+}
+
+SCENARIO(cluster_retries, a_request_that_is_cut_at_any_byte_is_sent_again)
+{
+    static const int bytes[] = {0, 1, 40, 100, 116, 117, 118, 119, 130, 180, 250, 300, 330, 350, 370, 400};
+    expect_cuts_survived(RELAY_THERE, bytes, sizeof bytes / sizeof *bytes);
+}
+
+SCENARIO(cluster_retries, an_answer_that_is_cut_at_any_byte_is_no_ack)
+{
+    static const int bytes[] = {0, 1, 9, 30, 60, 80, 90, 95, 100, 105, 120, 150, 180, 190, 200, 210};
+    expect_cuts_survived(RELAY_BACK, bytes, sizeof bytes / sizeof *bytes);
+}
+
+SCENARIO(cluster_retries, every_list_is_a_prefix_while_the_link_is_cut_at_random)
+{
+    enum { COUNT = 200 };
+    struct node *master = master_start("--heartbeat-interval 0.2 --write-concern 1");
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    unsigned seed = (unsigned)now_ms();
+    char text[16];
+    for (int i = 1; i <= COUNT; i++) {
+        snprintf(text, sizeof text, "m%d", i);
+        expect_status(post(master, "", text), 201);
+        if (i % 8 == 0) {
+            relay_cut_after(relay, rand_r(&seed) % 2 ? RELAY_THERE : RELAY_BACK, rand_r(&seed) % 2000);
+            relay_cut(relay);
+        }
+        cr_assert(numbered_prefix(s1) >= 0);
+        nap_ms(3);
+    }
+    relay_cut_after(relay, RELAY_THERE, -1);
+    relay_cut_after(relay, RELAY_BACK, -1);
+    relay_cut(relay);
+    eventually(SOON, shows_numbered(s1, COUNT));
+    eventually(SOON, member_number(master, "s1", "lag") == 0);
+}
+
+SCENARIO(cluster_retries, posts_over_a_long_line_do_not_wait_for_the_round_trip_of_the_one_before)
+{
+    enum { DELAY_MS = 400, POSTS = 6 };
+    struct node *master = master_start("--heartbeat-interval 0.3");
+    struct relay *relay;
+    member_behind(master, "s1", &relay);
+    struct call *calls[POSTS];
+    relay_delay(relay, DELAY_MS);
+    for (int i = 0; i < POSTS; i++) {
+        calls[i] = post_begin(master, "", "m");
+        nap_ms(60);
+    }
+    for (int i = 0; i < POSTS; i++) {
+        struct reply reply = call_end(calls[i]);
+        expect_stored(reply, 201, i + 1, 2, 2);
+        cr_assert(reply.ms >= 2 * DELAY_MS - 1 && reply.ms < 2 * DELAY_MS + AT_ONCE_MS, "%d ms", reply.ms);
+    }
+    expect_logged(master, "connected to s1", 1);
+}
+
+SCENARIO(cluster_retries, a_delay_beyond_every_limit_is_not_taken_for_silence)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    member_start(master, "slow", "--secondary-delays 3");
+    struct call *call = post_begin(master, "", "a");
+    eventually(SOON, shows(master, "a"));
+    while (!call_done(call)) {
+        cr_assert(nodes_sanitized() || member_is(master, "slow", "healthy"));
+        nap_ms(50);
+    }
+    struct reply reply = call_end(call);
+    expect_stored(reply, 201, 1, 2, 2);
+    cr_assert(reply.ms >= 3000);
+    expect_logged(master, "connected to slow", 1);
+}
+
+/* ---- what a secondary makes of repeats and holes */
+
+static struct reply replicate(const struct node *secondary, const char *body)
+{
+    return http_post_json(secondary->port, "/replicate", body);
+}
+
+static void expect_position(struct reply reply, int status, int last)
+{
+    expect_status(reply, status);
+    cr_assert_eq(json_number_of(reply.body, "last_id"), last, "%s", reply.body);
+    cr_assert_eq(strstr(reply.body, "\"error\":\"") != NULL, status != 200, "%s", reply.body);
+}
+
+SCENARIO(cluster_retries, a_secondary_skips_repeats_and_refuses_holes)
+{
+    struct node *s1 = secondary_start(node_later("master", ""), "");
+    expect_position(replicate(s1, ""), 200, 0);
+    expect_position(replicate(s1, "{\"log\":\"L\",\"first\":2,\"messages\":[\"b\"]}"), 409, 0);
+    cr_assert(shows(s1, ""));
+    expect_position(replicate(s1, "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\",\"b\"]}"), 200, 2);
+    expect_position(replicate(s1, "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\",\"b\"]}"), 200, 2);
+    expect_position(replicate(s1, "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\"]}"), 200, 2);
+    cr_assert(shows(s1, "a b"));
+    expect_position(replicate(s1, "{\"log\":\"L\",\"first\":2,\"messages\":[\"b\",\"c\",\"d\"]}"), 200, 4);
+    expect_position(replicate(s1, "{\"log\":\"L\",\"first\":6,\"messages\":[\"f\"]}"), 409, 4);
+    expect_position(replicate(s1, "{\"log\":\"M\",\"first\":5,\"messages\":[\"e\"]}"), 409, 4);
+    expect_position(replicate(s1, "{\"log\":\"M\",\"first\":1,\"messages\":[\"a\"]}"), 409, 4);
+    expect_position(replicate(s1, ""), 200, 4);
+    expect_position(replicate(s1, " { \"messages\" : [ \"\\u0065\" ] , \"first\":5, \"log\":\"L\"} "), 200,
+                    5);
+    cr_assert(shows(s1, "a b c d e"));
+}
+
+SCENARIO(cluster_retries, a_secondary_takes_no_bad_request_for_messages)
+{
+    struct node *s1 = secondary_start(node_later("master", ""), "");
+    static const char *const bad[] = {
+        "{}",
+        "x",
+        "[]",
+        "{\"log\":\"L\",\"first\":1}",
+        "{\"log\":\"L\",\"messages\":[\"a\"]}",
+        "{\"first\":1,\"messages\":[\"a\"]}",
+        "{\"log\":\"L\",\"first\":0,\"messages\":[\"a\"]}",
+        "{\"log\":\"L\",\"first\":-1,\"messages\":[\"a\"]}",
+        "{\"log\":\"L\",\"first\":1.0,\"messages\":[\"a\"]}",
+        "{\"log\":\"L\",\"first\":1,\"messages\":\"a\"}",
+        "{\"log\":\"L\",\"first\":1,\"messages\":[1]}",
+        "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\",]}",
+        "{\"log\":\"L\",\"first\":1,\"messages\":[\"\"]}",
+        "{\"log\":\"L\",\"first\":1,\"messages\":[\"\\ud800\"]}",
+        "{\"log\":\"L\",\"first\":1,\"messages\":[\"\xff\"]}",
+        "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\"]",
+        "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\"]} x",
+        "{\"log\":\"L\",\"first\":18446744073709551615,\"messages\":[\"a\",\"b\"]}",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct reply reply = replicate(s1, bad[i]);
+        cr_assert_eq(reply.status, 400, "%s: %d %s", bad[i], reply.status, reply.body);
+    }
+    cr_assert(shows(s1, ""));
+    expect_position(replicate(s1, "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\"]}"), 200, 1);
+}
+
+SCENARIO(cluster_retries, a_delayed_repeat_is_answered_when_its_messages_show)
+{
+    struct node *s1 = secondary_start(node_later("master", ""), "--secondary-delays 0.6");
+    static const char body[] = "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\"]}";
+    struct call *first = call_begin(s1->port, "POST", "/replicate", NULL, body, sizeof body - 1);
+    nap_ms(200);
+    struct call *repeat = call_begin(s1->port, "POST", "/replicate", NULL, body, sizeof body - 1);
+    struct reply reply = call_end(first);
+    expect_position(reply, 200, 1);
+    cr_assert(reply.ms >= 600);
+    reply = call_end(repeat);
+    expect_position(reply, 200, 1);
+    cr_assert(reply.ms >= 350 && reply.ms < 400 + AT_ONCE_MS);
+    cr_assert(shows(s1, "a"));
+}
