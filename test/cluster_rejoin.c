@@ -161,6 +161,37 @@ SCENARIO(cluster_rejoin, a_silent_member_is_suspected_then_unhealthy_then_health
     expect_logged(master, "s1 is healthy now (was unhealthy)", 1);
 }
 
+/* Seconds since the member was seen. */
+static double last_seen(const struct node *master, const char *id)
+{
+    char start[64];
+    struct reply reply = http_get(master->port, "/health");
+    snprintf(start, sizeof start, "{\"id\":\"%s\"", id);
+    const char *member = strstr(reply.body, start);
+    const char *seen = member ? strstr(member, "\"last_seen\":") : NULL;
+    cr_assert_not_null(seen, "%s", reply.body);
+    double seconds = strtod(seen + strlen("\"last_seen\":"), NULL);
+    http_free(&reply);
+    return seconds;
+}
+
+SCENARIO(cluster_rejoin, what_the_master_sends_is_no_sign_of_life)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct fake *fake = fake_open(FAKE_GOOD);
+    expect_status(fake_register(fake, master, "f1"), 200);
+    eventually(SOON, fake_signs(fake) >= 2);
+    fake_mode(fake, FAKE_SILENT);
+    nap_ms(50); /* for the answer that may be on its way */
+    for (double seen = 0, before; seen < 1.5;) {
+        before = seen;
+        seen = last_seen(master, "f1");
+        cr_assert(seen >= before, "last seen %.3f s ago, and then %.3f s ago", before, seen);
+        nap_ms(10);
+    }
+    cr_assert(member_is(master, "f1", "unhealthy"));
+}
+
 SCENARIO(cluster_rejoin, a_member_stays_healthy_idle_and_busy)
 {
     struct node *master = master_start("--heartbeat-interval 0.5");

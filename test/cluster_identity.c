@@ -1,0 +1,263 @@
+/* The log's identity: a restarted master takes over the list of its secondaries; lists that do not fit are
+ * refused, and nothing is thrown away silently. */
+#include "cluster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FAST "--heartbeat-interval 0.2"
+
+SCENARIO(cluster_identity, every_log_has_a_name_of_its_own_that_its_secondaries_learn)
+{
+    struct node *master = master_start("");
+    struct node *other = master_start("");
+    struct node *s1 = member_start(master, "s1", "");
+    cr_assert_str_neq(log_name(master), log_name(other));
+    cr_assert_str_eq(log_name(s1), log_name(master));
+}
+
+SCENARIO(cluster_identity, a_restarted_master_takes_over_the_list_and_its_name)
+{
+    struct node *master = master_start(FAST);
+    struct node *s1 = member_start(master, "s1", "");
+    struct node *s2 = member_start(master, "s2", "");
+    post_numbered(master, "", 1, 300);
+    char *name = log_name(master);
+    node_kill(master);
+    cr_assert(shows_numbered(s1, 300) && shows_numbered(s2, 300));
+    node_restart(master);
+    eventually(SOON, shows_numbered(master, 300));
+    eventually(SOON, members(master) == 2);
+    cr_assert_str_eq(log_name(master), name);
+    expect_stored(post(master, "", "m301"), 201, 301, 3, 3);
+    cr_assert(shows_numbered(s1, 301) && shows_numbered(s2, 301));
+    eventually(SOON, node_logged(master, "taking over messages 1..300 from s"));
+    eventually(SOON, node_logged(master, ": 300 messages"));
+}
+
+SCENARIO(cluster_identity, a_master_stopped_well_is_taken_over_as_well)
+{
+    struct node *master = master_start(FAST);
+    struct node *s1 = member_start(master, "s1", "");
+    expect_status(http_post(master->port, "/messages", "\0\"\n\xf0\x9f\x98\x80", 7), 201);
+    expect_status(post(master, "", "b"), 201);
+    struct reply before = http_get(s1->port, "/messages");
+    cr_assert_eq(node_stop(master).code, 0);
+    node_restart(master);
+    eventually(SOON, last_id(master) == 2);
+    cr_assert_str_eq(http_get(master->port, "/messages").body, before.body);
+    expect_member(master, "s1");
+    expect_stored(post(master, "", "c"), 201, 3, 2, 2);
+}
+
+/* A master with two members: s1 holds `a b c`, s2, which is frozen then, `a b c d e`. The master is dead. */
+static struct node *forked_start(struct node **s1, struct node **s2)
+{
+    struct node *master = master_start(FAST);
+    struct relay *relay;
+    *s1 = member_behind(master, "s1", &relay);
+    *s2 = member_start(master, "s2", "");
+    expect_status(post(master, "", "a"), 201);
+    expect_status(post(master, "", "b"), 201);
+    expect_status(post(master, "", "c"), 201);
+    relay_mode(relay, RELAY_REFUSE);
+    expect_stored(post(master, "?w=2", "d"), 201, 4, 2, 2);
+    expect_stored(post(master, "?w=2", "e"), 201, 5, 2, 2);
+    node_freeze(*s2);
+    node_kill(master);
+    relay_mode(relay, RELAY_PASS);
+    return master;
+}
+
+SCENARIO(cluster_identity, a_restarted_master_takes_over_more_from_a_second_one)
+{
+    struct node *s1, *s2;
+    struct node *master = forked_start(&s1, &s2);
+    node_restart(master);
+    eventually(SOON, shows(master, "a b c"));
+    expect_member(master, "s1");
+    node_thaw(s2);
+    eventually(SOON, shows(master, "a b c d e"));
+    eventually(SOON, shows(s1, "a b c d e"));
+    eventually(SOON, members(master) == 2);
+    expect_stored(post(master, "", "f"), 201, 6, 3, 3);
+    cr_assert(equal_lists(master, s1, s2, NULL));
+}
+
+SCENARIO(cluster_identity, a_secondary_ahead_is_refused_once_something_was_appended)
+{
+    struct node *s1, *s2;
+    struct node *master = forked_start(&s1, &s2);
+    node_restart(master);
+    eventually(SOON, shows(master, "a b c"));
+    expect_stored(post(master, "?w=1", "x"), 201, 4, 1, 1);
+    node_thaw(s2);
+    eventually(SOON, node_logged(master, "refused s2, which holds 5 messages: its list is ahead"));
+    eventually(SOON, node_logged(s2, "the master answered 409 to the registration: its list is ahead"));
+    eventually(SOON, node_logged(s2, "restart the secondary"));
+    cr_assert(shows(s2, "a b c d e") && !registered(s2));
+    eventually(SOON, shows(s1, "a b c x"));
+    cr_assert_eq(members(master), 1);
+    cr_assert_eq(node_stop(s2).code, 0);
+    node_restart(s2); /* as the line says: it takes the master's list */
+    eventually(SOON, shows(s2, "a b c x"));
+    eventually(SOON, registered(s2));
+}
+
+SCENARIO(cluster_identity, a_list_that_differs_is_refused_by_its_digest_though_name_and_length_fit)
+{
+    struct node *s1, *s2;
+    struct node *master = forked_start(&s1, &s2);
+    node_restart(master);
+    eventually(SOON, shows(master, "a b c"));
+    expect_status(post(master, "?w=1", "x"), 201);
+    expect_status(post(master, "?w=1", "y"), 201);
+    expect_status(post(master, "?w=1", "z"), 201);
+    node_thaw(s2);
+    eventually(SOON, node_logged(master, "refused s2, which holds 5 messages: its list differs"));
+    eventually(SOON, node_logged(s2, "the master answered 409 to the registration: its list differs"));
+    cr_assert_str_eq(log_name(s2), log_name(master));
+    cr_assert(shows(s2, "a b c d e") && !registered(s2));
+    eventually(SOON, shows(s1, "a b c x y z"));
+    cr_assert_eq(members(master), 1);
+}
+
+SCENARIO(cluster_identity, a_foreign_list_is_refused_and_kept_on_both_sides)
+{
+    struct node *master = master_start(FAST);
+    struct node *s1 = member_start(master, "s1", "");
+    expect_status(post(master, "", "a"), 201);
+    node_freeze(s1);
+    node_kill(master);
+    node_restart(master);
+    expect_stored(post(master, "?w=1", "x"), 201, 1, 1, 1);
+    node_thaw(s1);
+    eventually(SOON,
+               node_logged(master, "refused s1, which holds 1 messages: its list belongs to another log"));
+    eventually(SOON, node_logged(s1, "the master answered 409 to the registration: its list belongs"));
+    always(500, shows(s1, "a") && shows(master, "x"));
+    cr_assert(!registered(s1) && members(master) == 0);
+    expect_logged(s1, "the master answered 409", 1);
+    node_kill(s1);
+    node_restart(s1);
+    eventually(SOON, shows(s1, "x"));
+    expect_stored(post(master, "", "y"), 201, 2, 2, 2);
+}
+
+SCENARIO(cluster_identity, appends_wait_while_a_list_is_taken_over)
+{
+    struct node *master = master_start(FAST);
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    post_numbered(master, "", 1, 10);
+    node_kill(master);
+    relay_mode(relay, RELAY_HOLD);
+    node_restart(master);
+    eventually(SOON, node_logged(master, "taking over messages 1..10 from s1"));
+    struct call *call = post_begin(master, "?w=1", "m11");
+    always(300, !call_done(call));
+    relay_mode(relay, RELAY_PASS);
+    struct reply reply = call_end(call);
+    expect_status(reply, 201);
+    cr_assert_eq(json_number_of(reply.body, "id"), 11);
+    cr_assert(shows_numbered(master, 11));
+    eventually(SOON, shows_numbered(s1, 11));
+}
+
+SCENARIO(cluster_identity, a_take_over_goes_on_where_its_link_was_cut)
+{
+    struct node *master = master_start(FAST);
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    char text[4000];
+    memset(text, 'x', sizeof text);
+    for (int i = 0; i < 100; i++)
+        expect_status(http_post(master->port, "/messages", text, sizeof text - (size_t)i), 201);
+    node_kill(master);
+    relay_cut_after(relay, RELAY_BACK, 100000);
+    node_restart(master);
+    eventually(SOON, last_id(master) == 100);
+    cr_assert(equal_lists(master, s1, NULL));
+    relay_cut_after(relay, RELAY_BACK, -1);
+    relay_cut(relay);
+    expect_member(master, "s1");
+    expect_stored(post(master, "", "y"), 201, 101, 2, 2);
+}
+
+SCENARIO(cluster_identity, a_master_that_stops_while_it_takes_over_refuses_those_who_wait)
+{
+    struct node *master = master_start(FAST);
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    post_numbered(master, "", 1, 3);
+    node_kill(master);
+    relay_mode(relay, RELAY_HOLD);
+    node_restart(master);
+    eventually(SOON, node_logged(master, "taking over"));
+    struct call *call = post_begin(master, "?w=1", "x");
+    always(100, !call_done(call));
+    struct ending ending = node_stop(master);
+    cr_assert(ending.code == 0 && ending.ms < 2000 + (nodes_sanitized() ? 1000 : 0), "%d ms", ending.ms);
+    expect_status(call_end(call), 503);
+    relay_mode(relay, RELAY_PASS);
+    node_restart(master);
+    eventually(SOON, shows_numbered(master, 3) && shows_numbered(s1, 3));
+}
+
+SCENARIO(cluster_identity, nothing_that_was_acknowledged_is_lost_while_one_node_lives)
+{
+    struct node *nodes[3];
+    nodes[0] = master_start(FAST);
+    nodes[1] = member_start(nodes[0], "s1", "");
+    nodes[2] = member_start(nodes[0], "s2", "");
+    post_numbered(nodes[0], "", 1, 50);
+    for (int i = 0; i < 6; i++) { /* one after another dies and comes back empty */
+        node_kill(nodes[i % 3]);
+        node_restart(nodes[i % 3]);
+        eventually(SOON, shows_numbered(nodes[i % 3], 50));
+        eventually(SOON, members(nodes[0]) == 2);
+    }
+    expect_stored(post(nodes[0], "", "m51"), 201, 51, 3, 3);
+    cr_assert(shows_numbered(nodes[1], 51) && shows_numbered(nodes[2], 51));
+}
+
+/* ---- registration by hand */
+
+static struct reply register_by_hand(const struct node *master, const char *log, int last)
+{
+    char body[256];
+    snprintf(body, sizeof body, "{\"id\":\"x\",\"url\":\"http://127.0.0.1:9\",\"log\":\"%s\",\"last_id\":%d}",
+             log, last);
+    return http_post_json(master->port, "/register", body);
+}
+
+SCENARIO(cluster_identity, a_registration_is_answered_with_the_logs_name_and_end)
+{
+    struct node *master = master_start("");
+    expect_status(post(master, "", "a"), 201);
+    struct reply reply = register_by_hand(master, log_name(master), 1);
+    expect_status(reply, 200);
+    cr_assert_str_eq(json_text_of(reply.body, "log"), log_name(master));
+    cr_assert_eq(json_number_of(reply.body, "last_id"), 1);
+    expect_status(register_by_hand(master, "", 0), 200);
+    expect_status(register_by_hand(master, "other", 0), 200);
+    reply = register_by_hand(master, "other", 1);
+    expect_status(reply, 409);
+    cr_assert_eq(json_number_of(reply.body, "last_id"), 1);
+    cr_assert_eq(strncmp(reply.body, "{\"error\":\"", 10), 0);
+    expect_status(register_by_hand(master, log_name(master), 2), 409);
+}
+
+SCENARIO(cluster_identity, messages_from_an_earlier_run_of_the_master_are_refused)
+{
+    struct node *master = master_start("");
+    struct node *s1 = member_start(master, "s1", "");
+    char body[256];
+    expect_status(post(master, "", "a"), 201);
+    snprintf(body, sizeof body, "{\"log\":\"%s\",\"run\":\"of-yesterday\",\"first\":2,\"messages\":[\"x\"]}",
+             log_name(master));
+    expect_status(http_post_json(s1->port, "/replicate", body), 409);
+    expect_stored(post(master, "", "b"), 201, 2, 2, 2);
+    cr_assert(shows(s1, "a b"));
+}
