@@ -1,0 +1,411 @@
+#include "history.h"
+#include "report.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    RUNS_MOST = 4096,
+    PAGE = 4096,
+    PAGES_MOST = 4096,
+    CHUNK = 4096 /* messages that a writer's table grows by */
+};
+
+enum message_state { UNSENT, SENT = HISTORY_202 + 1 }; /* beside enum history_end */
+
+struct message {
+    uint32_t id; /* 0: not known */
+    uint16_t run;
+    uint8_t state;
+};
+
+struct writer_table {
+    struct message *messages;
+    uint32_t count;
+};
+
+/* A message at an id that so many secondaries are known to hold. */
+struct evidence {
+    uint32_t id; /* 0: none */
+    unsigned run;
+};
+
+struct holding {
+    struct evidence shown[NODES];     /* by each secondary's present life */
+    struct evidence known[NODES + 1]; /* [n]: at least n secondaries hold it; falls as n rises */
+};
+
+struct run {
+    unsigned quorum;
+    unsigned parent;  /* the run whose list it goes on from; 0: none */
+    uint32_t start;   /* id of its first own message; 0: not known */
+    uint32_t low;     /* own ids seen so far: from here … */
+    uint32_t high;    /* … to here */
+    uint32_t **pages; /* own messages by id: key + 1, 0 where not known */
+};
+
+struct tip {
+    unsigned life;
+    uint32_t id;
+    unsigned run;
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct writer_table writers[TEXT_WRITERS];
+static struct run runs[RUNS_MOST];
+static unsigned current;           /* the present run */
+static struct holding before;      /* what earlier runs' lists had; until the present run's start is known */
+static struct holding during;      /* what secondaries hold of the present run's own messages */
+static struct tip tips[NODES];     /* the end of the list that each node showed last */
+static unsigned ended_life[NODES]; /* the last life of each secondary that has ended */
+static unsigned secondaries_ended;
+static struct history_counts counts;
+
+/* ---- messages and runs */
+
+static struct message *message_at(text_key key)
+{
+    struct writer_table *table = &writers[text_writer(key)];
+    uint32_t number = text_number(key);
+    return number < table->count ? &table->messages[number] : NULL;
+}
+
+static struct message *message_make(text_key key)
+{
+    struct writer_table *table = &writers[text_writer(key)];
+    uint32_t number = text_number(key);
+    if (number >= table->count) {
+        uint32_t count = number + CHUNK;
+        struct message *messages = realloc(table->messages, count * sizeof *messages);
+        if (!messages)
+            report_fail("the history has no memory left");
+        for (uint32_t i = table->count; i < count; i++)
+            messages[i] = (struct message){0};
+        table->messages = messages;
+        table->count = count;
+    }
+    return &table->messages[number];
+}
+
+static const char *key_text(text_key key)
+{
+    static _Thread_local char texts[4][32];
+    static _Thread_local unsigned next;
+    char *text = texts[next++ % 4];
+    snprintf(text, sizeof texts[0], "%u.%u", text_writer(key), text_number(key));
+    return text;
+}
+
+static uint32_t *own_at(struct run *run, uint32_t id)
+{
+    uint32_t page = id / PAGE;
+    if (page >= PAGES_MOST)
+        report_fail("the list has become too long for the history");
+    if (!run->pages)
+        run->pages = calloc(PAGES_MOST, sizeof *run->pages);
+    if (run->pages && !run->pages[page])
+        run->pages[page] = calloc(PAGE, sizeof **run->pages);
+    if (!run->pages || !run->pages[page])
+        report_fail("the history has no memory left");
+    return &run->pages[page][id % PAGE];
+}
+
+/* Whether the message that `run` appended at `id` belongs to the list of `list`. */
+static bool in_list_of(unsigned list, unsigned run, uint32_t id)
+{
+    while (list != run) {
+        if (!list || !runs[list].start || id >= runs[list].start)
+            return false;
+        list = runs[list].parent;
+    }
+    return true;
+}
+
+/* A message stands at an id of the list of its run. */
+static void message_stands(text_key key, struct message *message, uint32_t id)
+{
+    struct run *run = &runs[message->run];
+    uint32_t *own = own_at(run, id);
+    if (message->id && message->id != id)
+        report_fail("message %s stands at id %u and at id %u: a duplicate, or out of order", key_text(key),
+                    message->id, id);
+    if (*own && *own != key + 1)
+        report_fail("id %u of the list of master run %u is message %s and message %s", id, message->run,
+                    key_text(*own - 1), key_text(key));
+    if (run->start && id < run->start)
+        report_fail("message %s of master run %u stands at id %u, and the messages of that run begin at %u",
+                    key_text(key), message->run, id, run->start);
+    *own = key + 1;
+    message->id = id;
+    if (!run->low || id < run->low)
+        run->low = id;
+    if (id > run->high)
+        run->high = id;
+}
+
+/* ---- what must survive */
+
+static void evidence_raise(struct evidence *evidence, uint32_t id, unsigned run)
+{
+    if (id > evidence->id)
+        *evidence = (struct evidence){id, run};
+}
+
+static void known_raise(struct holding *holding, unsigned secondaries, uint32_t id, unsigned run)
+{
+    for (unsigned n = 1; n <= secondaries && n <= SECONDARIES; n++)
+        evidence_raise(&holding->known[n], id, run);
+}
+
+static void holding_end(struct holding *holding, unsigned node)
+{
+    holding->shown[node] = (struct evidence){0};
+    for (unsigned n = 1; n <= SECONDARIES; n++)
+        holding->known[n] = holding->known[n + 1];
+}
+
+/* The n-th furthest of what the secondaries showed. */
+static struct evidence shown_nth(const struct holding *holding, unsigned n)
+{
+    struct evidence sorted[SECONDARIES];
+    for (unsigned i = 0; i < SECONDARIES; i++) {
+        unsigned at = i;
+        for (; at > 0 && sorted[at - 1].id < holding->shown[1 + i].id; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = holding->shown[1 + i];
+    }
+    return sorted[n - 1];
+}
+
+static void survival_check(struct evidence evidence, unsigned holders)
+{
+    const struct run *run = &runs[current];
+    if (!evidence.id || in_list_of(current, evidence.run, evidence.id))
+        return;
+    report_fail(
+        "lost: id %u of master run %u. At least %u of %d secondaries held it and kept their memory, and "
+        "master run %u appended from id %u on, with a QUORUM of %u",
+        evidence.id, evidence.run, holders, SECONDARIES, current, run->start, run->quorum);
+}
+
+/* Who held more than the present run took over holds no more of its list than that. */
+static void evidence_cut(struct evidence *evidence)
+{
+    const struct run *run = &runs[current];
+    if (evidence->id < run->start)
+        return;
+    if (in_list_of(evidence->run, run->parent, run->start - 1))
+        *evidence = (struct evidence){run->start - 1, run->parent};
+    else
+        *evidence = (struct evidence){0};
+}
+
+/* The present run's own messages begin: now it is known what it has taken over. */
+static void survival_judge(void)
+{
+    const struct run *run = &runs[current];
+    unsigned registered = run->quorum - 1;
+    unsigned holders = SECONDARIES - registered + 1; /* so many cannot all have been away */
+    struct evidence told = before.known[holders];
+    struct evidence shown = shown_nth(&before, holders);
+    survival_check(told, holders);
+    survival_check(shown, holders);
+    uint32_t last = told.id > shown.id ? told.id : shown.id;
+    report_event("master run %u goes on from run %u at id %u; up to %u had to survive, %u was the last there",
+                 current, run->parent, run->start, last, run->parent ? runs[run->parent].high : 0);
+    counts.judged += last > 0;
+    counts.surviving += last;
+    for (unsigned n = 1; n <= SECONDARIES; n++) {
+        evidence_cut(&before.known[n]);
+        evidence_cut(&before.shown[n]);
+    }
+}
+
+/* In some list, own messages of a run begin at an id, behind a message of `parent`. */
+static void run_starts(unsigned number, uint32_t id, unsigned parent)
+{
+    struct run *run = &runs[number];
+    if (run->start == id && run->parent == parent)
+        return;
+    if (run->start)
+        report_fail(
+            "the messages of master run %u begin at id %u behind run %u, and in another list at id %u "
+            "behind run %u",
+            number, run->start, run->parent, id, parent);
+    if (run->low < id)
+        report_fail("the messages of master run %u begin at id %u, and it has answered id %u", number, id,
+                    run->low);
+    run->start = id;
+    run->parent = parent;
+    if (number == current)
+        survival_judge();
+}
+
+/* ---- what is told */
+
+void history_master_starts(unsigned run, unsigned quorum)
+{
+    pthread_mutex_lock(&mutex);
+    if (run >= RUNS_MOST)
+        report_fail("the master was restarted too often for the history");
+    current = run;
+    runs[run].quorum = quorum;
+    for (unsigned n = 1; n <= SECONDARIES; n++) {
+        evidence_raise(&before.shown[n], during.shown[n].id, during.shown[n].run);
+        evidence_raise(&before.known[n], during.known[n].id, during.known[n].run);
+    }
+    during = (struct holding){0};
+    counts.runs++;
+    pthread_mutex_unlock(&mutex);
+}
+
+void history_secondary_ends(unsigned node, unsigned life)
+{
+    pthread_mutex_lock(&mutex);
+    ended_life[node] = life;
+    secondaries_ended++;
+    holding_end(&before, node);
+    holding_end(&during, node);
+    tips[node] = (struct tip){0};
+    pthread_mutex_unlock(&mutex);
+}
+
+unsigned history_ends(void)
+{
+    pthread_mutex_lock(&mutex);
+    unsigned ends = secondaries_ended;
+    pthread_mutex_unlock(&mutex);
+    return ends;
+}
+
+void history_sent(text_key key, unsigned run)
+{
+    pthread_mutex_lock(&mutex);
+    *message_make(key) = (struct message){.run = (uint16_t)run, .state = SENT};
+    counts.posted++;
+    pthread_mutex_unlock(&mutex);
+}
+
+void history_ended(text_key key, enum history_end end)
+{
+    pthread_mutex_lock(&mutex);
+    struct message *message = message_at(key);
+    if (end == HISTORY_NEVER && message->id)
+        report_fail("message %s was refused, or not sent to its end, and stands at id %u", key_text(key),
+                    message->id);
+    message->state = (uint8_t)end;
+    counts.refused += end == HISTORY_NEVER;
+    counts.unknown += end == HISTORY_UNKNOWN;
+    pthread_mutex_unlock(&mutex);
+}
+
+void history_answered(text_key key, enum history_end end, uint32_t id, unsigned held, unsigned ends_before)
+{
+    pthread_mutex_lock(&mutex);
+    struct message *message = message_at(key);
+    unsigned run = message->run;
+    unsigned ended = secondaries_ended - ends_before; /* each may have been one that held it */
+    message->state = (uint8_t)end;
+    message_stands(key, message, id);
+    unsigned secondaries = held > 1 + ended ? held - 1 - ended : 0;
+    if (run == current)
+        known_raise(&during, secondaries, id, run);
+    else if (!runs[current].low)
+        known_raise(&before, secondaries, id, run);
+    counts.acked += end == HISTORY_201;
+    counts.late += end == HISTORY_202;
+    pthread_mutex_unlock(&mutex);
+}
+
+/* ---- what is seen */
+
+static struct message *element_check(text_key key)
+{
+    struct message *message = message_at(key);
+    if (!message || message->state == UNSENT)
+        report_fail("message %s is in a list, and nobody sent it", key_text(key));
+    if (message->state == HISTORY_NEVER)
+        report_fail("message %s is in a list, and it was refused or not sent to its end", key_text(key));
+    return message;
+}
+
+static void secondary_shows(unsigned node, unsigned life, uint32_t id, unsigned run)
+{
+    if (tips[node].life != life || id >= tips[node].id)
+        tips[node] = (struct tip){life, id, run};
+    if (run == current)
+        evidence_raise(&during.shown[node], id, run);
+    else if (!runs[current].start || in_list_of(current, run, id))
+        evidence_raise(&before.shown[node], id, run);
+}
+
+unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_key *keys, uint32_t count)
+{
+    unsigned run = 0;
+    pthread_mutex_lock(&mutex);
+    for (uint32_t i = 0; i < count; i++) {
+        struct message *message = element_check(keys[i]);
+        if (message->run < run || (node == MASTER && message->run > life))
+            report_fail("node %u shows message %s of master run %u at id %u, behind one of run %u", node,
+                        key_text(keys[i]), message->run, first + i, run);
+        message_stands(keys[i], message, first + i);
+        if (message->run != run && (i > 0 || first == 1))
+            run_starts(message->run, first + i, run);
+        run = message->run;
+    }
+    counts.elements += count;
+    if (count && node != MASTER && life > ended_life[node])
+        secondary_shows(node, life, first + count - 1, run);
+    pthread_mutex_unlock(&mutex);
+    return run;
+}
+
+bool history_start_unseen(void)
+{
+    pthread_mutex_lock(&mutex);
+    bool unseen = runs[current].low && !runs[current].start;
+    pthread_mutex_unlock(&mutex);
+    return unseen;
+}
+
+bool history_diverged(unsigned node, unsigned life)
+{
+    pthread_mutex_lock(&mutex);
+    const struct tip *tip = &tips[node];
+    bool diverged = tip->life == life && runs[current].start && !in_list_of(current, tip->run, tip->id);
+    pthread_mutex_unlock(&mutex);
+    return diverged;
+}
+
+/* ---- the end */
+
+void history_settled(uint32_t last)
+{
+    pthread_mutex_lock(&mutex);
+    counts.dropped = 0;
+    if (!runs[current].start || runs[current].high > last)
+        report_fail("the list ends at %u, and master run %u has shown its messages %u to %u", last, current,
+                    runs[current].start, runs[current].high);
+    for (unsigned writer = 0; writer < TEXT_WRITERS; writer++) {
+        for (uint32_t number = 0; number < writers[writer].count; number++) {
+            const struct message *message = &writers[writer].messages[number];
+            if (message->state != HISTORY_201 && message->state != HISTORY_202)
+                continue;
+            if (!in_list_of(current, message->run, message->id))
+                counts.dropped++;
+            else if (message->id > last)
+                report_fail("message %s was answered %s with id %u, and the list ends at %u",
+                            key_text(text_key_of(writer, number)),
+                            message->state == HISTORY_201 ? "201" : "202", message->id, last);
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+struct history_counts history_count(void)
+{
+    pthread_mutex_lock(&mutex);
+    struct history_counts out = counts;
+    pthread_mutex_unlock(&mutex);
+    return out;
+}

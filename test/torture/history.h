@@ -1,0 +1,81 @@
+/* The checker: what was sent, what was answered, and what every list showed. Whoever sees something tells it
+ * here, and the first thing that cannot be ends the run with report_fail. Any thread may call; one mutex.
+ *
+ * What must hold, and how it is known here:
+ *
+ * - Every list is the list of some run of the master, cut somewhere. A run (a life of the master's process)
+ *   begins with what it took over, which is a part of an earlier run's list, and goes on with what was posted
+ *   to it. Each message is posted once, to one run, so each position of each list tells which run appended
+ *   it; runs only rise along a list. For each run there is one id at which its own messages begin, and one
+ *   earlier run whose list it goes on from: all lists ever seen must agree on both, and on the message at
+ *   each id of each run. So every list that is seen is a beginning of its run's final list.
+ * - A message has one id, ever: no duplicates, no reordering. Its text must be the very text.
+ * - A message that nobody sent, that was refused, or whose request was cut off before its end, is in no list.
+ * - The id of a 201 or 202 is the message's id in the run that it was posted to.
+ * - A secondary shows nothing of the present run that the master does not show (see the readers).
+ * - What must survive a restart of the master. The restarted master takes no appends before QUORUM nodes are
+ *   there, itself included: so QUORUM - 1 of the secondaries have registered with it, and it has taken over
+ *   the longest of their lists. If more than SECONDARIES - (QUORUM - 1) of the secondaries hold a message at
+ *   that time, one of those that registered holds it, and it must be in the new run's list. A secondary that
+ *   was killed or stopped has lost its memory and holds nothing. How many hold a message is known from two
+ *   sources: a 201 or 202 says that `acks` nodes do, of which one is the master that dies; and each reader
+ *   knows how far its secondary's list came. A message with w=1 may die with its master, one with w=2 when
+ *   only its other holder has not registered in time, and those lists that are then in nobody's way any more
+ *   are refused by the new master. */
+#ifndef TORTURE_HISTORY_H
+#define TORTURE_HISTORY_H
+
+#include "node.h"
+#include "text.h"
+
+/* How a POST ended. */
+enum history_end {
+    HISTORY_NEVER = 1, /* it must not be in the list: refused, or cut off before the end of the request */
+    HISTORY_UNKNOWN,   /* no answer came: it may be in the list */
+    HISTORY_201,
+    HISTORY_202
+};
+
+/* A new run of the master that takes appends once `quorum` nodes are there. */
+void history_master_starts(unsigned run, unsigned quorum);
+
+/* A secondary's memory is about to be lost. */
+void history_secondary_ends(unsigned node, unsigned life);
+
+/* How many secondaries have ended so far. */
+unsigned history_ends(void);
+
+/* Before a message is sent to the master's process `run`. */
+void history_sent(text_key key, unsigned run);
+
+void history_ended(text_key key, enum history_end end);
+
+/* It was answered: `held` nodes hold it, the master included. ends_before: history_ends before it was sent.
+ */
+void history_answered(text_key key, enum history_end end, uint32_t id, unsigned held, unsigned ends_before);
+
+/* A part of a node's list, seen on a connection to its `life`. Returns the run of its last message. */
+unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_key *keys, uint32_t count);
+
+/* Whether the present run has messages of its own, but where they begin was not seen yet. */
+bool history_start_unseen(void);
+
+/* Whether what the secondary's life showed last is not part of the present run's list: the master must refuse
+ * it, and it has to be restarted. */
+bool history_diverged(unsigned node, unsigned life);
+
+/* All nodes show the same list of `last` messages, read to its end, the present run has added to it, and
+ * nobody is writing: every message that was answered is there, unless it went with a run of the master. */
+void history_settled(uint32_t last);
+
+struct history_counts {
+    unsigned posted, acked, late, refused, unknown;
+    unsigned runs, judged; /* runs of the master; those before which something had to survive */
+    uint64_t surviving;    /* messages that had to survive, and did; all runs together */
+    unsigned dropped;      /* that were answered, and rightly went with a run of the master */
+    uint64_t elements;     /* of lists that were seen */
+};
+
+struct history_counts history_count(void);
+
+#endif

@@ -1,0 +1,402 @@
+/* Happy path: storm_blow picks a fault each now and then, and storm_pass ends those that are over: a link
+ * passes again, a frozen node is thawed, one that is down is started.
+ *
+ * Before the master's end, secondaries that are not its members are ended as well. One that is no member may
+ * hold what an earlier run of the master appended and the present run did not take over: it is refused, as
+ * it must be. But a next run of the master would take its list over, if it came first; then the others would
+ * be refused, and somebody would have to choose. That choice is a person's; here it is made beforehand. */
+#include "storm.h"
+#include "client.h"
+#include "history.h"
+#include "relay.h"
+#include "report.h"
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LINKS = 2 * SECONDARIES,
+    PASS_MS = 5,
+    SETTING_SIZE = 96,
+    HEALTH_MS = 1500,
+    QUORUM_USUAL = 3, /* one secondary may be away */
+    QUORUM_PERCENT = 75
+};
+
+struct link {
+    struct relay *relay;
+    int64_t until_ms; /* 0: it is well */
+};
+
+struct storm {
+    struct storm_config config;
+    struct node *nodes;
+    struct link links[LINKS]; /* for each secondary: from the master to it, and from it to the master */
+    int64_t until_ms[NODES];  /* for a frozen node, or one that is down */
+    int64_t next_ms;          /* when the next fault is due */
+    unsigned gap_most_ms;
+    struct random random;
+    struct client master; /* the operator's */
+    struct storm_counts counts;
+};
+
+/* ---- starting nodes */
+
+static struct relay *relay_from_master(const struct storm *storm, unsigned secondary)
+{
+    return storm->links[2 * (secondary - 1)].relay;
+}
+
+static struct relay *relay_to_master(const struct storm *storm, unsigned secondary)
+{
+    return storm->links[2 * (secondary - 1) + 1].relay;
+}
+
+static void relay_url(const struct relay *relay, unsigned address, const char *setting, char *out)
+{
+    snprintf(out, SETTING_SIZE, "%s=http://%s:%u", setting, inet_ntoa(nodes_address(address)),
+             relay_port(relay));
+}
+
+enum { ADDRESS_FROM_MASTER = 10, ADDRESS_TO_MASTER = 20 };
+
+static void master_start(struct storm *storm)
+{
+    struct node *node = &storm->nodes[MASTER];
+    char quorum[SETTING_SIZE];
+    unsigned need = random_percent(&storm->random, QUORUM_PERCENT) ? QUORUM_USUAL : NODES;
+    snprintf(quorum, sizeof quorum, "QUORUM=%u", need);
+    const char *const settings[] = {quorum,          "HEARTBEAT_INTERVAL=0.2", "WRITE_CONCERN=majority",
+                                    "ACK_TIMEOUT=3", "LOG_LEVEL=info",         NULL};
+    history_master_starts(node->lives + 1, need);
+    node_start(node, settings);
+    report_event("master run %u starts, QUORUM=%u", node->lives, need);
+}
+
+static void secondary_start(struct storm *storm, unsigned number)
+{
+    struct node *node = &storm->nodes[number];
+    char texts[5][SETTING_SIZE];
+    unsigned delay_ms = random_percent(&storm->random, 40) ? random_between(&storm->random, 1, 150) : 0;
+    unsigned errors = random_percent(&storm->random, 40) ? random_between(&storm->random, 5, 30) : 0;
+    relay_url(relay_to_master(storm, number), ADDRESS_TO_MASTER + number, "MASTER_URL", texts[0]);
+    relay_url(relay_from_master(storm, number), ADDRESS_FROM_MASTER + number, "ADVERTISE_URL", texts[1]);
+    snprintf(texts[2], SETTING_SIZE, "SECONDARY_ID=%s", node->name);
+    snprintf(texts[3], SETTING_SIZE, "SECONDARY_DELAYS=%.3f", delay_ms / 1000.0);
+    snprintf(texts[4], SETTING_SIZE, "SECONDARY_ERRORS=%.2f", errors / 100.0);
+    const char *const settings[] = {texts[0], texts[1], texts[2], texts[3], texts[4], "LOG_LEVEL=info", NULL};
+    node_start(node, settings);
+    report_event("%s starts, life %u, delay %u ms, errors %u %%", node->name, node->lives, delay_ms, errors);
+}
+
+static void any_start(struct storm *storm, unsigned number)
+{
+    if (number == MASTER)
+        master_start(storm);
+    else
+        secondary_start(storm, number);
+}
+
+/* ---- ending nodes */
+
+static bool node_runs(const struct node *node)
+{
+    return node->state == NODE_UP || node->state == NODE_FROZEN;
+}
+
+static void secondary_kill(struct storm *storm, unsigned number)
+{
+    struct node *node = &storm->nodes[number];
+    history_secondary_ends(number, node->lives);
+    node_kill(node);
+}
+
+static void secondary_stop(struct storm *storm, unsigned number)
+{
+    struct node *node = &storm->nodes[number];
+    history_secondary_ends(number, node->lives);
+    node_stop(node);
+}
+
+void storm_restart_secondary(struct storm *storm, unsigned number)
+{
+    secondary_kill(storm, number);
+    secondary_start(storm, number);
+    storm->counts.diverged++;
+}
+
+/* Makes the choice told of above. False where the master cannot be ended now. */
+static bool master_prepare_end(struct storm *storm)
+{
+    struct answer answer;
+    int64_t until_ms = now_ms() + HEALTH_MS;
+    while (history_start_unseen() && now_ms() < until_ms)
+        sleep_ms(PASS_MS);
+    if (history_start_unseen() || !client_get(&storm->master, "/health", &answer, now_ms() + HEALTH_MS))
+        return false;
+    bool kill = random_percent(&storm->random, 20);
+    for (unsigned i = 1; i < NODES; i++) {
+        char member[32];
+        int len = snprintf(member, sizeof member, "\"id\":\"%s\"", storm->nodes[i].name);
+        if (!node_runs(&storm->nodes[i]) || memmem(answer.body, answer.body_len, member, (size_t)len))
+            continue;
+        if (!kill)
+            return false; /* let it become one first */
+        report_event("%s is killed: it is no member, and the master is about to end", storm->nodes[i].name);
+        secondary_kill(storm, i);
+        storm->until_ms[i] = now_ms() + random_magnitude(&storm->random, 1, 2000);
+    }
+    return true;
+}
+
+/* ---- faults of nodes */
+
+static void fault_freeze(struct storm *storm, unsigned number)
+{
+    struct node *node = &storm->nodes[number];
+    unsigned ms = random_magnitude(&storm->random, 10, number == MASTER ? 2000 : 3000);
+    report_event("%s freezes for %u ms", node->name, ms);
+    node_freeze(node);
+    storm->until_ms[number] = now_ms() + ms;
+    if (number == MASTER)
+        storm->counts.master_frozen++;
+    else
+        storm->counts.frozen++;
+}
+
+static void fault_secondary_end(struct storm *storm, unsigned number, bool stop)
+{
+    unsigned ms = random_magnitude(&storm->random, 1, 2000);
+    report_event("%s is %s, and comes back after %u ms", storm->nodes[number].name,
+                 stop ? "stopped" : "killed", ms);
+    if (stop)
+        secondary_stop(storm, number);
+    else
+        secondary_kill(storm, number);
+    storm->until_ms[number] = now_ms() + ms;
+    storm->counts.killed += !stop;
+    storm->counts.stopped += stop;
+}
+
+static void fault_master_end(struct storm *storm, bool stop)
+{
+    struct node *node = &storm->nodes[MASTER];
+    unsigned ms = random_magnitude(&storm->random, 1, 1500);
+    if (!master_prepare_end(storm))
+        return;
+    report_event("the master is %s, and comes back after %u ms", stop ? "stopped" : "killed", ms);
+    if (stop)
+        node_stop(node);
+    else
+        node_kill(node);
+    storm->until_ms[MASTER] = now_ms() + ms;
+    storm->counts.master_killed += !stop;
+    storm->counts.master_stopped += stop;
+}
+
+/* Somebody removes a member that is alive; it must come back by itself. */
+static void fault_remove(struct storm *storm, unsigned number)
+{
+    struct answer answer;
+    struct text request = {0};
+    int64_t deadline_ms = now_ms() + HEALTH_MS;
+    text_addf(&request, "DELETE /secondaries/%s HTTP/1.1\r\nHost: torture\r\n\r\n",
+              storm->nodes[number].name);
+    report_event("%s is removed as a member", storm->nodes[number].name);
+    if (client_connect(&storm->master) && client_send(&storm->master, &request, deadline_ms) &&
+        client_receive(&storm->master, &answer, deadline_ms) && answer.status != 204 && answer.status != 404)
+        report_fail("DELETE /secondaries/%s was answered %d", storm->nodes[number].name, answer.status);
+    text_free(&request);
+    storm->counts.removed++;
+}
+
+static void fault_of_secondary(struct storm *storm)
+{
+    unsigned number = random_between(&storm->random, 1, SECONDARIES);
+    unsigned percent = random_between(&storm->random, 0, 99);
+    if (storm->nodes[number].state != NODE_UP)
+        return;
+    if (percent < 45)
+        fault_freeze(storm, number);
+    else if (percent < 75)
+        fault_secondary_end(storm, number, false);
+    else if (percent < 90)
+        fault_secondary_end(storm, number, true);
+    else if (storm->nodes[MASTER].state == NODE_UP)
+        fault_remove(storm, number);
+}
+
+static void fault_of_master(struct storm *storm)
+{
+    unsigned percent = random_between(&storm->random, 0, 99);
+    if (storm->config.spare_master || storm->nodes[MASTER].state != NODE_UP)
+        return;
+    if (percent < 40)
+        fault_freeze(storm, MASTER);
+    else
+        fault_master_end(storm, percent >= 85);
+}
+
+/* ---- faults of links */
+
+static void fault_choose(struct random *random, struct relay_fault *fault)
+{
+    static const enum relay_kind often[] = {RELAY_CUT,     RELAY_CUT,     RELAY_CUT,   RELAY_DELAY,
+                                            RELAY_DELAY,   RELAY_TRICKLE, RELAY_STALL, RELAY_SWALLOW,
+                                            RELAY_SWALLOW, RELAY_REFUSE};
+    *fault = (struct relay_fault){
+        .kind = often[random_between(random, 0, sizeof often / sizeof *often - 1)],
+        .directions = random_between(random, RELAY_TO_SERVER, RELAY_BOTH_WAYS),
+        .delay_ms = random_magnitude(random, 1, 400),
+        .cut_most = random_percent(random, 30) ? 0 : random_magnitude(random, 1, 60000),
+        .reset = random_percent(random, 50),
+    };
+}
+
+static void fault_of_link(struct storm *storm)
+{
+    struct link *link = &storm->links[random_between(&storm->random, 0, LINKS - 1)];
+    struct relay_fault fault;
+    fault_choose(&storm->random, &fault);
+    unsigned ms = random_magnitude(&storm->random, 20, 3000);
+    if (link->until_ms)
+        return;
+    report_event("link %s: %s for %u ms (directions %u, delay %u ms, cut within %u bytes%s)",
+                 relay_name(link->relay), relay_kind_names[fault.kind], ms, fault.directions, fault.delay_ms,
+                 fault.cut_most, fault.reset ? ", reset" : "");
+    relay_spoil(link->relay, &fault);
+    link->until_ms = now_ms() + ms;
+    storm->counts.links[fault.kind]++;
+}
+
+/* ---- the storm */
+
+static void link_mend(struct link *link)
+{
+    static const struct relay_fault none = {.kind = RELAY_PASS};
+    if (link->until_ms)
+        relay_spoil(link->relay, &none);
+    link->until_ms = 0;
+}
+
+static void node_mend(struct storm *storm, unsigned number)
+{
+    struct node *node = &storm->nodes[number];
+    if (node->state == NODE_FROZEN)
+        node_thaw(node);
+    else if (node->state == NODE_DOWN)
+        any_start(storm, number);
+}
+
+void storm_watch(struct storm *storm)
+{
+    for (unsigned i = 0; i < NODES; i++) {
+        struct node *node = &storm->nodes[i];
+        bool stopping = node->state == NODE_STOPPING;
+        node_check(node);
+        if (stopping && node->state == NODE_DOWN && i != MASTER)
+            history_secondary_ends(i, node->lives); /* until now it may have sent ACKs */
+    }
+}
+
+/* Ends the faults that are over. */
+static void storm_pass(struct storm *storm)
+{
+    int64_t now = now_ms();
+    storm_watch(storm);
+    for (unsigned i = 0; i < LINKS; i++)
+        if (storm->links[i].until_ms && now >= storm->links[i].until_ms)
+            link_mend(&storm->links[i]);
+    for (unsigned i = 0; i < NODES; i++)
+        if (now >= storm->until_ms[i])
+            node_mend(storm, i);
+}
+
+static void storm_fault(struct storm *storm)
+{
+    unsigned percent = random_between(&storm->random, 0, 99);
+    if (percent < 70)
+        fault_of_link(storm);
+    else if (percent < 92)
+        fault_of_secondary(storm);
+    else
+        fault_of_master(storm);
+}
+
+void storm_blow(struct storm *storm, int64_t ms)
+{
+    int64_t until_ms = now_ms() + ms;
+    storm->gap_most_ms = random_magnitude(&storm->random, 80, 2000);
+    report_event("a storm of %lld ms, a fault each %u ms at most", (long long)ms, storm->gap_most_ms);
+    while (now_ms() < until_ms) {
+        storm_pass(storm);
+        if (now_ms() >= storm->next_ms) {
+            storm_fault(storm);
+            storm->next_ms = now_ms() + random_between(&storm->random, 1, storm->gap_most_ms);
+        }
+        sleep_ms(PASS_MS);
+    }
+}
+
+void storm_end(struct storm *storm)
+{
+    for (unsigned i = 0; i < LINKS; i++)
+        link_mend(&storm->links[i]);
+    for (unsigned i = 0; i < NODES; i++) {
+        while (storm->nodes[i].state == NODE_STOPPING) {
+            storm_watch(storm);
+            sleep_ms(PASS_MS);
+        }
+        node_mend(storm, i);
+    }
+    report_event("the faults have stopped");
+}
+
+/* ---- life */
+
+static void links_open(struct storm *storm)
+{
+    for (unsigned i = 1; i <= SECONDARIES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "master->s%u", i);
+        storm->links[2 * (i - 1)].relay =
+            relay_add(name, nodes_address(ADDRESS_FROM_MASTER + i), &storm->nodes[i]);
+        snprintf(name, sizeof name, "s%u->master", i);
+        storm->links[2 * (i - 1) + 1].relay =
+            relay_add(name, nodes_address(ADDRESS_TO_MASTER + i), &storm->nodes[MASTER]);
+    }
+}
+
+struct storm *storm_open(const struct storm_config *config)
+{
+    struct storm *storm = calloc(1, sizeof *storm);
+    if (!storm)
+        report_fail("the torture program has no memory left");
+    storm->config = *config;
+    storm->nodes = config->cluster->nodes;
+    storm->random = random_stream(config->cluster->seed, 0x73746f726d, 0);
+    client_open(&storm->master, &storm->nodes[MASTER]);
+    links_open(storm);
+    relays_start(random_stream(config->cluster->seed, 0x72656c6179, 0));
+    for (unsigned i = 0; i < NODES; i++)
+        any_start(storm, i);
+    return storm;
+}
+
+void storm_close(struct storm *storm)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        node_stop(&storm->nodes[i]);
+    for (unsigned i = 0; i < NODES; i++)
+        for (; storm->nodes[i].state != NODE_DOWN; sleep_ms(PASS_MS))
+            node_check(&storm->nodes[i]);
+    relays_stop();
+    client_close(&storm->master);
+    free(storm);
+}
+
+struct storm_counts storm_count(const struct storm *storm)
+{
+    return storm->counts;
+}
