@@ -1,0 +1,302 @@
+/* Every limit, from both sides, and what is left to those who keep to them. */
+#include "answers.h"
+#include "node.h"
+
+#include <criterion/criterion.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+TestSuite(limits, .fini = nodes_stop, .timeout = 120);
+
+#define HOST "Host: a\r\n"
+#define GET "GET /messages HTTP/1.1\r\n" HOST "\r\n"
+
+enum { PATIENCE_MS = 30000, SLACK_MS = 3000 };
+
+/* `before`, as many `fill` as make it `len` bytes long with `after`, and `after`. The caller frees it. */
+static char *padded(const char *before, const char *fill, const char *after, size_t len)
+{
+    size_t start = strlen(before), step = strlen(fill), end = len - strlen(after);
+    char *text = malloc(len + step + 1);
+    memcpy(text, before, start);
+    for (size_t at = start; at < end; at += step)
+        memcpy(text + at, fill, step);
+    memcpy(text + end, after, strlen(after) + 1);
+    return text;
+}
+
+/* The status for such a request, and whether the connection is still good for another. */
+static int status_of(const struct node *node, const char *text, bool *open)
+{
+    int fd = raw_open(node->port);
+    raw_text(fd, "%s", text);
+    struct reply reply = raw_reply(fd, false, 5000);
+    raw_text(fd, GET);
+    struct reply next = raw_reply(fd, false, reply.status < 400 ? 5000 : 1000);
+    *open = next.status == 200;
+    close(fd);
+    return reply.status;
+}
+
+static void expect_limit(const struct node *node, const char *before, const char *fill, const char *after,
+                         size_t limit, int past)
+{
+    bool open;
+    char *good = padded(before, fill, after, limit);
+    char *bad = padded(before, fill, after, limit + 1);
+    int status = status_of(node, good, &open);
+    cr_expect((status == 200 || status == 404) && open, "%zu bytes: %d", limit, status);
+    status = status_of(node, bad, &open);
+    cr_expect(status == past && !open, "%zu bytes: %d", limit + 1, status);
+    free(good);
+    free(bad);
+}
+
+Test(limits, a_request_line_has_a_limit)
+{
+    struct node *master = master_start("");
+    expect_limit(master, "GET /messages?", "x", " HTTP/1.1\r\n" HOST "\r\n",
+                 8192 + strlen("\r\n" HOST "\r\n"), 414);
+}
+
+Test(limits, a_path_has_a_limit)
+{
+    struct node *master = master_start("");
+    expect_limit(master, "GET /", "p", " HTTP/1.1\r\n" HOST "\r\n",
+                 1023 + strlen("GET  HTTP/1.1\r\n" HOST "\r\n"), 414);
+}
+
+Test(limits, a_head_has_a_limit)
+{
+    struct node *master = master_start("");
+    expect_limit(master, "GET /messages HTTP/1.1\r\n" HOST "A: ", "x", "\r\n\r\n", 16384, 431);
+}
+
+static int status_with_fields(const struct node *node, int count)
+{
+    char text[16384] = "GET /messages HTTP/1.1\r\n" HOST;
+    bool open;
+    for (int i = 1; i < count; i++)
+        strcat(text, "A: b\r\n");
+    return status_of(node, strcat(text, "\r\n"), &open);
+}
+
+Test(limits, fields_have_a_limit)
+{
+    struct node *master = master_start("");
+    cr_expect(status_with_fields(master, 64) == 200);
+    cr_expect(status_with_fields(master, 65) == 431);
+    cr_expect(status_with_fields(master, 1000) == 431);
+}
+
+/* ---- bodies */
+
+static int post_status(const struct node *node, const char *fields, const char *body)
+{
+    struct reply reply = http_request(node->port, "POST", "/messages", fields, body, strlen(body), 5000);
+    return reply.status;
+}
+
+Test(limits, a_message_has_a_limit)
+{
+    struct node *master = master_start("--write-concern 1 --max-message 1000");
+    const char *json = "Content-Type: application/json\r\n";
+    cr_expect(post_status(master, NULL, padded("", "m", "", 1000)) == 201);
+    cr_expect(post_status(master, NULL, padded("", "m", "", 1001)) == 413);
+    const char *before = "{\"message\":\"", *after = "\"}";
+    size_t around = strlen(before) + strlen(after);
+    cr_expect(post_status(master, json, padded(before, "m", after, around + 1000)) == 201);
+    cr_expect(post_status(master, json, padded(before, "m", after, around + 1001)) == 413);
+    cr_expect(post_status(master, json, padded(before, "\\u0001", after, around + 6000)) == 201);
+    cr_expect(post_status(master, json, padded(before, "\\u0001", after, around + 6006)) == 413);
+    cr_expect(post_status(master, json, padded(before, "m", after, 100000)) == 413);
+    struct reply health = http_get(master->port, "/health");
+    cr_expect(json_number_of(health.body, "last_id") == 3);
+}
+
+Test(limits, a_chunked_message_has_the_same_limit)
+{
+    struct node *master = master_start("--write-concern 1 --max-message 1000");
+    const char *head = "POST /messages HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n";
+    char text[2048];
+    bool open;
+    snprintf(text, sizeof text, "%s3e8\r\n%s\r\n0\r\n\r\n", head, padded("", "m", "", 1000));
+    cr_expect(status_of(master, text, &open) == 201 && open);
+    snprintf(text, sizeof text, "%s3e9\r\n%s\r\n0\r\n\r\n", head, padded("", "m", "", 1001));
+    cr_expect(status_of(master, text, &open) == 413 && !open);
+}
+
+Test(limits, a_body_far_too_large_is_refused_early_and_its_sender_can_read_why)
+{
+    enum { LEN = 50000000 };
+    struct node *master = master_start("");
+    char *bytes = calloc(1, LEN);
+    int fd = raw_open(master->port);
+    raw_text(fd, "POST /messages HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", LEN);
+    raw_send(fd, bytes, LEN); /* looks up only when it has said all */
+    struct answers answers = answers_read(fd, 5000);
+    struct answer answer;
+    cr_expect(answer_next(&answers, false, &answer) && answer.status == 413 && answer.close && !answer.fault);
+    cr_expect(answers.ended);
+    cr_expect(node_memory_kb(master) < (nodes_sanitized() ? 200000 : 20000));
+    close(fd);
+    free(bytes);
+}
+
+/* ---- connections */
+
+Test(limits, past_the_connection_limit_clients_get_503)
+{
+    enum { MOST = 8, MORE = 50 };
+    struct node *master = master_start("--max-connections %d", MOST);
+    int kept[MOST], more[MORE];
+    for (int i = 0; i < MOST; i++) {
+        kept[i] = raw_open(master->port);
+        raw_text(kept[i], GET);
+        cr_assert(raw_reply(kept[i], false, 5000).status == 200);
+    }
+    for (int i = 0; i < MORE; i++) {
+        more[i] = raw_open(master->port);
+        raw_text(more[i], GET);
+    }
+    for (int i = 0; i < MORE; i++) {
+        struct reply reply = raw_reply(more[i], false, 5000);
+        cr_expect(reply.status == 503 && http_field(&reply, "Retry-After"), "%d: %d", i, reply.status);
+        cr_expect(raw_closed(more[i], 5000));
+        close(more[i]);
+    }
+    for (int i = 0; i < MOST; i++) {
+        raw_text(kept[i], GET);
+        cr_expect(raw_reply(kept[i], false, 5000).status == 200);
+    }
+    close(kept[0]);
+    eventually(5000, http_get(master->port, "/messages").status == 200);
+    cr_expect(node_logged(master, "connections are in use") >= 1);
+}
+
+Test(limits, at_the_descriptor_limit_the_others_are_served)
+{
+    /* A limit that leaves room for fewer connections than the program believes: some are kept open in it. */
+    struct node *master = master_start("--write-concern 1");
+    char command[128];
+    snprintf(command, sizeof command, "prlimit --pid %d --nofile=%d 2>/dev/null", (int)master->pid,
+             node_descriptors(master) + 4);
+    if (system(command) != 0)
+        cr_skip("there is no prlimit");
+    int fds[12];
+    for (int i = 0; i < 12; i++)
+        fds[i] = raw_open(master->port);
+    eventually(5000, node_logged(master, "cannot accept") > 0);
+    for (int round = 0; round < 10; round++) {
+        raw_text(fds[0], GET);
+        struct reply reply = raw_reply(fds[0], false, 1000);
+        cr_expect(reply.status == 200 && reply.ms < 500, "%d after %d ms", reply.status, reply.ms);
+        nap_ms(20);
+    }
+    for (int i = 0; i < 11; i++)
+        close(fds[i]);
+    raw_text(fds[11], GET);
+    cr_expect(raw_reply(fds[11], false, 5000).status == 200);
+    cr_expect(node_logged(master, "cannot accept") < 5);
+    close(fds[11]);
+}
+
+/* ---- time */
+
+Test(limits, a_connection_without_a_request_is_closed)
+{
+    struct node *master = master_start("--write-concern 1 --idle-timeout 1");
+    int silent = raw_open(master->port);
+    int waiting = raw_open(master->port);
+    int sending = raw_open(master->port);
+    int served = raw_open(master->port);
+    int64_t began_ms = now_ms();
+    raw_text(waiting, "POST /messages?w=2&timeout=2.5 HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na");
+    raw_text(sending, "GET /messages");
+    raw_text(served, GET);
+    cr_expect(raw_reply(served, false, 5000).status == 200);
+    cr_expect(raw_closed(silent, 5000) && raw_closed(served, 5000));
+    int took = (int)(now_ms() - began_ms);
+    cr_expect(took >= 950 && took < 2400, "%d ms", took);
+    cr_expect(raw_reply(waiting, false, 5000).status == 202);
+    raw_text(sending, " HTTP/1.1\r\n" HOST "\r\n");
+    cr_expect(raw_reply(sending, false, 5000).status == 200);
+    cr_expect(raw_closed(waiting, 5000) && raw_closed(sending, 5000));
+}
+
+static void expect_cut(int fd, int64_t began_ms, bool told)
+{
+    int64_t left = began_ms + PATIENCE_MS + SLACK_MS - now_ms();
+    if (told)
+        cr_expect(raw_reply(fd, false, left > 0 ? (int)left : 0).status == 408);
+    cr_expect(raw_closed(fd, left > 0 ? (int)left : 0));
+    int took = (int)(now_ms() - began_ms);
+    cr_expect(took > PATIENCE_MS - 500 && took < PATIENCE_MS + SLACK_MS, "%d ms", took);
+}
+
+Test(limits, who_does_not_go_on_is_cut_after_thirty_seconds)
+{
+    if (nodes_sanitized())
+        cr_skip("once is enough");
+    struct node *master = master_start("--write-concern 1");
+    for (int i = 0; i < 20; i++)
+        http_post(master->port, "/messages", padded("", "m", "", 1000000), 1000000);
+    int silent = raw_open(master->port);   /* says half a head */
+    int dripping = raw_open(master->port); /* says a byte a second */
+    int body = raw_open(master->port);     /* says half a body */
+    int deaf = raw_open(master->port);     /* asks for much and takes nothing */
+    int waiting = raw_open(master->port);  /* waits for ACKs: nobody's fault */
+    int64_t began_ms = now_ms();
+    raw_text(silent, "GET /mess");
+    raw_text(body, "POST /messages HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nhello");
+    raw_text(deaf, GET GET GET GET GET);
+    raw_text(waiting, "POST /messages?w=2&timeout=31 HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na");
+    int descriptors = node_descriptors(master);
+    for (int i = 0; i < 29; i++) {
+        raw_text(dripping, "G");
+        nap_ms(1000);
+    }
+    cr_expect(node_descriptors(master) == descriptors);
+    expect_cut(silent, began_ms, true);
+    expect_cut(dripping, began_ms, true);
+    expect_cut(body, began_ms, true);
+    cr_expect(raw_reply(waiting, false, 5000).status == 202);
+    close(waiting);
+    close(silent);
+    close(dripping);
+    close(body);
+    eventually(5000, node_descriptors(master) <= descriptors - 5);
+    close(deaf);
+}
+
+/* ---- readers */
+
+Test(limits, readers_that_take_their_time_hold_nobody_and_cost_little)
+{
+    enum { READERS = 100, MESSAGE = 1000000, MESSAGES = 30 };
+    struct node *master = master_start("--write-concern 1");
+    char *message = padded("", "m", "", MESSAGE);
+    int fds[READERS];
+    char bytes[1000];
+    for (int i = 0; i < MESSAGES; i++)
+        cr_assert(http_post(master->port, "/messages", message, MESSAGE).status == 201);
+    long memory_kb = node_memory_kb(master);
+    for (int i = 0; i < READERS; i++) {
+        int small = 4096;
+        fds[i] = raw_open(master->port);
+        setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+        raw_text(fds[i], GET GET GET);
+    }
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < READERS; i++)
+            raw_receive(fds[i], bytes, sizeof bytes, 1000);
+        struct reply reply = http_get(master->port, "/health");
+        cr_expect(reply.status == 200 && reply.ms < (nodes_sanitized() ? 1000 : 100), "%d after %d ms",
+                  reply.status, reply.ms);
+    }
+    cr_expect(node_memory_kb(master) - memory_kb < 10000, "%ld kB more", node_memory_kb(master) - memory_kb);
+    struct reply list = http_get(master->port, "/messages");
+    cr_expect(list.body_len == (size_t)MESSAGES * (MESSAGE + 3) - 1 + strlen("{\"messages\":[]}"));
+    for (int i = 0; i < READERS; i++)
+        close(fds[i]);
+}
