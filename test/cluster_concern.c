@@ -193,6 +193,7 @@ SCENARIO(cluster_concern, ack_timeout_is_the_default_and_a_timeout_of_0_waits_fo
 {
     struct node *master = master_start("--ack-timeout 0.3");
     struct call *for_ever = post_begin(master, "?w=2&timeout=0", "a");
+    eventually(SOON, shows(master, "a"));
     struct reply reply = post(master, "?w=2", "b");
     expect_stored(reply, 202, 2, 2, 1);
     cr_assert(reply.ms >= 300 && reply.ms < 300 + AT_ONCE_MS);

@@ -25,6 +25,7 @@ SCENARIO(cluster_rejoin, one_that_was_away_is_sent_the_rest_and_no_more)
     struct node *s1 = member_behind(master, "s1", &relay);
     post_numbered(master, "", 1, 3);
     relay_mode(relay, RELAY_REFUSE);
+    eventually(SOON, node_logged(master, "trying again"));
     post_numbered(master, "?w=1", 4, 9);
     relay_mode(relay, RELAY_PASS);
     eventually(SOON, shows_numbered(s1, 9));

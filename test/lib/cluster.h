@@ -9,6 +9,7 @@
 #include "relay.h"
 
 #include <criterion/criterion.h>
+#include <criterion/options.h>
 
 enum { SOON = 20000 }; /* the limit of an `eventually` that says nothing of speed */
 
@@ -23,6 +24,12 @@ enum { SOON = 20000 }; /* the limit of an `eventually` that says nothing of spee
         scenario_passed();                                                                                   \
     }                                                                                                        \
     static void name(void)
+
+/* Scenarios mostly wait: more of them run at once than there are processors. */
+__attribute__((constructor)) static void scenarios_at_once(void)
+{
+    criterion_options.jobs = 4;
+}
 
 void scenario_passed(void);
 void scenario_end(void);
