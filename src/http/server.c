@@ -293,14 +293,24 @@ void http_server_wake(struct http_server *server)
     loop_wake(server->shared.loop);
 }
 
+struct loop *http_server_loop(struct http_server *server)
+{
+    return server->shared.loop;
+}
+
 void http_server_stop(struct http_server *server, int64_t grace_ms)
 {
-    if (server->started) {
-        atomic_store(&server->stop_by_ms, clock_ms() + grace_ms);
-        atomic_store(&server->stop, true);
-        loop_wake(server->shared.loop);
-        pthread_join(server->thread, NULL);
-    }
+    if (!server->started)
+        return;
+    atomic_store(&server->stop_by_ms, clock_ms() + grace_ms);
+    atomic_store(&server->stop, true);
+    loop_wake(server->shared.loop);
+    pthread_join(server->thread, NULL);
+    server->started = false;
+}
+
+void http_server_close(struct http_server *server)
+{
     listener_close(server);
     conns_close(&server->shared);
     server_free(server);

@@ -11,6 +11,7 @@
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
+#include "http/loop.h"
 #include "http/parser.h"
 #include "http/target.h"
 #include "http/writer.h"
@@ -68,16 +69,23 @@ int http_server_open(struct http_server **out, const struct http_server_config *
 /* The port that it listens on. */
 uint16_t http_server_port(const struct http_server *server);
 
+/* Its poll loop: the service may watch descriptors of its own with it, on the loop's thread, and takes them
+ * out before http_server_close. */
+struct loop *http_server_loop(struct http_server *server);
+
 /* Starts the loop's thread. Returns 0 or a negative errno. */
 int http_server_start(struct http_server *server);
 
 /* Makes `pass` be called soon. Any thread. */
 void http_server_wake(struct http_server *server);
 
-/* Stops listening, lets the connections finish what they are answering for grace_ms at most, closes all, ends
- * the thread and frees the server. Exchanges that the service still holds must have been answered. Also for a
- * server that was opened and never started. */
+/* Stops listening, lets the connections finish what they are answering for grace_ms at most, closes all and
+ * ends the thread. Exchanges that the service still holds must have been answered. http_server_wake may still
+ * be called. */
 void http_server_stop(struct http_server *server, int64_t grace_ms);
+
+/* After http_server_stop, or for a server that was never started: frees all. */
+void http_server_close(struct http_server *server);
 
 /* ---- answers: each takes the exchange, which is gone then. `fields` are further field lines, each with its
  * CRLF, or NULL. The body is copied. A HEAD request gets the same head and no body. */

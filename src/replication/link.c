@@ -51,14 +51,14 @@ void link_close(struct link *link)
 
 /* ---- sending */
 
-bool link_writing(const struct link *link)
+static bool link_writing(const struct link *link)
 {
     return link->out_sent < link->out.len || link->slice.len || link->out_end.len;
 }
 
-bool link_at_rest(const struct link *link)
+bool link_is_current(const struct link *link)
 {
-    return link->greeted && link->under_way == 0;
+    return link->greeted && !link_writing(link) && link->next > log_last(link->shared->log);
 }
 
 /* With half of the window in use, requests are held back so that the other half lasts for a whole round: new

@@ -84,11 +84,8 @@ int link_check(struct link *link, int64_t now_ms);
 short link_events(const struct link *link);
 int64_t link_due_ms(const struct link *link, int64_t now_ms);
 
-/* Whether a request is partly written. */
-bool link_writing(const struct link *link);
-
-/* Whether the secondary has answered all, and is known to. */
-bool link_at_rest(const struct link *link);
+/* Whether the secondary has been sent all there is. */
+bool link_is_current(const struct link *link);
 
 /* Whether there is something that link_send would send at once. */
 bool link_has_work(const struct link *link, int64_t now_ms);

@@ -35,7 +35,9 @@ struct master {
     struct members *members;
     struct posts *posts;
     struct registry *registry;
-    uint64_t woken_to; /* the last id that the senders were woken for */
+    uint64_t sent_to;      /* the end of the list when the senders were called last */
+    int64_t check_ms;      /* when to look at the members' states next */
+    unsigned members_seen; /* how many there were then */
     bool read_only;
 };
 
@@ -193,16 +195,34 @@ static void service_handle(void *ctx, const struct http_request *request, struct
     http_route(routes, ctx, request, exchange);
 }
 
-/* Wakes the senders where the list has grown: once for all that a pass appended. */
-static void senders_wake(struct master *master)
+/* What this pass appended goes to the members, all of it at once. Returns when there is something to send
+ * again. */
+static int64_t appended_send(struct master *master, int64_t now_ms)
 {
     uint64_t last = log_last(master->log);
-    if (last == master->woken_to)
-        return;
-    master->woken_to = last;
-    if (registry_taking_over(master->registry))
+    bool grown = last != master->sent_to;
+    master->sent_to = last;
+    if (grown && registry_taking_over(master->registry))
         acks_appended(master->acks, last);
-    members_wake(master->members);
+    posts_announce(master->posts);
+    return members_send(master->members, http_server_loop(master->server), now_ms, grown);
+}
+
+/* States and the quorum are functions of time: looked at when they may have changed, or a member came or
+ * went. */
+static int64_t members_look(struct master *master, int64_t now_ms)
+{
+    if (now_ms >= master->check_ms || members_count(master->members) != master->members_seen) {
+        master->members_seen = members_count(master->members);
+        master->check_ms = members_check(master->members, now_ms);
+        quorum_notice(master);
+    }
+    return master->check_ms;
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
 }
 
 static int64_t service_pass(void *ctx, int64_t now_ms)
@@ -212,12 +232,9 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
     registry_settle(master->registry, stopping);
     if (stopping)
         posts_refuse_held(master->posts);
-    posts_announce(master->posts);
-    senders_wake(master);
+    int64_t send_ms = appended_send(master, now_ms);
     int64_t posts_ms = posts_pass(master->posts, now_ms);
-    int64_t members_ms = members_pass(master->members, now_ms);
-    quorum_notice(master);
-    return posts_ms < members_ms ? posts_ms : members_ms;
+    return earlier(earlier(send_ms, posts_ms), members_look(master, now_ms));
 }
 
 /* ---- life */
@@ -261,7 +278,7 @@ static bool master_build(struct master *master)
                  .fields = master->fields,
                  .heartbeat_ms = settings->heartbeat_ms},
         .acks = master->acks,
-        .released = server_wake,
+        .wake = server_wake,
         .ctx = master,
     };
     wire_name_new(master->senders.link.run);
@@ -290,12 +307,15 @@ static bool master_build(struct master *master)
     return master->log && master->acks && master->members && master->posts && master->registry;
 }
 
+/* The server was stopped, where there is one; senders use it to the last. */
 static void master_free(struct master *master)
 {
     if (master->registry)
         registry_close(master->registry);
     if (master->members)
         members_close(master->members);
+    if (master->server)
+        http_server_close(master->server);
     if (master->posts)
         posts_close(master->posts);
     if (master->acks)
@@ -320,7 +340,6 @@ int master_start(struct master **out, const struct settings *settings, char *why
         result = http_server_start(master->server);
         if (result < 0) {
             snprintf(why, why_size, "cannot start a thread: %s", strerror(-result));
-            http_server_stop(master->server, 0);
         }
     }
     if (result < 0)

@@ -91,7 +91,7 @@ int members_register(struct members *members, const char *id, const struct http_
         return -ENOMEM;
     members->count += !known;
     http_url_authority(url, (*at)->authority, sizeof(*at)->authority);
-    members_pass(members, clock_ms());
+    members_check(members, clock_ms());
     logline(LOGLINE_INFO,
             "registered %s at http://%s%s: it holds %" PRIu64 " of %" PRIu64 " messages; %u %s now", id,
             (*at)->authority, known ? " again" : "", position, log_last(members->shared->link.log),
@@ -111,7 +111,7 @@ bool members_remove(struct members *members, const char *id)
     acks_leave(members->shared->acks, member->ack);
     member->next = members->leaving;
     members->leaving = member;
-    members_pass(members, clock_ms());
+    members_check(members, clock_ms());
     logline(LOGLINE_INFO, "removed %s; %u %s now", id, members->count,
             members->count == 1 ? "member" : "members");
     return true;
@@ -155,10 +155,14 @@ void members_close(struct members *members)
     free(members);
 }
 
-void members_wake(struct members *members)
+int64_t members_send(struct members *members, struct loop *loop, int64_t now_ms, bool grown)
 {
-    for (struct member *member = members->first; member; member = member->next)
-        sender_wake(member->sender);
+    int64_t next_ms = CLOCK_NEVER;
+    for (struct member *member = members->first; member; member = member->next) {
+        int64_t due_ms = sender_pass(member->sender, loop, now_ms, grown);
+        next_ms = due_ms < next_ms ? due_ms : next_ms;
+    }
+    return next_ms;
 }
 
 /* ---- states */
@@ -188,10 +192,9 @@ static void member_check(struct member *member, int64_t now_ms, int64_t heartbea
     member->state = state;
 }
 
-int64_t members_pass(struct members *members, int64_t now_ms)
+int64_t members_check(struct members *members, int64_t now_ms)
 {
     int64_t heartbeat_ms = members->shared->link.heartbeat_ms;
-    int64_t check_ms = heartbeat_ms / CHECKS_AN_INTERVAL;
     members->alive = 0;
     for (struct member *member = members->first; member; member = member->next) {
         member_check(member, now_ms, heartbeat_ms);
@@ -200,7 +203,8 @@ int64_t members_pass(struct members *members, int64_t now_ms)
     leaving_reap(members);
     if (members->leaving)
         return now_ms + REAP_MS;
-    return members->first ? now_ms + (check_ms > 0 ? check_ms : 1) : CLOCK_NEVER;
+    return members->first ? now_ms + (heartbeat_ms + CHECKS_AN_INTERVAL - 1) / CHECKS_AN_INTERVAL
+                          : CLOCK_NEVER;
 }
 
 unsigned members_count(const struct members *members)

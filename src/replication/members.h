@@ -24,16 +24,17 @@ int members_register(struct members *members, const char *id, const struct http_
 /* Returns whether there was such a member. */
 bool members_remove(struct members *members, const char *id);
 
-/* The list has grown: wakes the senders. */
-void members_wake(struct members *members);
+/* Called once a pass of the loop: the senders send what there is. `grown`: the list has grown since the last
+ * call. Returns when to call it again. */
+int64_t members_send(struct members *members, struct loop *loop, int64_t now_ms, bool grown);
 
 /* Notices, and logs, changes of state; frees the senders of removed members. Returns when to call it again.
  */
-int64_t members_pass(struct members *members, int64_t now_ms);
+int64_t members_check(struct members *members, int64_t now_ms);
 
 unsigned members_count(const struct members *members);
 
-/* Those that are not unhealthy, as members_pass saw them last. */
+/* Those that are not unhealthy, as members_check saw them last. */
 unsigned members_alive(const struct members *members);
 
 /* Adds the array for GET /health: [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…}]. */

@@ -15,7 +15,8 @@
 
 enum {
     HEARTBEAT_UNKNOWN_MS = 1000,
-    CALL_MS = 10000 /* for an answer: a master that takes over this secondary's list answers when it has it */
+    CALL_MS = 2000 /* for an answer. A master that takes over this secondary's list, and needs longer, goes on
+                      with it all the same, and answers the next try */
 };
 
 struct registrar {

@@ -211,6 +211,8 @@ static bool secondary_build(struct secondary *secondary)
 
 static void secondary_free(struct secondary *secondary)
 {
+    if (secondary->server)
+        http_server_close(secondary->server);
     if (secondary->registrar)
         registrar_free(secondary->registrar);
     if (secondary->receiver)
@@ -232,11 +234,11 @@ int secondary_start(struct secondary **out, const struct settings *settings, cha
     if (secondary_build(secondary))
         result = secondary_listen(secondary, why, why_size);
     if (result < 0)
-        goto no_server;
+        goto fail;
     result = -EAGAIN;
     snprintf(why, why_size, "cannot start a thread");
     if (!secondary_register(secondary))
-        goto no_registrar;
+        goto fail;
     result = http_server_start(secondary->server);
     if (result < 0)
         goto no_thread;
@@ -245,9 +247,7 @@ int secondary_start(struct secondary **out, const struct settings *settings, cha
 
 no_thread:
     registrar_stop(secondary->registrar, GOODBYE_MS);
-no_registrar:
-    http_server_stop(secondary->server, 0);
-no_server:
+fail:
     secondary_free(secondary);
     return result;
 }

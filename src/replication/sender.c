@@ -16,35 +16,44 @@ enum {
     ATTEMPT_MOST_MS = 60000 /* for a secondary that is alive and needs longer: the time doubles up to this */
 };
 
+/* What the loop calls a link that it was lent. */
+static void lent_ready(struct loop_watch *watch, short revents);
+
 struct sender {
     const struct sender_shared *shared;
     const char *name;
     pthread_t thread;
     int wake_fd;
 
-    atomic_bool asleep; /* waits on a link: sender_wake must write to wake_fd */
-    atomic_bool renewed;
-    atomic_bool ending;
+    atomic_bool asleep; /* the thread waits on its link: sender_wake must write to wake_fd */
     atomic_bool ended;
     _Atomic int64_t seen_ms;
 
     pthread_mutex_t mutex;
-    /* guarded by mutex */
+    pthread_cond_t returned; /* the link is the thread's again, or the sender shall end */
+    /* guarded by mutex; the flags are written under it and may be read without */
     struct http_url url;
     struct acks_member *member; /* NULL once the sender was told to end: it records nothing more */
+    atomic_bool renewed;
+    atomic_bool ending;
+    atomic_bool lent; /* the link belongs to the loop's thread, else to the sender's */
+    int result;       /* why the loop gave the link back: 0, or the negative errno that it failed with */
 
-    /* Guards link and linked. Held while the link sends and receives, which never blocks, and not while the
-     * thread sleeps: then whoever appends may send a message itself. */
-    pthread_mutex_t link_mutex;
-    struct link link;
-    bool linked; /* the link is open */
+    struct link link; /* see `lent` */
 
-    /* the thread alone */
+    /* the loop's thread alone */
+    struct loop_watch watch;
+    struct loop *loop; /* NULL: the link is not watched */
+    short events;
+
+    /* the sender's thread alone */
     int64_t pause_ms;
     int64_t attempt_ms;
+    unsigned random;
+
+    /* like the link */
     char complaint[sizeof((struct link *)0)->why]; /* what the last failure was logged as; "" when all is well
                                                     */
-    unsigned random;
 };
 
 static void wake_write(struct sender *sender)
@@ -61,53 +70,9 @@ static void wake_read(struct sender *sender)
         continue;
 }
 
-/* Sends from the caller's thread where the link is at rest, and returns whether that is all there was to do:
- * a message that comes alone is on its way without two switches of threads. Where answers are due, the thread
- * will be awake soon, and sends all that has come by then as one request. */
-static bool sender_push(struct sender *sender)
-{
-    if (pthread_mutex_trylock(&sender->link_mutex) != 0)
-        return false;
-    struct link *link = &sender->link;
-    bool pushed =
-        sender->linked && link_at_rest(link) && link_send(link, clock_ms()) == 0 && !link_writing(link);
-    pthread_mutex_unlock(&sender->link_mutex);
-    return pushed;
-}
-
-void sender_wake(struct sender *sender)
-{
-    /* The list grew before this; the thread says that it is asleep, and then looks at the list. One of the
-     * two sees the other's word. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (!atomic_load_explicit(&sender->asleep, memory_order_relaxed) || sender_push(sender))
-        return;
-    if (atomic_exchange(&sender->asleep, false))
-        wake_write(sender);
-}
-
-void sender_renew(struct sender *sender, const struct http_url *url)
-{
-    pthread_mutex_lock(&sender->mutex);
-    sender->url = *url;
-    pthread_mutex_unlock(&sender->mutex);
-    atomic_store(&sender->seen_ms, clock_ms());
-    atomic_store(&sender->renewed, true);
-    wake_write(sender);
-}
-
 int64_t sender_seen_ms(const struct sender *sender)
 {
     return atomic_load(&sender->seen_ms);
-}
-
-void sender_end(struct sender *sender)
-{
-    pthread_mutex_lock(&sender->mutex);
-    sender->member = NULL;
-    pthread_mutex_unlock(&sender->mutex);
-    atomic_store(&sender->ending, true);
-    wake_write(sender);
 }
 
 bool sender_ended(const struct sender *sender)
@@ -115,20 +80,138 @@ bool sender_ended(const struct sender *sender)
     return atomic_load(&sender->ended);
 }
 
-/* Whether the thread should leave what it is doing: to end, or to connect anew. */
-static bool sender_called(const struct sender *sender)
-{
-    return atomic_load(&sender->ending) || atomic_load(&sender->renewed);
-}
+/* ---- what both threads do with the link */
 
-static void record_position(struct sender *sender)
+/* Returns whether waiters were released. */
+static bool record_position(struct sender *sender)
 {
     pthread_mutex_lock(&sender->mutex);
     bool released =
         sender->member && acks_record(sender->shared->acks, sender->member, sender->link.position);
     pthread_mutex_unlock(&sender->mutex);
-    if (released)
-        sender->shared->released(sender->shared->ctx);
+    return released;
+}
+
+/* Returns 1 where an ACK released waiters, else 0, or a negative errno where the link has failed. */
+static int link_listen(struct sender *sender, int64_t now_ms)
+{
+    struct link *link = &sender->link;
+    int told = link_receive(link, now_ms);
+    if (told < 0)
+        return told;
+    if (link->heard_ms > sender_seen_ms(sender) && link->greeted)
+        atomic_store(&sender->seen_ms, link->heard_ms);
+    if (!told)
+        return 0;
+    sender->complaint[0] = '\0';
+    return record_position(sender);
+}
+
+/* Returns 0, or a negative errno where the link has failed. */
+static int link_use(struct sender *sender, int64_t now_ms)
+{
+    int result = link_send(&sender->link, now_ms);
+    return result == 0 ? link_check(&sender->link, now_ms) : result;
+}
+
+/* ---- the loop's side */
+
+/* Wakes the thread where it sleeps on its link: the list has grown. */
+static void sender_wake(struct sender *sender)
+{
+    /* The list grew before this; the thread says that it is asleep, and then looks at the list. One of the
+     * two sees the other's word. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&sender->asleep, memory_order_relaxed) &&
+        atomic_exchange(&sender->asleep, false))
+        wake_write(sender);
+}
+
+/* The link is the thread's again. */
+static void link_return(struct sender *sender, int result)
+{
+    if (sender->loop)
+        loop_remove(sender->loop, &sender->watch);
+    sender->loop = NULL;
+    pthread_mutex_lock(&sender->mutex);
+    sender->result = result;
+    atomic_store(&sender->lent, false);
+    pthread_cond_signal(&sender->returned);
+    pthread_mutex_unlock(&sender->mutex);
+}
+
+static void lent_ready(struct loop_watch *watch, short revents)
+{
+    struct sender *sender = (struct sender *)((char *)watch - offsetof(struct sender, watch));
+    int result = revents & ~POLLOUT ? link_listen(sender, loop_now_ms(sender->loop)) : 0;
+    if (result < 0)
+        link_return(sender, result);
+}
+
+static int lent_watch(struct sender *sender, struct loop *loop)
+{
+    sender->watch = (struct loop_watch){.fd = sender->link.fd, .ready = lent_ready};
+    sender->events = link_events(&sender->link);
+    int result = loop_add(loop, &sender->watch, sender->events);
+    sender->loop = result == 0 ? loop : NULL;
+    return result;
+}
+
+static void lent_want(struct sender *sender)
+{
+    short events = link_events(&sender->link);
+    if (events != sender->events)
+        loop_want(sender->loop, &sender->watch, events);
+    sender->events = events;
+}
+
+int64_t sender_pass(struct sender *sender, struct loop *loop, int64_t now_ms, bool grown)
+{
+    if (!atomic_load(&sender->lent)) {
+        if (grown)
+            sender_wake(sender);
+        return CLOCK_NEVER;
+    }
+    int result = sender->loop ? 0 : lent_watch(sender, loop);
+    if (result == 0)
+        result = link_use(sender, now_ms);
+    if (result < 0) {
+        link_return(sender, result);
+        return CLOCK_NEVER;
+    }
+    lent_want(sender);
+    return link_due_ms(&sender->link, now_ms);
+}
+
+void sender_renew(struct sender *sender, const struct http_url *url)
+{
+    pthread_mutex_lock(&sender->mutex);
+    sender->url = *url;
+    atomic_store(&sender->seen_ms, clock_ms());
+    atomic_store(&sender->renewed, true);
+    pthread_mutex_unlock(&sender->mutex);
+    if (atomic_load(&sender->lent))
+        link_return(sender, 0);
+    wake_write(sender);
+}
+
+void sender_end(struct sender *sender)
+{
+    pthread_mutex_lock(&sender->mutex);
+    sender->member = NULL;
+    atomic_store(&sender->ending, true);
+    pthread_mutex_unlock(&sender->mutex);
+    if (atomic_load(&sender->lent))
+        link_return(sender, 0);
+    wake_write(sender);
+}
+
+/* ---- the thread's side */
+
+/* Whether the thread should leave what it is doing: to end, or to connect anew. */
+static bool sender_called(const struct sender *sender)
+{
+    return atomic_load(&sender->ending) || atomic_load(&sender->renewed);
 }
 
 /* Sleeps until the link has something to say, the list grows, a time comes or somebody calls. Returns whether
@@ -144,46 +227,48 @@ static bool session_wait(struct sender *sender)
         due_ms = now_ms;
     struct pollfd polled[] = {{.fd = link->fd, .events = link_events(link)},
                               {.fd = sender->wake_fd, .events = POLLIN}};
-    pthread_mutex_unlock(&sender->link_mutex);
     poll(polled, 2, clock_poll_timeout(now_ms, due_ms));
-    pthread_mutex_lock(&sender->link_mutex);
     if (!atomic_exchange(&sender->asleep, false) || polled[1].revents)
         wake_read(sender);
     return polled[0].revents & ~POLLOUT;
 }
 
-/* Receives, where there is something, and sends. Returns 0, or a negative errno where the link has failed. */
-static int session_step(struct sender *sender, bool readable)
+/* Lends the link to the loop's thread, and waits on the condition variable until it comes back. */
+static int session_lend(struct sender *sender)
 {
-    struct link *link = &sender->link;
-    int64_t now_ms = clock_ms();
-    int told = readable ? link_receive(link, now_ms) : 0;
-    if (told < 0)
-        return told;
-    if (link->heard_ms > sender_seen_ms(sender) && link->greeted)
-        atomic_store(&sender->seen_ms, link->heard_ms);
-    if (told) {
-        record_position(sender);
-        sender->complaint[0] = '\0';
+    pthread_mutex_lock(&sender->mutex);
+    sender->result = 0;
+    if (!sender_called(sender)) {
+        atomic_store(&sender->lent, true);
+        pthread_mutex_unlock(&sender->mutex);
+        sender->shared->wake(sender->shared->ctx);
+        pthread_mutex_lock(&sender->mutex);
     }
-    int result = link_send(link, now_ms);
-    return result == 0 ? link_check(link, now_ms) : result;
+    while (atomic_load(&sender->lent))
+        pthread_cond_wait(&sender->returned, &sender->mutex);
+    int result = sender->result;
+    pthread_mutex_unlock(&sender->mutex);
+    return result;
 }
 
-/* Uses the link until it fails (the result) or the thread is called away (0). */
+/* Uses the link until it fails (the result) or the thread is called away (0): by itself until the secondary
+ * has been sent all there is, lent to the loop from then on. */
 static int session_run(struct sender *sender)
 {
     bool readable = false;
     int result = 0;
-    pthread_mutex_lock(&sender->link_mutex);
-    sender->linked = true;
     while (result == 0 && !sender_called(sender)) {
-        result = session_step(sender, readable);
+        int64_t now_ms = clock_ms();
+        result = readable ? link_listen(sender, now_ms) : 0;
+        if (result > 0)
+            sender->shared->wake(sender->shared->ctx);
+        if (result >= 0)
+            result = link_use(sender, now_ms);
+        if (result == 0 && link_is_current(&sender->link))
+            return session_lend(sender);
         if (result == 0)
             readable = session_wait(sender);
     }
-    sender->linked = false;
-    pthread_mutex_unlock(&sender->link_mutex);
     return result;
 }
 
@@ -265,16 +350,6 @@ static void *sender_thread(void *arg)
     return NULL;
 }
 
-/* The lock is held for one system call or two: whoever finds it taken does better to spin than to sleep. */
-static void link_mutex_init(pthread_mutex_t *mutex)
-{
-    pthread_mutexattr_t attributes;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
-    pthread_mutex_init(mutex, &attributes);
-    pthread_mutexattr_destroy(&attributes);
-}
-
 struct sender *sender_start(const struct sender_shared *shared, const char *name, const struct http_url *url,
                             struct acks_member *member)
 {
@@ -289,7 +364,7 @@ struct sender *sender_start(const struct sender_shared *shared, const char *name
     sender->random = (unsigned)clock_us();
     atomic_store(&sender->seen_ms, clock_ms());
     pthread_mutex_init(&sender->mutex, NULL);
-    link_mutex_init(&sender->link_mutex);
+    pthread_cond_init(&sender->returned, NULL);
     session_learn(sender, 0);
     sender->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (sender->wake_fd >= 0 && pthread_create(&sender->thread, NULL, sender_thread, sender) == 0)
@@ -297,7 +372,7 @@ struct sender *sender_start(const struct sender_shared *shared, const char *name
     if (sender->wake_fd >= 0)
         close(sender->wake_fd);
     pthread_mutex_destroy(&sender->mutex);
-    pthread_mutex_destroy(&sender->link_mutex);
+    pthread_cond_destroy(&sender->returned);
     free(sender);
     return NULL;
 }
@@ -307,6 +382,6 @@ void sender_free(struct sender *sender)
     pthread_join(sender->thread, NULL);
     close(sender->wake_fd);
     pthread_mutex_destroy(&sender->mutex);
-    pthread_mutex_destroy(&sender->link_mutex);
+    pthread_cond_destroy(&sender->returned);
     free(sender);
 }

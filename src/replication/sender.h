@@ -1,12 +1,17 @@
-/* One sender thread for each member: it connects to the secondary, sends it all that it does not have,
- * records its ACKs, keeps the link alive with signs of life, and tries again without end when anything fails.
- * The pause between two attempts grows from SENDER_PAUSE_LEAST_MS to SENDER_PAUSE_MOST_MS, with jitter, and
- * ends at once when the secondary registers anew.
+/* One sender for each member. Its thread does what may take long: it connects to the secondary, asks what it
+ * has, sends it all that it lacks, and tries again without end when anything fails; the pause between two
+ * attempts grows from SENDER_PAUSE_LEAST_MS to SENDER_PAUSE_MOST_MS, with jitter, and ends at once when the
+ * secondary registers anew.
  *
- * Any thread may call; sender_end and sender_free are for the one that started it. */
+ * Once the secondary has been sent all there is, the thread lends its link to the thread of the poll loop,
+ * which sends what it appends and records the ACKs without a switch of threads, and waits on a condition
+ * variable. The link comes back when it fails.
+ *
+ * All functions but sender_seen_ms belong to the loop's thread, or to the one that ended it. */
 #ifndef REPLICATION_SENDER_H
 #define REPLICATION_SENDER_H
 
+#include "http/loop.h"
 #include "replication/acks.h"
 #include "replication/link.h"
 
@@ -18,7 +23,9 @@ struct sender;
 struct sender_shared {
     struct link_shared link;
     struct acks *acks;
-    void (*released)(void *ctx); /* an ACK has released waiters; called on a sender's thread */
+    /* The loop has something to do: answer waiters that an ACK released, or take a link that is lent. Called
+     * on senders' threads. */
+    void (*wake)(void *ctx);
     void *ctx;
 };
 
@@ -27,8 +34,9 @@ struct sender_shared {
 struct sender *sender_start(const struct sender_shared *shared, const char *name, const struct http_url *url,
                             struct acks_member *member);
 
-/* The list has grown. Cheap where the thread is awake. */
-void sender_wake(struct sender *sender);
+/* Called once a pass of the loop: sends what there is on a link that is lent; otherwise, where the list has
+ * `grown`, wakes the thread. Returns when it must be called again. */
+int64_t sender_pass(struct sender *sender, struct loop *loop, int64_t now_ms, bool grown);
 
 /* The secondary registered anew: connects again, to this URL. */
 void sender_renew(struct sender *sender, const struct http_url *url);
