@@ -90,6 +90,21 @@ SCENARIO(cluster_stop, a_post_under_way_gets_its_acks_while_the_master_stops)
     expect_stored(call_end(call), 201, 1, 2, 2);
 }
 
+SCENARIO(cluster_stop, acks_that_come_while_the_master_ends_are_no_trouble)
+{
+    for (int round = 0; round < 8; round++) {
+        struct node *master = master_start("--write-concern 2");
+        struct node *s1 = member_start(master, "s1", "--secondary-delays 0.05");
+        struct node *s2 = member_start(master, "s2", "--secondary-delays 0.05");
+        struct call *call = post_begin(master, "", "a");
+        eventually(SOON, shows(master, "a"));
+        expect_end(node_stop(master));
+        expect_status(call_end(call), 201);
+        expect_end(node_stop(s1));
+        expect_end(node_stop(s2));
+    }
+}
+
 SCENARIO(cluster_stop, a_master_that_stops_takes_no_more_appends)
 {
     struct node *master = master_start("");
