@@ -97,7 +97,7 @@ static void flight_add(struct link *link, uint64_t last, uint64_t bytes, int64_t
     struct flight *flight = &link->flights[(link->oldest + link->under_way) % LINK_WINDOW];
     *flight = (struct flight){.last = last, .bytes = bytes, .sent_us = clock_us()};
     if (link->under_way++ == 0)
-        link->heard_ms = now_ms; /* the wait for an answer begins */
+        link->waits_ms = now_ms;
     link->bytes_under_way += bytes;
     link->sent_ms = now_ms;
 }
@@ -125,7 +125,9 @@ static void begin_messages(struct link *link, int64_t now_ms)
     identity_get(link->shared->identity, name);
     link->slice = log_slice_within(link->shared->log, first, UINT64_MAX, LINK_BATCH_BYTES);
     link->next += link->slice.count;
-    wire_replicate_begin(&start, name, link->shared->run, first);
+    uint64_t digest = link->compared ? 0 : log_digest(link->shared->log, first - 1);
+    wire_replicate_begin(&start, name, link->shared->run, first, link->compared ? NULL : &digest);
+    link->compared = true;
     link->out_end = span_of(WIRE_REPLICATE_END);
     http_write_request_head(&link->out, "POST", "/replicate", link->authority, link->shared->fields,
                             start.len + link->slice.len + link->out_end.len);
@@ -252,7 +254,10 @@ static int link_answered(struct link *link, int status, struct span body)
         link->progressed = true;
     }
     link->round_us = clock_us() - flight->sent_us;
-    link->position = position;
+    /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it.
+     */
+    if (position > link->position)
+        link->position = position;
     log_ack(link, flight, position);
     return 1;
 }
@@ -316,17 +321,24 @@ int link_receive(struct link *link, int64_t now_ms)
 
 /* ---- waiting */
 
+/* Since when the secondary has been silent although an answer is due. */
+static int64_t link_silent_since_ms(const struct link *link)
+{
+    return link->heard_ms > link->waits_ms ? link->heard_ms : link->waits_ms;
+}
+
 static int64_t link_overdue_ms(const struct link *link)
 {
     int64_t allowed_ms = link->greeted ? link->attempt_ms : LINK_ATTEMPT_MS;
-    return link->under_way ? link->heard_ms + allowed_ms : CLOCK_NEVER;
+    return link->under_way ? link_silent_since_ms(link) + allowed_ms : CLOCK_NEVER;
 }
 
 int link_check(struct link *link, int64_t now_ms)
 {
     if (now_ms < link_overdue_ms(link))
         return 0;
-    return link_fail(link, ETIMEDOUT, "it is silent for %.1f s", (double)(now_ms - link->heard_ms) / 1000);
+    return link_fail(link, ETIMEDOUT, "it is silent for %.1f s",
+                     (double)(now_ms - link_silent_since_ms(link)) / 1000);
 }
 
 short link_events(const struct link *link)

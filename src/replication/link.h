@@ -45,8 +45,10 @@ struct link {
     bool greeted;       /* the first answer is there: `position` and `next` are valid */
     uint64_t position;  /* what the secondary said last */
     uint64_t next;      /* the id to send next */
+    bool compared;      /* a request told the digest of the list before it */
     bool progressed;    /* some request behind the first was answered with 200 */
-    int64_t heard_ms;   /* when a byte came last, or the wait for one began */
+    int64_t heard_ms;   /* when a byte came last */
+    int64_t waits_ms;   /* since when an answer is due */
     int64_t sent_ms;    /* when a request was begun last */
     int64_t round_us;   /* how long the last answered request took */
     int64_t attempt_ms; /* silence allowed while an answer is due */

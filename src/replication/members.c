@@ -83,10 +83,12 @@ int members_register(struct members *members, const char *id, const struct http_
     bool known = *at != NULL;
     if (!known && members->count == MEMBERS_MAX)
         return -ENOSPC;
-    if (known)
+    if (known) {
+        acks_record(members->shared->acks, (*at)->ack, position);
         sender_renew((*at)->sender, url);
-    else
+    } else {
         *at = member_new(members, id, url, position);
+    }
     if (!*at)
         return -ENOMEM;
     members->count += !known;

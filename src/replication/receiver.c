@@ -212,6 +212,8 @@ static const char *replicate_conflict(struct receiver *receiver, const char *run
                  request->first);
         return why;
     }
+    if (request->has_digest && request->digest != log_digest(receiver->config.log, request->first - 1))
+        return "the messages before them are not those that are here";
     return NULL;
 }
 

@@ -157,12 +157,17 @@ static bool registrar_try(struct registrar *registrar)
     return taken;
 }
 
+/* A sign of life ends the pause, but not its first part: it may be no more than the echo of the last try,
+ * whose answer was lost on the way, and the next answer would be lost as well. */
 static void registrar_pause(struct registrar *registrar)
 {
     int64_t half_ms = registrar->pause_ms / 2;
-    int64_t until_ms = clock_ms() + half_ms + rand_r(&registrar->random) % (half_ms + 1);
+    int64_t now_ms = clock_ms();
+    int64_t until_ms = now_ms + half_ms + rand_r(&registrar->random) % (half_ms + 1);
+    registrar_sleep(registrar, now_ms + half_ms / 2);
     atomic_store(&registrar->pausing, true);
-    registrar_sleep(registrar, until_ms);
+    if (atomic_load(&registrar->heard_ms) < now_ms)
+        registrar_sleep(registrar, until_ms);
     atomic_store(&registrar->pausing, false);
     registrar->pause_ms *= 2;
     if (registrar->pause_ms > REGISTRAR_PAUSE_MOST_MS)

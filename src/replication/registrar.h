@@ -1,8 +1,8 @@
 /* The secondary's registration: a thread that registers with the master at the start, keeps trying while the
  * master is away, registers again when nothing was heard from it for REGISTRAR_SILENCE heartbeat intervals,
  * and says goodbye at the end. The pause between two tries grows from REGISTRAR_PAUSE_LEAST_MS to
- * REGISTRAR_PAUSE_MOST_MS, with jitter, and ends at once with a sign of life from the master. Any thread may
- * call all but start and stop. */
+ * REGISTRAR_PAUSE_MOST_MS, with jitter, and ends with a sign of life from the master, at once but for its
+ * first part (a quarter at most). Any thread may call all but start and stop. */
 #ifndef REPLICATION_REGISTRAR_H
 #define REPLICATION_REGISTRAR_H
 

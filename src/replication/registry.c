@@ -15,6 +15,7 @@ struct registry {
     struct wire_register taking_from; /* the registration that began it */
     struct http_url taking_url;
     struct http_exchange *taking_exchange;
+    struct wire_register refused; /* the last one */
 };
 
 struct registry *registry_open(const struct registry_config *config)
@@ -53,7 +54,7 @@ static const char *registration_complete(struct wire_register *registration, con
         http_url_authority(url, registration->id, sizeof registration->id);
     if (!wire_name_valid(registration->id))
         return "\"id\" must be visible ASCII without quotes and backslashes";
-    if (registration->last_id && !registration->log[0])
+    if (registration->stored && !registration->log[0])
         return "\"log\" is missing: which list do the messages belong to?";
     return NULL;
 }
@@ -78,6 +79,16 @@ static void registration_accept(struct registry *registry, const struct wire_reg
     answer_json(exchange, 200, &body);
 }
 
+/* One who is refused tries again and again: that is said once for each list that it comes with. */
+static bool refusal_is_new(struct registry *registry, const struct wire_register *registration)
+{
+    const struct wire_register *last = &registry->refused;
+    bool known = strcmp(last->id, registration->id) == 0 && strcmp(last->log, registration->log) == 0 &&
+                 last->stored == registration->stored;
+    registry->refused = *registration;
+    return !known;
+}
+
 static void registration_refuse(struct registry *registry, const struct wire_register *registration,
                                 const char *why, struct http_exchange *exchange)
 {
@@ -87,8 +98,9 @@ static void registration_refuse(struct registry *registry, const struct wire_reg
              "restart the "
              "master empty and let this secondary register first to keep the secondary's",
              why);
-    logline(LOGLINE_ERROR, "refused %s, which holds %" PRIu64 " messages: %s", registration->id,
-            registration->last_id, sentence);
+    logline(refusal_is_new(registry, registration) ? LOGLINE_ERROR : LOGLINE_DEBUG,
+            "refused %s, which holds %" PRIu64 " messages: %s", registration->id, registration->stored,
+            sentence);
     answer_conflict(exchange, sentence, log_last(registry->config.log));
 }
 
@@ -106,12 +118,12 @@ static enum standing registration_standing(struct registry *registry,
     uint64_t last = log_last(registry->config.log);
     identity_get(registry->config.identity, name);
     bool same = strcmp(name, registration->log) == 0;
-    if (registration->last_id == 0)
+    if (registration->stored == 0)
         return STANDING_PREFIX;
-    if (same && registration->last_id <= last) {
+    if (same && registration->stored <= last) {
         *why = "its list differs from this master's although both have the same log id";
         bool differs = registration->has_digest &&
-                       registration->digest != log_digest(registry->config.log, registration->last_id);
+                       registration->digest != log_digest(registry->config.log, registration->stored);
         return differs ? STANDING_FOREIGN : STANDING_PREFIX;
     }
     *why = same ? "its list is ahead of this master's, to which others were appended since its start"
@@ -130,7 +142,7 @@ static void takeover_begin(struct registry *registry, const struct wire_register
         .log = registry->config.log,
         .name = registry->taking_from.id,
         .url = *url,
-        .last = registration->last_id,
+        .last = registration->stored,
         .fields = registry->config.fields,
         .progress = registry->config.progress,
         .ctx = registry->config.ctx,
@@ -167,7 +179,7 @@ void registry_settle(struct registry *registry, bool stop)
         logline(LOGLINE_ERROR,
                 "the list of %s could be taken over up to %" PRIu64 " of %" PRIu64
                 " only; let it register again before anything is appended",
-                registry->taking_from.id, log_last(registry->config.log), registry->taking_from.last_id);
+                registry->taking_from.id, log_last(registry->config.log), registry->taking_from.stored);
         http_answer_error(registry->taking_exchange, 503, "Retry-After: 1\r\n",
                           "the list could not be fetched from the secondary's URL");
     }

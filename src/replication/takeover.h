@@ -10,7 +10,7 @@
 #include "http/url.h"
 #include "log/log.h"
 
-enum { TAKEOVER_PATIENCE_MS = 10000 };
+enum { TAKEOVER_PATIENCE_MS = 30000 }; /* longer than messages are usually late on a secondary */
 
 struct takeover;
 

@@ -63,17 +63,17 @@ static bool read_port(struct json *json, uint16_t *out)
     return false;
 }
 
-static bool read_digest(struct json *json, struct wire_register *out)
+static bool read_digest(struct json *json, uint64_t *digest, bool *has_digest)
 {
     char text[17];
     char *end;
     if (!read_text(json, text, sizeof text, "\"digest\" must be 16 hexadecimal digits"))
         return false;
-    out->digest = strtoull(text, &end, 16);
-    out->has_digest = strlen(text) == 16 && *end == '\0';
-    if (!out->has_digest)
+    *digest = strtoull(text, &end, 16);
+    *has_digest = strlen(text) == 16 && *end == '\0';
+    if (!*has_digest)
         json->error = "\"digest\" must be 16 hexadecimal digits";
-    return out->has_digest;
+    return *has_digest;
 }
 
 static const char *read_end(struct json *json)
@@ -96,7 +96,9 @@ static bool register_member(struct json *json, const struct json_string *name, s
     if (json_string_is(name, "last_id"))
         return json_uint(json, &out->last_id);
     if (json_string_is(name, "digest"))
-        return read_digest(json, out);
+        return read_digest(json, &out->digest, &out->has_digest);
+    if (json_string_is(name, "stored"))
+        return json_uint(json, &out->stored);
     return json_skip(json);
 }
 
@@ -110,6 +112,8 @@ const char *wire_register_read(struct span body, struct wire_register *out)
     while (json_member(&json, &name))
         if (!register_member(&json, &name, out))
             return json.error;
+    if (out->stored < out->last_id)
+        out->stored = out->last_id;
     return read_end(&json);
 }
 
@@ -196,6 +200,8 @@ static bool replicate_member(struct json *json, const struct json_string *name, 
         return read_name(json, out->run);
     if (json_string_is(name, "first"))
         return json_uint(json, &out->first);
+    if (json_string_is(name, "digest"))
+        return read_digest(json, &out->digest, &out->has_digest);
     if (json_string_is(name, "messages"))
         return read_messages(json, out);
     return json_skip(json);
@@ -269,11 +275,18 @@ static void add_text(struct buf *out, const char *before, const char *text)
     json_quote(span_of(text), out);
 }
 
+static void add_digest(struct buf *out, uint64_t digest)
+{
+    buf_addf(out, ",\"digest\":\"%016" PRIx64 "\"", digest);
+}
+
 void wire_register_write(struct buf *out, const struct wire_register *request)
 {
     buf_addf(out, "{\"last_id\":%" PRIu64 ",\"port\":%u", request->last_id, request->port);
+    if (request->stored > request->last_id)
+        buf_addf(out, ",\"stored\":%" PRIu64, request->stored);
     if (request->has_digest)
-        buf_addf(out, ",\"digest\":\"%016" PRIx64 "\"", request->digest);
+        add_digest(out, request->digest);
     if (request->log[0])
         add_text(out, ",\"log\":", request->log);
     if (request->id[0])
@@ -293,12 +306,15 @@ void wire_registered_write(struct buf *out, const struct wire_registered *answer
              (int)(answer->heartbeat_ms % 1000));
 }
 
-void wire_replicate_begin(struct buf *out, const char *log, const char *run, uint64_t first)
+void wire_replicate_begin(struct buf *out, const char *log, const char *run, uint64_t first,
+                          const uint64_t *digest)
 {
     add_text(out, "{\"log\":", log);
     add_text(out, ",\"run\":", run);
     buf_add_text(out, ",\"first\":");
     buf_add_uint(out, first);
+    if (digest)
+        add_digest(out, *digest);
     buf_add_text(out, ",\"messages\":[");
 }
 

@@ -1,14 +1,15 @@
 /* The JSON bodies that master and secondary send each other, written and read. No I/O; any thread.
  *
- *     POST /register   {"id":"s1","port":5001,"log":"…","last_id":7,"digest":"…"}
+ *     POST /register   {"id":"s1","port":5001,"log":"…","last_id":7,"stored":8,"digest":"…"}
  *                  200 {"log":"…","last_id":9,"id":"s1","run":"…","heartbeat":1.000}
- *     POST /replicate  {"log":"…","run":"…","first":17,"messages":["a","b"]}
+ *     POST /replicate  {"log":"…","run":"…","first":17,"digest":"…","messages":["a","b"]}
  *                  200 {"last_id":18}      also with 409, beside "error"
  *
  * `run` names one run of a program, from its start to its end: with it a secondary tells requests of its
- * master's earlier run, still on their way somewhere, from those of the present one. `digest` is log_digest
- * of the secondary's list: with it the master sees that the list is a beginning of its own, and not merely as
- * long as one. Both are left out by a person with curl, and not asked for then. */
+ * master's earlier run, still on their way somewhere, from those of the present one. `digest` is a
+ * log_digest: with it each side sees that the two lists are the same so far, and not merely as long. A
+ * registration tells it of all that the secondary holds (`stored`), the first request on a connection of what
+ * comes before `first`. All three are left out by a person with curl, and not asked for then. */
 #ifndef REPLICATION_WIRE_H
 #define REPLICATION_WIRE_H
 
@@ -28,9 +29,10 @@ struct wire_register {
     char url[WIRE_URL_SIZE]; /* "": the caller's address and `port` */
     uint16_t port;
     char log[WIRE_NAME_SIZE]; /* "": none yet */
-    uint64_t last_id;
+    uint64_t last_id;         /* up to where the messages show */
+    uint64_t stored;          /* up to where they are there, shown or not yet; last_id where it is left out */
     bool has_digest;
-    uint64_t digest;
+    uint64_t digest; /* of the messages up to `stored` */
 };
 
 void wire_register_write(struct buf *out, const struct wire_register *request);
@@ -49,14 +51,18 @@ struct wire_registered {
 void wire_registered_write(struct buf *out, const struct wire_registered *answer);
 const char *wire_registered_read(struct span body, struct wire_registered *out);
 
-/* What comes before the messages in a /replicate body; what comes behind them is WIRE_REPLICATE_END. */
-void wire_replicate_begin(struct buf *out, const char *log, const char *run, uint64_t first);
+/* What comes before the messages in a /replicate body; what comes behind them is WIRE_REPLICATE_END. `digest`
+ * is of the messages before `first`, or NULL: not told. */
+void wire_replicate_begin(struct buf *out, const char *log, const char *run, uint64_t first,
+                          const uint64_t *digest);
 #define WIRE_REPLICATE_END "]}"
 
 struct wire_replicate {
     char log[WIRE_NAME_SIZE];
     char run[WIRE_NAME_SIZE]; /* "": not told */
     uint64_t first;
+    bool has_digest;
+    uint64_t digest; /* of the messages before `first` */
     uint64_t count;
     uint64_t longest; /* bytes of the longest message's value */
     struct span
