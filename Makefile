@@ -186,11 +186,16 @@ fuzz: ## every parser against random input, FUZZ_SECONDS=20 each
 endif
 
 # ---- measuring ----------------------------------------------------------------------------------------------
-.PHONY: bench
-bench: all $(OUT)/bench/load ## POST beside Redis on this machine; bench/ holds more of this kind
-	@BIN_DIR='$(abspath $(OUT))' bench/post-vs-redis
+.PHONY: bench instructions
+bench: all $(OUT)/bench/load $(OUT)/test/instructions ## beside Redis and nginx, into docs/benchmarks.md; ROW="post-64 join" some rows alone, ROW=help lists them
+	@BIN_DIR='$(abspath $(OUT))' bench/all $(ROW)
 $(OUT)/bench/load: $(call objects,$(BENCH))
 	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^) -lm
+
+instructions: $(OUT)/test/instructions ## instructions of one append, against test/instructions.baseline; WRITE=1 renews it
+	@CC='$(CC)' test/instructions $<
+$(OUT)/test/instructions: $(OUT)/obj/test/instructions.o $(call objects,$(LAYER_replication))
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
 # ---- the rest -----------------------------------------------------------------------------------------------
 .PHONY: lint format clean help
@@ -202,6 +207,6 @@ clean: ## removes build/
 	rm -rf build
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | sort -u | while IFS='	' read -r target what; do \
-	    printf '  make %-9s %s\n' "$$target" "$$what"; done
+	    printf '  make %-12s %s\n' "$$target" "$$what"; done
 
 -include $(shell find $(OUT)/obj $(OUT)/test -name '*.d' 2>/dev/null)

@@ -96,8 +96,13 @@ as_root() {
     if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
-# need_package COMMAND PACKAGE: installs Debian's package where the command is missing. Debian starts a
-# service with its package; it is ended and kept from starting again, since only the runs below need it.
+# need_tool COMMAND PACKAGE: installs Debian's package where the command is missing.
+need_tool() {
+    command -v "$1" >/dev/null || "$root/tools/install" "$2" >&2
+}
+
+# The same for a server. Debian starts a service with its package; it is ended and kept from starting again,
+# since only the runs below need it.
 need_package() {
     command -v "$1" >/dev/null || [[ -x /usr/sbin/$1 ]] && return
     "$root/tools/install" "$2" >&2
@@ -106,6 +111,14 @@ need_package() {
     elif [[ -x /etc/init.d/$2 ]]; then
         as_root "/etc/init.d/$2" stop >/dev/null || true
     fi
+}
+
+# need_descriptors COUNT: all that is started raises its own soft limit; the hard one must allow it.
+need_descriptors() {
+    local limit
+    limit=$(ulimit -Hn)
+    [[ $limit == unlimited ]] || ((limit >= $1)) || ulimit -Hn "$1" 2>/dev/null ||
+        fail "$1 descriptors for a process are needed, and the hard limit is $limit"
 }
 
 # --- processes
@@ -135,14 +148,20 @@ processor_ticks() {
     idle=$((fields[4] + fields[5]))
 }
 
-# Figures taken beside other work say little, ratios included.
-warn_if_busy() {
-    local all idle all_before idle_before busy
+# How much of the processors' time others use now, in percent, in $busy.
+measure_busy() {
+    local all idle all_before idle_before
     processor_ticks
     all_before=$all idle_before=$idle
     pause 0.5
     processor_ticks
     busy=$((100 - 100 * (idle - idle_before) / (all - all_before)))
+}
+
+# Figures taken beside other work say little, ratios included.
+warn_if_busy() {
+    local busy
+    measure_busy
     ((busy <= 10)) || say "warning: others keep the processors $busy % busy; the figures will vary"
 }
 
@@ -183,8 +202,11 @@ forget() {
     pids=("${kept[@]}")
 }
 
+# The jobs, too: a signal may have come between the start of one and the note of its pid.
 stop_all() {
-    stop "${pids[@]}"
+    local running
+    mapfile -t running < <(jobs -rp)
+    stop "${pids[@]}" "${running[@]}"
     log_pids=() log_ports=() redis_pids=() redis_ports=()
 }
 
@@ -371,6 +393,25 @@ stop_redis() {
 # errors in it is no rate.
 run_load() {
     load_line=$("$load" "$@" 2>"$work/load.err") || fail "load $*: $(<"$work/load.err") ${load_line}"
+}
+
+# post_load PORT FLAGS...: by the settings that the scripts with POSTs share.
+post_load() {
+    run_load --port "$1" --clients "$CLIENTS" --bytes "$BYTES" --seconds "$DURATION" --warmup "$WARMUP" "${@:2}"
+}
+
+# post_log FLAGS..., post_redis FLAGS...: on systems that are started anew for each run, so that the lists of the
+# runs before do not fill the memory.
+post_log() {
+    start_log "$SECONDARIES"
+    post_load "${log_ports[0]}" "$@"
+    stop_log
+}
+
+post_redis() {
+    start_redis "$SECONDARIES"
+    post_load "${redis_ports[0]}" --rpush list --wait "$SECONDARIES" "$@"
+    stop_redis
 }
 
 # field NAME [LINE]: a number of the load generator's line, in $value.
