@@ -29,7 +29,8 @@ struct hand {
 
     struct http_exchange *parked[HAND_PARKED_MAX];
     size_t parked_first, parked_end;
-    int handled; /* requests that the service got */
+    int handled;      /* requests that the service got */
+    uint64_t big_max; /* the most that /big gives, or 0 */
     /* Told of each request, or NULL. */
     void (*seen)(const struct http_request *request);
     char log[256]; /* the methods and targets of the last requests: "GET /a, POST /b" */
@@ -64,6 +65,8 @@ static void hand_answer_big(const struct http_request *request, struct http_exch
     struct http_source source = {.pieces = hand_source_pieces, .skip = hand_source_skip};
     if (!span_uint(request->target->query, &source.len))
         source.len = 0;
+    if (hand.big_max && source.len > hand.big_max)
+        source.len = hand.big_max;
     memcpy(source.state, &source.len, sizeof source.len);
     http_answer_source(exchange, 200, NULL, span_of("<"), &source, ">");
 }

@@ -594,16 +594,18 @@ Test(conn, a_connection_is_sent_no_more_than_its_turn_in_a_pass)
     cr_expect(readable() == HTTP_SEND_MOST, "%d", readable());
 }
 
-Test(conn, answers_that_nobody_reads_take_little_memory)
+static void say_on_all(int *clients, int count, const char *first, int times)
 {
-    int clients[300];
-    for (size_t i = 0; i < 300; i++) {
+    for (int i = 0; i < count; i++) {
         client = clients[i] = i ? hand_connect() : client;
-        say("GET /big?1000000 HTTP/1.1\r\n" HOST "\r\n");
-        say_times(HTTP_PIPELINE_MAX + 100, GET);
+        say(first);
+        say_times(times, GET);
     }
-    cr_expect(hand.shared.answering < HTTP_ANSWERS_MAX + 1000000, "%zu", hand.shared.answering);
-    for (size_t i = 0; i < 300; i++) {
+}
+
+static void hear_out_all(const int *clients, int count)
+{
+    for (int i = 0; i < count; i++) {
         client = clients[i];
         shutdown(client, SHUT_WR);
         while (!receive(SIZE_MAX))
@@ -611,8 +613,29 @@ Test(conn, answers_that_nobody_reads_take_little_memory)
         buf_clear(&got);
         close(client);
     }
-    cr_expect(hand.handled == 300 * (HTTP_PIPELINE_MAX + 101), "%d", hand.handled);
     client = -1;
+}
+
+Test(conn, answers_that_nobody_takes_are_not_made)
+{
+    int clients[100];
+    say_on_all(clients, 100, "GET /big?1000000 HTTP/1.1\r\n" HOST "\r\n", 1100);
+    cr_expect(hand.handled <= 100 * 100, "%d", hand.handled);
+    cr_expect(hand.shared.answering < 100 * 100 * 1000, "%zu", hand.shared.answering);
+    hear_out_all(clients, 100);
+    cr_expect(hand.handled == 100 * 1101, "%d", hand.handled);
+}
+
+Test(conn, answers_that_wait_for_others_are_bounded_for_all_together)
+{
+    int clients[300];
+    say_on_all(clients, 300, PARK, 1100);
+    cr_expect(hand.handled > 300 * 100 && hand.handled < 300 * 1000, "%d", hand.handled);
+    cr_expect(hand.shared.answering < HTTP_ANSWERS_MAX + 1000000, "%zu", hand.shared.answering);
+    for (int i = 0; i < 300; i++)
+        hand_answer("");
+    hear_out_all(clients, 300);
+    cr_expect(hand.handled == 300 * 1101, "%d", hand.handled);
 }
 
 /* ---- clients that are too many */

@@ -16,7 +16,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { IOV_MAX_PIECES = 64, READ_LEAST = 16 * 1024, READ_MOST = 256 * 1024 };
+enum {
+    IOV_MAX_PIECES = 64,
+    READ_LEAST = 16 * 1024,
+    READ_MOST = 256 * 1024,
+    SEND_EARLY = 64 /* so many answers do not wait for the end of the pass */
+};
 
 enum conn_state {
     CONN_OPEN,
@@ -66,6 +71,7 @@ struct http_conn {
 static void conn_ready(struct loop_watch *watch, short revents);
 static void conn_expired(struct loop_watch *watch);
 static void conn_refuse(struct http_conn *conn, struct span in, int status, const char *why);
+static void conn_send(struct http_conn *conn);
 
 int conn_open(struct conn_shared *shared, int fd, const char *peer)
 {
@@ -188,7 +194,7 @@ void conn_touch(struct http_conn *conn)
 
 static bool conn_takes_requests(const struct http_conn *conn)
 {
-    return conn->state == CONN_OPEN && conn->exchanges < HTTP_PIPELINE_MAX &&
+    return conn->state == CONN_OPEN && !conn->blocked && conn->exchanges < HTTP_PIPELINE_MAX &&
            (!conn->exchanges || conn->shared->answering < HTTP_ANSWERS_MAX);
 }
 
@@ -366,6 +372,8 @@ static size_t requests_take(struct http_conn *conn, char *bytes, size_t len)
         if (!taken)
             return at;
         at += taken;
+        if (conn->exchanges >= SEND_EARLY && conn->first->ready)
+            conn_send(conn);
     }
     conn->paused = at < len;
     return at;
@@ -622,7 +630,7 @@ static void conn_want(struct http_conn *conn)
 static bool conn_lacks_request(const struct http_conn *conn)
 {
     bool held_up = conn->receiving.owes_continue && conn->in.len == conn->receiving.head_len;
-    return conn->in.len && !held_up && !conn->blocked && conn_takes_requests(conn);
+    return conn->in.len && !held_up && conn_takes_requests(conn);
 }
 
 static void conn_set_deadline(struct http_conn *conn)

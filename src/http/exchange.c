@@ -97,7 +97,7 @@ bool exchange_skip(struct http_exchange *exchange, size_t *sent)
         exchange->source.skip(exchange->source.state, taken);
         exchange->source.len -= taken;
     }
-    if (!exchange->source.len) {
+    if (!exchange->source.len && exchange->after.len) {
         size_t taken = sent_take(sent, exchange->after.len);
         exchange->after.at += taken;
         exchange->after.len -= taken;
