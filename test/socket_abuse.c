@@ -1,0 +1,314 @@
+/* Real programs under clients that mean no good, or know no better. While each of them is at it, and after
+ * it, others are served as usual; and when it is over, memory and descriptors are what they were. */
+#include "answers.h"
+#include "node.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define GET "GET /messages/1 HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static struct node *master;
+static int descriptors;
+static long memory_kb;
+static unsigned seed = 12345;
+
+/* Fewer of everything where the program is slowed down by a sanitizer. */
+static int scaled(int count)
+{
+    return nodes_sanitized() ? count / 10 : count;
+}
+
+/* A POST and a GET on connections of their own. */
+static bool served_quickly(void)
+{
+    int most_ms = nodes_sanitized() ? 1000 : 100;
+    struct reply post = http_post(master->port, "/messages", "m", 1);
+    struct reply get = http_get(master->port, "/messages/1");
+    bool quick = post.status == 201 && get.status == 200 && post.ms < most_ms && get.ms < most_ms;
+    http_free(&post);
+    http_free(&get);
+    return quick;
+}
+
+static void start(void)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    master = master_start("--write-concern 1");
+    for (int i = 0; i < 100; i++)
+        cr_assert(served_quickly());
+    descriptors = node_descriptors(master);
+    memory_kb = node_memory_kb(master);
+}
+
+/* A sanitizer keeps freed memory back, so how much is in use cannot be seen from outside then. */
+static bool memory_within(long more_kb)
+{
+    return nodes_sanitized() || node_memory_kb(master) < memory_kb + more_kb;
+}
+
+static void end(void)
+{
+    eventually(10000, served_quickly());
+    eventually(10000, node_descriptors(master) <= descriptors);
+    eventually(10000, memory_within(12000));
+    nodes_stop();
+}
+
+TestSuite(abuse, .init = start, .fini = end, .timeout = 120);
+
+static unsigned chance(unsigned below)
+{
+    return (unsigned)rand_r(&seed) % below;
+}
+
+static void open_all(int *fds, int count)
+{
+    for (int i = 0; i < count; i++)
+        fds[i] = raw_open(master->port);
+}
+
+/* By a reset each, so that no port is left waiting. */
+static void close_all(int *fds, int count)
+{
+    for (int i = 0; i < count; i++)
+        raw_reset(fds[i]);
+}
+
+Test(abuse, thousands_of_connections)
+{
+    static int fds[6000];
+    int count = scaled(6000);
+    open_all(fds, count);
+    eventually(5000, node_descriptors(master) >= descriptors + count - 5);
+    eventually(5000, served_quickly());
+    for (int i = 0; i < count; i++)
+        raw_text(fds[i], GET);
+    for (int i = 0; i < count; i++) {
+        struct reply reply = raw_reply(fds[i], false, 5000);
+        cr_assert(reply.status == 200, "connection %d: %d", i, reply.status);
+        http_free(&reply);
+    }
+    eventually(5000, served_quickly());
+    close_all(fds, count);
+}
+
+Test(abuse, connections_that_come_and_go)
+{
+    for (int i = 0; i < scaled(8000); i++) {
+        int fd = raw_open(master->port);
+        if (chance(2))
+            raw_send(fd, GET, chance(sizeof GET));
+        if (chance(4))
+            raw_reset(fd);
+        else
+            close(fd);
+    }
+}
+
+Test(abuse, slow_senders_by_the_hundred)
+{
+    static const char text[] =
+        "POST /messages HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\nand so on and";
+    int fds[500];
+    int count = scaled(500);
+    open_all(fds, count);
+    for (size_t i = 0; i < sizeof text - 1; i++) {
+        for (int j = 0; j < count; j++)
+            raw_send(fds[j], text + i, 1);
+        if (i % 10 == 0)
+            eventually(5000, served_quickly());
+    }
+    cr_expect(memory_within(20000));
+    close_all(fds, count);
+}
+
+Test(abuse, slow_readers_by_the_hundred)
+{
+    enum { MESSAGE = 1000000, MESSAGES = 20 };
+    char *message = malloc(MESSAGE), bytes[500];
+    int fds[300];
+    int count = scaled(300);
+    memset(message, 'm', MESSAGE);
+    for (int i = 0; i < MESSAGES; i++)
+        cr_assert(http_post(master->port, "/messages", message, MESSAGE).status == 201);
+    memory_kb = node_memory_kb(master); /* the list is there to stay */
+    open_all(fds, count);
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < 100; j++)
+            raw_text(fds[i], "GET /messages HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < count; i++)
+            raw_receive(fds[i], bytes, sizeof bytes, 1000);
+        eventually(5000, served_quickly());
+    }
+    cr_expect(memory_within(40000));
+    close_all(fds, count);
+    free(message);
+}
+
+Test(abuse, resets_in_mid_request)
+{
+    static const char text[] =
+        "POST /messages HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    for (int i = 0; i < scaled(5000); i++) {
+        int fd = raw_open(master->port);
+        if (chance(2))
+            raw_text(fd, "POST /messages?w=2&timeout=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na");
+        raw_send(fd, text, chance(sizeof text));
+        if (chance(8) == 0)
+            usleep(500);
+        raw_reset(fd);
+    }
+    nap_ms(1100); /* for those that waited for an ACK */
+}
+
+Test(abuse, a_hundred_megabytes_of_headers)
+{
+    enum { CONNECTIONS = 20, BLOCK = 100000 };
+    int fds[CONNECTIONS];
+    char *block = malloc(BLOCK);
+    for (int i = 0; i < BLOCK; i++)
+        block[i] = "Name: value\r\n"[i % 13];
+    open_all(fds, CONNECTIONS);
+    for (int i = 0; i < CONNECTIONS; i++)
+        raw_text(fds[i], "GET / HTTP/1.1\r\nHost: a\r\n");
+    for (int round = 0; round < scaled(50); round++)
+        for (int i = 0; i < CONNECTIONS; i++)
+            raw_send(fds[i], block, BLOCK); /* to no avail once the server has closed */
+    cr_expect(memory_within(20000));
+    for (int i = 0; i < CONNECTIONS; i++) {
+        struct reply reply = raw_reply(fds[i], false, 5000);
+        cr_expect(reply.status == 431, "%d", reply.status);
+        http_free(&reply);
+    }
+    close_all(fds, CONNECTIONS);
+    free(block);
+}
+
+/* ---- a million requests */
+
+struct million {
+    int fd;
+    int count;
+};
+
+static void *million_send(void *arg)
+{
+    enum { BLOCK = 1000 };
+    const struct million *million = arg;
+    static char block[BLOCK * sizeof GET];
+    for (int i = 0; i < BLOCK; i++)
+        memcpy(block + (size_t)i * (sizeof GET - 1), GET, sizeof GET - 1);
+    for (int sent = 0; sent < million->count; sent += BLOCK)
+        if (!raw_send(million->fd, block, BLOCK * (sizeof GET - 1)))
+            break;
+    return NULL;
+}
+
+/* Counts answers, whose first lines may be cut anywhere. */
+static int answers_count(int fd, int want)
+{
+    static const char line[] = "HTTP/1.1 200 OK\r\n";
+    static char bytes[65536];
+    size_t matched = 0;
+    int count = 0;
+    while (count < want) {
+        long got = raw_receive(fd, bytes, sizeof bytes, 10000);
+        if (got <= 0)
+            break;
+        for (long i = 0; i < got; i++) {
+            matched = bytes[i] == line[matched] ? matched + 1 : bytes[i] == line[0];
+            if (matched < sizeof line - 1)
+                continue;
+            matched = 0;
+            count++;
+        }
+    }
+    return count;
+}
+
+Test(abuse, a_million_pipelined_requests)
+{
+    pthread_t sender;
+    struct million million = {.fd = raw_open(master->port), .count = scaled(1000000)};
+    cr_assert(pthread_create(&sender, NULL, million_send, &million) == 0);
+    int half = answers_count(million.fd, million.count / 2);
+    eventually(5000, served_quickly());
+    cr_expect(memory_within(12000));
+    int count = half + answers_count(million.fd, million.count - half);
+    cr_expect(count == million.count, "%d", count);
+    pthread_join(sender, NULL);
+    close(million.fd);
+}
+
+Test(abuse, a_million_pipelined_requests_whose_answers_nobody_takes)
+{
+    int fds[50];
+    static char block[400 * sizeof GET];
+    for (size_t i = 0; i < 400; i++)
+        memcpy(block + i * (sizeof GET - 1), GET, sizeof GET - 1);
+    open_all(fds, 50);
+    for (int i = 0; i < 50; i++)
+        fcntl(fds[i], F_SETFL, O_NONBLOCK);
+    for (int round = 0; round < scaled(50); round++) {
+        for (int i = 0; i < 50; i++)
+            send(fds[i], block, 400 * (sizeof GET - 1), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (round % 10 == 0)
+            eventually(5000, served_quickly());
+    }
+    cr_expect(memory_within(12000));
+    close_all(fds, 50);
+}
+
+/* ---- noise */
+
+static const char *const words[] = {
+    "GET ",    "POST ",  "HEAD ",     "/messages",  "/",        "?w=2",      " HTTP/1.1\r\n",
+    "Host: a", "\r\n",   "\r\n\r\n",  "\n",         "\r",       "\0",        "Content-Length: ",
+    "5",       "99999",  "Transfer-", "Encoding: ", "chunked",  "0\r\n\r\n", "Connection: close\r\n",
+    "Expect",  ": 100-", "continue",  "%41",        "\xff\xfe", "*",         "Authorization: Bearer x\r\n",
+};
+
+static size_t noise(char *out, size_t size)
+{
+    size_t len = 0, want = chance((unsigned)size);
+    while (len < want) {
+        const char *word = words[chance(sizeof words / sizeof *words)];
+        size_t more = chance(3) ? strlen(word) : 0;
+        if (len + more + 1 > size)
+            break;
+        memcpy(out + len, word, more);
+        len += more;
+        if (!more)
+            out[len++] = (char)chance(256);
+    }
+    return len;
+}
+
+Test(abuse, random_bytes)
+{
+    char bytes[3000], dropped[4096];
+    for (int i = 0; i < scaled(5000); i++) {
+        int fd = raw_open(master->port);
+        size_t len = noise(bytes, sizeof bytes);
+        size_t cut = len ? chance((unsigned)len) : 0;
+        raw_send(fd, bytes, cut);
+        raw_send(fd, bytes + cut, len - cut);
+        if (chance(3) == 0)
+            shutdown(fd, SHUT_WR);
+        if (chance(3) == 0)
+            raw_receive(fd, dropped, sizeof dropped, 5);
+        if (chance(2))
+            raw_reset(fd);
+        else
+            close(fd);
+    }
+}
