@@ -222,6 +222,22 @@ SCENARIO(cluster_identity, nothing_that_was_acknowledged_is_lost_while_one_node_
     cr_assert(shows_numbered(nodes[1], 51) && shows_numbered(nodes[2], 51));
 }
 
+/* What a slow secondary holds and does not show yet is part of its list, too. */
+SCENARIO(cluster_identity, a_message_that_did_not_show_yet_when_the_master_died_forks_no_list)
+{
+    struct node *master = master_start(FAST);
+    struct node *slow = member_start(master, "slow", "--secondary-delays 1.2");
+    expect_status(post(master, "?w=1", "x"), 201);
+    eventually(SOON, node_logged(slow, "stored 1 "));
+    node_kill(master);
+    node_restart(master);
+    eventually(SOON, node_logged(master, "slow"));
+    expect_status(post(master, "?w=1", "y"), 201);
+    eventually(SOON, last_id(slow) >= 1 && (!registered(slow) || last_id(slow) == last_id(master)));
+    always(1500, !registered(slow) || equal_lists(master, slow, NULL));
+    cr_assert(shows(slow, "x") || shows(slow, "x y"));
+}
+
 /* ---- registration by hand */
 
 static struct reply register_by_hand(const struct node *master, const char *log, int last)

@@ -79,6 +79,11 @@ void expect_stored(struct reply reply, int status, long long id, int w, int acks
     cr_assert_str_eq(http_field(&reply, "Location"), location);
 }
 
+void expect_took(struct reply reply, int ms, int more_ms)
+{
+    cr_assert(reply.ms >= ms - 1 && reply.ms < ms + more_ms, "it took %d ms instead of %d", reply.ms, ms);
+}
+
 void expect_logged(const struct node *node, const char *text, int lines)
 {
     eventually(SOON, node_logged(node, text) >= lines);

@@ -51,6 +51,9 @@ struct call *post_begin(const struct node *master, const char *query, const char
 void expect_status(struct reply reply, int status);
 void expect_stored(struct reply reply, int status, long long id, int w, int acks);
 
+/* That it took so long, and not much longer. Clocks that count whole milliseconds may differ by one. */
+void expect_took(struct reply reply, int ms, int more_ms);
+
 /* That just so many of the node's log lines hold the text. They may come a little later than what they tell.
  */
 void expect_logged(const struct node *node, const char *text, int lines);
