@@ -92,13 +92,22 @@ static bool sequence_obeyed(const char *at, size_t len)
     return (rest >= 0x80a8 && rest <= 0x80ae) || (rest >= 0x81a6 && rest <= 0x81a9);
 }
 
-/* How many bytes from `at` on may stand in a line as they are; 0 where the first must be escaped. */
+/* A byte that stands in a line as it is. */
+static bool byte_plain(char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '\\' && !(c == '"' && as_json);
+}
+
+/* How many bytes from `at` on may stand in a line as they are: all plain ones, nearly always the whole event,
+ * or one character of more bytes; 0 where the first must be escaped. */
 static size_t plain_len(const char *at, const char *end)
 {
-    unsigned char c = (unsigned char)*at;
-    if (c < 0x80)
-        return c >= 0x20 && c != 0x7f && c != '\\';
-    size_t len = utf8_len(at, end);
+    size_t len = 0;
+    while (at + len < end && byte_plain(at[len]))
+        len++;
+    if (len > 0 || (unsigned char)*at < 0x80)
+        return len;
+    len = utf8_len(at, end);
     return len > 0 && !sequence_obeyed(at, len) ? len : 0;
 }
 
@@ -126,12 +135,12 @@ static void line_add_event(struct line *line, const char *at, const char *end)
 {
     while (at < end) {
         size_t len = plain_len(at, end);
-        if (len == 0)
-            line_add_escape(line, *at);
-        else if (*at == '"' && as_json)
+        if (len > 0)
+            line_add(line, at, len);
+        else if (*at == '"')
             line_add_text(line, "\\\"");
         else
-            line_add(line, at, len);
+            line_add_escape(line, *at);
         at += len > 0 ? len : 1;
     }
 }
