@@ -206,9 +206,11 @@ int link_send(struct link *link, int64_t now_ms)
 
 static void log_ack(const struct link *link, const struct flight *flight, uint64_t position)
 {
-    if (flight->last)
-        logline(LOGLINE_INFO, "ACK from %s up to %" PRIu64 " after %.1f ms", link->name, position,
-                (double)(clock_us() - flight->sent_us) / 1000);
+    if (!flight->last)
+        return;
+    int64_t tenths = (clock_us() - flight->sent_us + 50) / 100; /* of a millisecond */
+    logline(LOGLINE_INFO, "ACK from %s up to %" PRIu64 " after %" PRId64 ".%d ms", link->name, position,
+            tenths / 10, (int)(tenths % 10));
 }
 
 /* The first answer on the link: where to go on from. */
