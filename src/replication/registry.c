@@ -1,4 +1,5 @@
 #include "replication/registry.h"
+#include "clock.h"
 #include "http/url.h"
 #include "logline.h"
 #include "replication/answer.h"
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { QUIET_MS = 2000 }; /* a take-over that brings nothing for so long makes way for another */
 
 struct registry {
     struct registry_config config;
@@ -161,12 +164,9 @@ static void takeover_begin(struct registry *registry, const struct wire_register
     registry->taking_exchange = exchange;
 }
 
-/* Ends a take-over that is over, or all the same where the program stops. */
-void registry_settle(struct registry *registry, bool stop)
+/* Ends the take-over, and answers the registration that began it. */
+static void takeover_end(struct registry *registry, bool complete)
 {
-    bool complete;
-    if (!registry->takeover || (!takeover_ended(registry->takeover, &complete) && !stop))
-        return;
     takeover_close(registry->takeover);
     registry->takeover = NULL;
     acks_appended(registry->config.acks, log_last(registry->config.log));
@@ -183,7 +183,32 @@ void registry_settle(struct registry *registry, bool stop)
         http_answer_error(registry->taking_exchange, 503, "Retry-After: 1\r\n",
                           "the list could not be fetched from the secondary's URL");
     }
+}
+
+/* Ends a take-over that is over, or all the same where the program stops. */
+void registry_settle(struct registry *registry, bool stop)
+{
+    bool complete;
+    if (!registry->takeover || (!takeover_ended(registry->takeover, &complete) && !stop))
+        return;
+    takeover_end(registry, complete);
     posts_hold(registry->config.posts, false);
+}
+
+/* Whether somebody's registration shows that the take-over under way should end: it is from the secondary
+ * whose list is fetched, and it has come back with less; or nothing comes any more, and this one has messages
+ * that are missing. */
+static bool takeover_makes_way(struct registry *registry, const struct wire_register *registration)
+{
+    const char *why;
+    const struct wire_register *from = &registry->taking_from;
+    bool complete;
+    if (takeover_ended(registry->takeover, &complete))
+        return false;
+    if (strcmp(registration->id, from->id) == 0)
+        return registration->stored < from->stored;
+    return takeover_quiet_ms(registry->takeover, clock_ms()) >= QUIET_MS &&
+           registration_standing(registry, registration, &why) == STANDING_BEYOND;
 }
 
 void registry_register(struct registry *registry, const struct http_request *request,
@@ -198,6 +223,9 @@ void registry_register(struct registry *registry, const struct http_request *req
         http_answer_error(exchange, 400, NULL, "%s", why);
         return;
     }
+    bool was_taking_over = registry->takeover != NULL;
+    if (was_taking_over && takeover_makes_way(registry, &registration))
+        takeover_end(registry, false);
     if (registry->takeover) {
         http_answer_error(exchange, 503, "Retry-After: 1\r\n",
                           "the master is taking over the list of %s; register again in a moment",
@@ -215,4 +243,6 @@ void registry_register(struct registry *registry, const struct http_request *req
         registration_refuse(registry, &registration, why, exchange);
         break;
     }
+    if (was_taking_over && !registry->takeover)
+        posts_hold(registry->config.posts, false);
 }

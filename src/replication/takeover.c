@@ -26,6 +26,7 @@ struct takeover {
     int cancel_fd;
     atomic_bool ended;
     atomic_bool complete;
+    _Atomic int64_t progressed_ms; /* when messages came last, or the take-over began */
 
     /* the thread alone */
     bool begun;     /* list_begin was passed */
@@ -66,6 +67,8 @@ static int run_append(struct takeover *takeover)
     int result = 0;
     if (takeover->run_count)
         result = log_append(takeover->config.log, buf_span(&takeover->run), takeover->run_count, &last);
+    if (takeover->run_count)
+        atomic_store(&takeover->progressed_ms, clock_ms());
     buf_clear(&takeover->run);
     takeover->run_count = 0;
     if (result == 0)
@@ -172,6 +175,7 @@ struct takeover *takeover_start(const struct takeover_config *config)
     if (!takeover)
         return NULL;
     takeover->config = *config;
+    atomic_store(&takeover->progressed_ms, clock_ms());
     takeover->cancel_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (takeover->cancel_fd >= 0 && pthread_create(&takeover->thread, NULL, takeover_thread, takeover) == 0)
         return takeover;
@@ -179,6 +183,11 @@ struct takeover *takeover_start(const struct takeover_config *config)
         close(takeover->cancel_fd);
     free(takeover);
     return NULL;
+}
+
+int64_t takeover_quiet_ms(const struct takeover *takeover, int64_t now_ms)
+{
+    return now_ms - atomic_load(&takeover->progressed_ms);
 }
 
 bool takeover_ended(const struct takeover *takeover, bool *complete)

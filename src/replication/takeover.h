@@ -27,6 +27,9 @@ struct takeover_config {
 /* Starts the thread. NULL without memory or descriptors. */
 struct takeover *takeover_start(const struct takeover_config *config);
 
+/* For how long nothing has come. */
+int64_t takeover_quiet_ms(const struct takeover *takeover, int64_t now_ms);
+
 /* Whether it is over. *complete: the list has reached `last`. */
 bool takeover_ended(const struct takeover *takeover, bool *complete);
 
