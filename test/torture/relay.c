@@ -21,6 +21,7 @@ enum {
     QUEUE_BYTES = 256 * 1024,
     TRICKLE_BYTES = 97,
     TRICKLE_MS = 2,
+    HASTE = 200, /* connections in a second; more means that somebody tries again without a pause */
     SILENT_MS =
         4000 /* how long the half of a swallowed connection stays open after its other half has gone */
 };
@@ -62,6 +63,8 @@ struct relay {
     const struct node *server;
     struct sockaddr_in address;
     int listener;              /* -1: refuses */
+    int64_t second_ms;         /* the second that began here … */
+    unsigned second_count;     /* … brought so many connections */
     struct relay_fault fault;  /* the thread's */
     struct relay_fault wanted; /* guarded by the mutex, as is the next */
     bool changed;
@@ -245,6 +248,16 @@ static void connection_spoil(struct connection *connection)
         connection->to_client.swallows = true;
 }
 
+static void haste_check(struct relay *relay)
+{
+    if (now_ms() >= relay->second_ms + 1000) {
+        relay->second_ms = now_ms();
+        relay->second_count = 0;
+    }
+    if (++relay->second_count > HASTE)
+        report_fail("the link %s got %d connections within a second", relay->name, HASTE);
+}
+
 static void connection_accept(struct relay *relay)
 {
     int one = 1;
@@ -266,6 +279,7 @@ static void connection_accept(struct relay *relay)
     connection->next = connections;
     connections = connection;
     counts.connections++;
+    haste_check(relay);
 }
 
 static void connection_dial(struct connection *connection)

@@ -135,17 +135,21 @@ static bool master_prepare_end(struct storm *storm)
         sleep_ms(PASS_MS);
     if (history_start_unseen() || !client_get(&storm->master, "/health", &answer, now_ms() + HEALTH_MS))
         return false;
-    bool kill = random_percent(&storm->random, 20);
+    unsigned stranger = 0;
     for (unsigned i = 1; i < NODES; i++) {
         char member[32];
         int len = snprintf(member, sizeof member, "\"id\":\"%s\"", storm->nodes[i].name);
         if (!node_runs(&storm->nodes[i]) || memmem(answer.body, answer.body_len, member, (size_t)len))
             continue;
-        if (!kill)
+        if (stranger || !random_percent(&storm->random, 30))
             return false; /* let it become one first */
-        report_event("%s is killed: it is no member, and the master is about to end", storm->nodes[i].name);
-        secondary_kill(storm, i);
-        storm->until_ms[i] = now_ms() + random_magnitude(&storm->random, 1, 2000);
+        stranger = i;
+    }
+    if (stranger) {
+        report_event("%s is killed: it is no member, and the master is about to end",
+                     storm->nodes[stranger].name);
+        secondary_kill(storm, stranger);
+        storm->until_ms[stranger] = now_ms() + random_magnitude(&storm->random, 1, 2000);
     }
     return true;
 }
