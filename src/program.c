@@ -6,8 +6,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* Takes as many descriptors as the system allows; returns how many. */
 static uint64_t descriptors_raise(void)
 {

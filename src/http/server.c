@@ -124,7 +124,7 @@ static void listener_ready(struct loop_watch *watch, short revents)
         (struct http_server *)((char *)watch - offsetof(struct http_server, listener));
     (void)revents;
     for (int i = 0; i < ACCEPTS_A_PASS; i++) {
-        struct sockaddr_storage address;
+        struct sockaddr_storage address = {0};
         socklen_t len = sizeof address;
         int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
@@ -190,7 +190,7 @@ static int64_t server_pass(void *ctx, int64_t now_ms)
 static int listener_bind(const struct addrinfo *address, uint16_t *port)
 {
     const int on = 1;
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t len = sizeof bound;
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)

@@ -15,7 +15,10 @@ int health_check(const struct settings *settings)
         host = "127.0.0.1";
     else if (strcmp(host, "::") == 0)
         host = "::1";
-    snprintf(url.host, sizeof url.host, "%s", host);
+    if (!span_copy(span_of(host), url.host, sizeof url.host)) {
+        fprintf(stderr, "HOST is too long\n");
+        return 1;
+    }
     const struct http_call call = {
         .url = &url,
         .method = "GET",

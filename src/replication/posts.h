@@ -32,8 +32,8 @@ uint64_t posts_body_limit(const struct posts *posts, const struct http_head *hea
 /* POST /messages. The caller has made sure that appends are allowed. */
 void posts_append(struct posts *posts, const struct http_request *request, struct http_exchange *exchange);
 
-/* GET /messages/ID with a `w` in its query. */
-void posts_wait(struct posts *posts, const struct http_request *request, const char *id,
+/* GET /messages/ID with a `w` in its query; `text` is the ID. */
+void posts_wait(struct posts *posts, const struct http_request *request, const char *text,
                 struct http_exchange *exchange);
 
 /* From now on POSTs are held, or no more: then those that were are appended. */

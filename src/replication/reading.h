@@ -10,7 +10,7 @@ void reading_list(struct log *log, uint64_t last, const struct http_request *req
                   struct http_exchange *exchange);
 
 /* GET /messages/ID, for the text behind /messages/: 404 past `last`. */
-void reading_message(struct log *log, uint64_t last, const char *id, struct http_exchange *exchange);
+void reading_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange);
 
 /* Reads an id. Returns false where the text is none. */
 bool reading_id(const char *text, uint64_t *id);

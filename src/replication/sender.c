@@ -119,11 +119,10 @@ static int link_use(struct sender *sender, int64_t now_ms)
 /* Wakes the thread where it sleeps on its link: the list has grown. */
 static void sender_wake(struct sender *sender)
 {
-    /* The list grew before this; the thread says that it is asleep, and then looks at the list. One of the
-     * two sees the other's word. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&sender->asleep, memory_order_relaxed) &&
-        atomic_exchange(&sender->asleep, false))
+    /* The list grew before this exchange; the thread says by another that it is asleep, and then looks at the
+     * list. Of two exchanges the later one sees the earlier: either this finds the thread asleep, or the
+     * thread what is new. */
+    if (atomic_exchange(&sender->asleep, false))
         wake_write(sender);
 }
 
@@ -221,8 +220,7 @@ static bool session_wait(struct sender *sender)
     struct link *link = &sender->link;
     int64_t now_ms = clock_ms();
     int64_t due_ms = link_due_ms(link, now_ms);
-    atomic_store(&sender->asleep, true);
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_exchange(&sender->asleep, true); /* see sender_wake */
     if (link_has_work(link, now_ms) || sender_called(sender))
         due_ms = now_ms;
     struct pollfd polled[] = {{.fd = link->fd, .events = link_events(link)},
