@@ -20,7 +20,7 @@ static unsigned seed = 12345;
 /* Fewer of everything where the program is slowed down by a sanitizer. */
 static int scaled(int count)
 {
-    return nodes_sanitized() ? count / 10 : count;
+    return nodes_sanitized() ? count / 4 : count;
 }
 
 /* A POST and a GET on connections of their own. */

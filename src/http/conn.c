@@ -20,7 +20,8 @@ enum {
     IOV_MAX_PIECES = 64,
     READ_LEAST = 16 * 1024,
     READ_MOST = 256 * 1024,
-    SEND_EARLY = 64 /* so many answers do not wait for the end of the pass */
+    SEND_EARLY = 64,      /* so many answers do not wait for the end of the pass */
+    DRAIN_CHECK_MS = 2000 /* a slow reader is looked after so often */
 };
 
 enum conn_state {
@@ -539,17 +540,18 @@ static void conn_block(struct http_conn *conn)
         conn->unsent = 0;
 }
 
-/* For a blocked connection whose time is over: whether the client took something all the same. The kernel
- * wants a good part of a socket's buffer to be free before it tells of room in it, which takes a slow reader
- * of much a while. */
+/* Whether the client of a blocked connection has taken something within its time. The kernel wants a good
+ * part of a socket's buffer to be free before it tells of room in it, which takes a slow reader of much a
+ * while. */
 static bool conn_drains(struct http_conn *conn)
 {
+    int64_t now_ms = loop_now_ms(conn->shared->loop);
     int unsent;
-    if (!conn->blocked || ioctl(conn->watch.fd, SIOCOUTQ, &unsent) < 0 || unsent >= conn->unsent)
-        return false;
-    conn->unsent = unsent;
-    conn->progress_ms = loop_now_ms(conn->shared->loop);
-    return true;
+    if (ioctl(conn->watch.fd, SIOCOUTQ, &unsent) == 0 && unsent < conn->unsent) {
+        conn->unsent = unsent;
+        conn->progress_ms = now_ms;
+    }
+    return now_ms < conn->progress_ms + HTTP_WRITE_TIME_MS;
 }
 
 /* Sends what is ready until nothing is, the socket is full or others are to have their turn. */
@@ -642,7 +644,7 @@ static void conn_set_deadline(struct http_conn *conn)
     else if (!conn->receiving.began_ms)
         conn->receiving.began_ms = now_ms;
     if (conn->blocked)
-        deadline_ms = conn->progress_ms + HTTP_WRITE_TIME_MS;
+        deadline_ms = now_ms + DRAIN_CHECK_MS;
     else if (conn->receiving.began_ms)
         deadline_ms = conn->receiving.began_ms + HTTP_REQUEST_TIME_MS;
     else if (!conn->first)
@@ -712,14 +714,24 @@ static void conn_ready(struct loop_watch *watch, short revents)
         conn_touch(conn);
 }
 
+/* Closes so that the kernel keeps nothing of what the client does not take. */
+static void conn_abort(struct http_conn *conn)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    setsockopt(conn->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    conn_close(conn);
+}
+
 static void conn_expired(struct loop_watch *watch)
 {
     struct http_conn *conn = (struct http_conn *)watch;
-    if (conn->state == CONN_OPEN && !conn->blocked && conn->in.len) {
+    if (conn->blocked && conn_drains(conn)) {
+        conn_set_deadline(conn);
+    } else if (conn->blocked) {
+        conn_abort(conn);
+    } else if (conn->state == CONN_OPEN && conn->in.len) {
         conn_refuse(conn, buf_span(&conn->in), 408, "the request was not complete in time");
         conn_release_in(conn);
-    } else if (conn_drains(conn)) {
-        conn_set_deadline(conn);
     } else {
         conn_close(conn);
     }
