@@ -124,6 +124,9 @@ static int call_read(struct calling *calling)
     if (!buf_reserve(&calling->in, READ_BYTES))
         return -ENOMEM;
     for (;;) {
+        int result = http_wait(calling->fd, POLLIN, calling->deadline_ms, calling->call->cancel_fd);
+        if (result < 0)
+            return result;
         ssize_t got = recv(calling->fd, calling->in.data + calling->in.len, READ_BYTES, 0);
         if (got > 0) {
             calling->in.len += (size_t)got;
@@ -135,9 +138,6 @@ static int call_read(struct calling *calling)
             return 0;
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
-        int result = http_wait(calling->fd, POLLIN, calling->deadline_ms, calling->call->cancel_fd);
-        if (result < 0)
-            return result;
     }
 }
 
