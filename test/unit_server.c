@@ -1,0 +1,283 @@
+#include "clock.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "http/url.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- a service that answers at once, or keeps /park until it is told to answer */
+
+static struct http_server *server;
+static struct http_exchange *parked;
+static atomic_bool parked_here, answer_parked;
+static atomic_int passes;
+
+static uint64_t body_limit(void *ctx, const struct http_head *head, const struct http_target *target)
+{
+    (void)ctx;
+    (void)head;
+    (void)target;
+    return 100;
+}
+
+static void handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
+{
+    (void)ctx;
+    if (strcmp(request->target->path, "/park") == 0) {
+        parked = exchange;
+        atomic_store(&parked_here, true);
+    } else {
+        http_answer(exchange, 200, NULL, span_of(request->peer));
+    }
+}
+
+static int64_t pass(void *ctx, int64_t now_ms)
+{
+    (void)ctx;
+    (void)now_ms;
+    atomic_fetch_add(&passes, 1);
+    if (atomic_load(&answer_parked) && parked) {
+        http_answer(parked, 200, NULL, span_of("late"));
+        parked = NULL;
+    }
+    return CLOCK_NEVER;
+}
+
+static const struct http_service service = {.body_limit = body_limit, .handle = handle, .pass = pass};
+static char why[256];
+
+static int open_on(const char *host, uint16_t port, struct http_server **out)
+{
+    const struct http_server_config config = {
+        .host = host, .port = port, .max_connections = 3, .idle_timeout_ms = 60000};
+    return http_server_open(out, &config, &service, why, sizeof why);
+}
+
+static void start(void)
+{
+    cr_assert(open_on("127.0.0.1", 0, &server) == 0, "%s", why);
+    cr_assert(http_server_start(server) == 0);
+}
+
+static void stop(void)
+{
+    if (!server)
+        return;
+    http_server_stop(server, 100);
+    http_server_close(server);
+}
+
+TestSuite(server, .init = start, .fini = stop, .timeout = 20);
+
+/* A connection that gives up after five seconds. */
+static int dial(void)
+{
+    struct http_url url = {.host = "127.0.0.1", .port = http_server_port(server)};
+    struct timeval limit = {.tv_sec = 5};
+    int fd = http_connect(&url, NULL, clock_ms() + 5000, -1);
+    cr_assert(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    cr_assert(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
+}
+
+/* What comes next within five seconds: "" for the end. */
+static const char *hear(int fd)
+{
+    static char text[1024];
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+    ssize_t got = poll(&polled, 1, 5000) > 0 ? recv(fd, text, sizeof text - 1, 0) : -1;
+    cr_assert(got >= 0);
+    text[got] = '\0';
+    return text;
+}
+
+static bool answered(const char *text, const char *status)
+{
+    return strncmp(text, "HTTP/1.1 ", 9) == 0 && strncmp(text + 9, status, 3) == 0;
+}
+
+#define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define PARK "GET /park HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static void wait_for(const atomic_bool *flag)
+{
+    for (int i = 0; i < 5000 && !atomic_load(flag); i++)
+        usleep(1000);
+    cr_assert(atomic_load(flag));
+}
+
+/* ---- serving */
+
+Test(server, it_knows_the_port_and_who_calls)
+{
+    struct sockaddr_in self;
+    socklen_t len = sizeof self;
+    char peer[64];
+    int fd = dial();
+    getsockname(fd, (struct sockaddr *)&self, &len);
+    snprintf(peer, sizeof peer, "\r\n\r\n127.0.0.1:%u", ntohs(self.sin_port));
+    say(fd, GET);
+    const char *text = hear(fd);
+    cr_expect(answered(text, "200") && strstr(text, peer), "%s", text);
+    close(fd);
+}
+
+Test(server, waking_makes_a_pass)
+{
+    usleep(50000);
+    int before = atomic_load(&passes);
+    http_server_wake(server);
+    for (int i = 0; i < 5000 && atomic_load(&passes) == before; i++)
+        usleep(1000);
+    cr_expect(atomic_load(&passes) > before);
+}
+
+Test(server, it_sleeps_when_there_is_nothing_to_do)
+{
+    usleep(50000);
+    int before = atomic_load(&passes);
+    usleep(300000);
+    cr_expect(atomic_load(&passes) - before < 10, "%d", atomic_load(&passes) - before);
+}
+
+Test(server, clients_past_the_limit_get_503_until_one_leaves)
+{
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = dial();
+        say(fds[i], GET);
+        cr_assert(answered(hear(fds[i]), "200"));
+    }
+    int more[30];
+    for (int i = 0; i < 30; i++)
+        more[i] = dial();
+    for (int i = 0; i < 30; i++) {
+        const char *text = hear(more[i]);
+        cr_expect(answered(text, "503") && strstr(text, "Retry-After: 1\r\n"), "%d: %s", i, text);
+        cr_expect_str_eq(hear(more[i]), "");
+        close(more[i]);
+    }
+    close(fds[0]);
+    bool served = false;
+    for (int i = 0; i < 100 && !served; i++) {
+        int fd = dial();
+        say(fd, GET);
+        served = answered(hear(fd), "200");
+        close(fd);
+        usleep(10000);
+    }
+    cr_expect(served);
+    for (int i = 1; i < 3; i++)
+        close(fds[i]);
+}
+
+/* ---- beginning and end */
+
+Test(server, a_port_in_use_is_told)
+{
+    struct http_server *other;
+    cr_expect(open_on("127.0.0.1", http_server_port(server), &other) == -EADDRINUSE);
+    cr_expect(strstr(why, "cannot listen on 127.0.0.1 port"), "%s", why);
+}
+
+Test(server, a_host_that_is_none_is_told)
+{
+    struct http_server *other;
+    cr_expect(open_on("256.256.256.256", 0, &other) < 0);
+    cr_expect(strncmp(why, "HOST=256.256.256.256: ", 22) == 0, "%s", why);
+    cr_expect(open_on("192.0.2.1", 0, &other) == -EADDRNOTAVAIL);
+}
+
+Test(server, ipv6_is_served_where_there_is_any)
+{
+    struct http_server *other;
+    struct http_url url = {.host = "::1"};
+    if (open_on("::1", 0, &other) != 0)
+        cr_skip("there is no IPv6");
+    cr_assert(http_server_start(other) == 0);
+    url.port = http_server_port(other);
+    int fd = http_connect(&url, NULL, clock_ms() + 5000, -1);
+    cr_assert(fd >= 0);
+    say(fd, GET);
+    cr_expect(strstr(hear(fd), "\r\n\r\n[::1]:"));
+    close(fd);
+    http_server_stop(other, 100);
+    http_server_close(other);
+}
+
+Test(server, one_that_never_started_can_be_closed)
+{
+    struct http_server *other;
+    cr_assert(open_on("127.0.0.1", 0, &other) == 0);
+    http_server_close(other);
+}
+
+Test(server, stopping_closes_what_is_idle_and_the_listener)
+{
+    uint16_t port = http_server_port(server);
+    struct http_url url = {.host = "127.0.0.1", .port = port};
+    int fd = dial();
+    int64_t began_ms = clock_ms();
+    say(fd, GET);
+    cr_assert(answered(hear(fd), "200"));
+    http_server_stop(server, 5000);
+    cr_expect(clock_ms() - began_ms < 1000);
+    cr_expect_str_eq(hear(fd), "");
+    cr_expect(http_connect(&url, NULL, clock_ms() + 1000, -1) == -ECONNREFUSED);
+    http_server_close(server);
+    server = NULL;
+    close(fd);
+}
+
+static void *stop_server(void *arg)
+{
+    http_server_stop(server, 5000);
+    return arg;
+}
+
+Test(server, stopping_waits_for_answers)
+{
+    pthread_t thread;
+    int fd = dial();
+    say(fd, PARK);
+    wait_for(&parked_here);
+    cr_assert(pthread_create(&thread, NULL, stop_server, NULL) == 0);
+    usleep(100000);
+    atomic_store(&answer_parked, true);
+    http_server_wake(server);
+    const char *text = hear(fd);
+    cr_expect(answered(text, "200") && strstr(text, "Connection: close\r\n") && strstr(text, "late"), "%s",
+              text);
+    pthread_join(thread, NULL);
+    http_server_close(server);
+    server = NULL;
+    close(fd);
+}
+
+Test(server, stopping_waits_no_longer_than_it_is_told)
+{
+    int64_t began_ms = clock_ms();
+    int fd = dial();
+    say(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n" PARK);
+    wait_for(&parked_here);
+    http_server_stop(server, 200);
+    cr_expect(clock_ms() - began_ms >= 200 && clock_ms() - began_ms < 2000);
+    http_answer(parked, 200, NULL, (struct span){0}); /* its thread has ended: nobody else touches it */
+    http_server_close(server);
+    server = NULL;
+    close(fd);
+}
