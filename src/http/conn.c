@@ -567,7 +567,8 @@ static void conn_send(struct http_conn *conn)
             return;
         }
         struct iovec iov[IOV_MAX_PIECES];
-        int pieces = iov_cut(iov, conn_iov(conn, iov), most);
+        int pieces = conn_iov(conn, iov);
+        pieces = iov_cut(iov, pieces, most);
         if (pieces == 0) {
             conn_block(conn);
             return;
