@@ -68,9 +68,10 @@ static void peer_format(const struct sockaddr_storage *address, char out[HTTP_PE
         }
         return;
     }
-    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-    inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
-    snprintf(out, HTTP_PEER_SIZE, "%s:%u", host, ntohs(in->sin_port));
+    struct sockaddr_in in;
+    memcpy(&in, address, sizeof in);
+    inet_ntop(AF_INET, &in.sin_addr, host, sizeof host);
+    snprintf(out, HTTP_PEER_SIZE, "%s:%u", host, ntohs(in.sin_port));
 }
 
 /* For more of those that are too many: a short answer as far as the socket takes it at once, and a close. */
@@ -124,7 +125,7 @@ static void listener_ready(struct loop_watch *watch, short revents)
         (struct http_server *)((char *)watch - offsetof(struct http_server, listener));
     (void)revents;
     for (int i = 0; i < ACCEPTS_A_PASS; i++) {
-        struct sockaddr_storage address = {0};
+        struct sockaddr_storage address;
         socklen_t len = sizeof address;
         int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
@@ -190,7 +191,7 @@ static int64_t server_pass(void *ctx, int64_t now_ms)
 static int listener_bind(const struct addrinfo *address, uint16_t *port)
 {
     const int on = 1;
-    struct sockaddr_storage bound = {0};
+    struct sockaddr_storage bound;
     socklen_t len = sizeof bound;
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -202,8 +203,9 @@ static int listener_bind(const struct addrinfo *address, uint16_t *port)
         close(fd);
         return -error;
     }
-    /* The port has the same place in both kinds of address. */
-    *port = ntohs(((const struct sockaddr_in *)&bound)->sin_port);
+    struct sockaddr_in in; /* the port has the same place in both kinds of address */
+    memcpy(&in, &bound, sizeof in);
+    *port = ntohs(in.sin_port);
     return fd;
 }
 
