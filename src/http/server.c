@@ -125,7 +125,7 @@ static void listener_ready(struct loop_watch *watch, short revents)
         (struct http_server *)((char *)watch - offsetof(struct http_server, listener));
     (void)revents;
     for (int i = 0; i < ACCEPTS_A_PASS; i++) {
-        struct sockaddr_storage address;
+        struct sockaddr_storage address = {0};
         socklen_t len = sizeof address;
         int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
