@@ -150,7 +150,8 @@ static void arrival_add(struct receiver *receiver, struct arrival *arrival, uint
         show(receiver, last);
         return;
     }
-    *arrival = (struct arrival){.due_ms = clock_ms() + receiver->config.delay_ms, .last = last};
+    /* One more for what clock_ms cuts off: never early. */
+    *arrival = (struct arrival){.due_ms = clock_ms() + 1 + receiver->config.delay_ms, .last = last};
     *receiver->arrivals_end = arrival;
     receiver->arrivals_end = &arrival->next;
 }
