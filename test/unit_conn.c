@@ -82,6 +82,7 @@ static void say_times(int times, const char *text)
 }
 
 static struct buf got; /* all that the client received and heard() did not tell of yet */
+static bool was_reset; /* the stream has ended by a reset */
 
 /* Receives what is there, `most` bytes at most. Returns whether the stream has ended. */
 static bool receive(size_t most)
@@ -92,8 +93,10 @@ static bool receive(size_t most)
         ssize_t len = room ? recv(client, bytes, room, 0) : -1;
         if (len == 0)
             return true;
-        if (len < 0)
-            return room && errno == ECONNRESET;
+        if (len < 0) {
+            was_reset = room && errno == ECONNRESET;
+            return was_reset;
+        }
         buf_add(&got, bytes, (size_t)len);
         most -= (size_t)len;
         passes(2);
@@ -113,7 +116,7 @@ static void note(char *out, size_t size, const char *format, ...)
 }
 
 /* What the client got since the last time: the status of each answer, `close` behind one that says so, `end`
- * for the end of the stream. `+N` are N bytes that make no whole answer. */
+ * or `reset` for the end of the stream. `+N` are N bytes that make no whole answer. */
 static const char *heard_of(bool to_head)
 {
     static char out[16384];
@@ -136,7 +139,7 @@ static const char *heard_of(bool to_head)
     if (at < got.len)
         note(out, sizeof out, "+%zu", got.len - at);
     if (end)
-        note(out, sizeof out, "end");
+        note(out, sizeof out, was_reset ? "reset" : "end");
     buf_clear(&got);
     return out;
 }
@@ -685,6 +688,46 @@ Test(conn, at_the_end_a_connection_without_a_request_is_closed)
     say(GET);
     conns_finish(&hand.shared);
     expect_heard("200 end");
+}
+
+Test(conn, at_the_end_what_the_client_goes_on_to_send_loses_no_answer)
+{
+    say(PARK);
+    conns_finish(&hand.shared);
+    say(GET);
+    hand_answer("");
+    passes(1);
+    conns_finish(&hand.shared);
+    expect_heard("200 close end");
+}
+
+/* ---- memory for requests */
+
+Test(conn, while_others_hold_much_only_requests_in_one_piece_are_taken)
+{
+    say(GET POST("Content-Length: 5\r\n") "he");
+    hand.shared.buffered += HTTP_BUFFERED_MAX;
+    say("ll");
+    expect_heard("200");
+    hand.shared.buffered += 1;
+    say(GET);
+    expect_heard("503 close end");
+    close(client);
+    client = hand_connect();
+    say(GET);
+    expect_heard("200");
+    say("G");
+    expect_heard("503 close end");
+    hand.shared.buffered -= HTTP_BUFFERED_MAX + 1;
+}
+
+Test(conn, a_request_alone_may_be_long)
+{
+    say("G");
+    hand.shared.buffered += HTTP_BUFFERED_MAX;
+    say("ET / HTTP/1.1\r\n" HOST "\r\n");
+    expect_heard("200");
+    hand.shared.buffered -= HTTP_BUFFERED_MAX;
 }
 
 /* ---- what an error says */

@@ -72,6 +72,7 @@ struct http_conn {
 static void conn_ready(struct loop_watch *watch, short revents);
 static void conn_expired(struct loop_watch *watch);
 static void conn_refuse(struct http_conn *conn, struct span in, int status, const char *why);
+static void conn_linger(struct http_conn *conn);
 static void conn_send(struct http_conn *conn);
 
 int conn_open(struct conn_shared *shared, int fd, const char *peer)
@@ -166,6 +167,8 @@ void conns_finish(struct conn_shared *shared)
     shared->stopping = true;
     for (struct http_conn *conn = shared->all, *next; conn; conn = next) {
         next = conn->next;
+        if (conn->state == CONN_LINGER)
+            conn_linger(conn); /* bytes left unread would make the close a reset, and lose the answer */
         if (!conn->first)
             conn_close(conn);
         else
@@ -387,13 +390,22 @@ static size_t request_len(const struct http_conn *conn, size_t len)
     return receiving->head_done && !receiving->need ? receiving->raw : len;
 }
 
+/* Makes room for more bytes of an incomplete request. Returns false where there is no memory for it. */
+static bool in_reserve(struct http_conn *conn, size_t room)
+{
+    size_t cap = conn->in.cap;
+    if (conn->shared->buffered - cap > HTTP_BUFFERED_MAX || !buf_reserve(&conn->in, room))
+        return false;
+    conn->shared->buffered += conn->in.cap - cap;
+    return true;
+}
+
 /* Keeps bytes for later; where there is no memory for them, the request is refused. */
 static void conn_keep(struct http_conn *conn, const char *bytes, size_t len)
 {
-    size_t cap = conn->in.cap;
-    buf_add(&conn->in, bytes, len);
-    conn->shared->buffered += conn->in.cap - cap;
-    if (conn->in.failed)
+    if (in_reserve(conn, len))
+        buf_add(&conn->in, bytes, len);
+    else
         conn_refuse(conn, (struct span){bytes, len}, 503, "there is no memory for this request");
 }
 
@@ -419,10 +431,7 @@ static char *read_room(struct http_conn *conn, size_t *room)
     size_t need = conn->receiving.need;
     size_t want = need > conn->in.len ? need - conn->in.len : 0;
     *room = want < READ_LEAST ? READ_LEAST : want > READ_MOST ? READ_MOST : want;
-    size_t cap = conn->in.cap;
-    bool fits = conn->shared->buffered + *room <= HTTP_BUFFERED_MAX && buf_reserve(&conn->in, *room);
-    conn->shared->buffered += conn->in.cap - cap;
-    if (fits)
+    if (in_reserve(conn, *room))
         return conn->in.data + conn->in.len;
     conn_refuse(conn, buf_span(&conn->in), 503, "there is no memory for this request");
     conn_release_in(conn);

@@ -26,8 +26,9 @@ enum {
     HTTP_TURNED_AWAY_MAX = 16 /* clients past the connection limit that are waited for to read their 503 */
 };
 
-/* Request bytes held for all connections together; past it requests get 503. */
-#define HTTP_BUFFERED_MAX ((size_t)1024 * 1024 * 1024)
+/* Bytes held of incomplete requests: while other connections hold more together, a request that does not come
+ * in one piece gets 503. So one alone may be longer. */
+#define HTTP_BUFFERED_MAX ((size_t)256 * 1024 * 1024)
 
 /* Bytes of requests being answered and of answers not yet sent, but for their sources, of all connections
  * together; past it a connection is not read from while one of its requests is unanswered. */
