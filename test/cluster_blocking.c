@@ -8,13 +8,13 @@
 
 enum {
     LATE_MS = 2000,   /* SECONDARY_DELAYS */
-    SLACK_MS = 1800,  /* beyond it: less than a second delay in a row would take */
+    SLACK_MS = 1200,  /* beyond it: one that waited for the one before would take 1500 more */
     AT_ONCE_MS = 1500 /* an answer that waits for nobody */
 };
 
 static int slack(void)
 {
-    return nodes_sanitized() ? SLACK_MS + 100 : SLACK_MS;
+    return nodes_sanitized() ? SLACK_MS + 200 : SLACK_MS;
 }
 
 static void expect_late(struct reply reply)
