@@ -58,10 +58,10 @@ static bool etag_listed(struct span list, const char *etag)
     return false;
 }
 
-/* The tag names the place and, by their digest, the content of the messages. */
-static void list_etag(struct log *log, uint64_t from, uint64_t to, char *out, size_t out_size)
+void reading_etag(struct log *log, uint64_t from, uint64_t to, char out[READING_ETAG_SIZE])
 {
-    snprintf(out, out_size, "\"%" PRIu64 "-%" PRIu64 "-%016" PRIx64 "\"", from, to, log_digest(log, to));
+    snprintf(out, READING_ETAG_SIZE, "\"%" PRIu64 "-%" PRIu64 "-%016" PRIx64 "\"", from, to,
+             log_digest(log, to));
 }
 
 void reading_list(struct log *log, uint64_t last, const struct http_request *request,
@@ -69,7 +69,7 @@ void reading_list(struct log *log, uint64_t last, const struct http_request *req
 {
     uint64_t from = 1;
     uint64_t limit = UINT64_MAX;
-    char etag[64];
+    char etag[READING_ETAG_SIZE];
     char fields[96];
     if (!query_number(request, "from", 1, &from, exchange) ||
         !query_number(request, "limit", 0, &limit, exchange))
@@ -77,7 +77,7 @@ void reading_list(struct log *log, uint64_t last, const struct http_request *req
     if (from > last + 1)
         from = last + 1;
     uint64_t to = limit < last - (from - 1) ? from - 1 + limit : last;
-    list_etag(log, from, to, etag, sizeof etag);
+    reading_etag(log, from, to, etag);
     snprintf(fields, sizeof fields, "ETag: %s\r\n", etag);
     const struct http_field *match = http_head_field(request->head, "If-None-Match");
     if (match && etag_listed(match->value, etag)) {

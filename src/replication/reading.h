@@ -12,6 +12,11 @@ void reading_list(struct log *log, uint64_t last, const struct http_request *req
 /* GET /messages/ID, for the text behind /messages/: 404 past `last`. */
 void reading_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange);
 
+/* The entity tag of the messages from `from` to `to` (ids that are there, or none), with its quotes. Two
+ * nodes give the same one where their messages 1 to `to` are the same. */
+enum { READING_ETAG_SIZE = 64 };
+void reading_etag(struct log *log, uint64_t from, uint64_t to, char out[READING_ETAG_SIZE]);
+
 /* Reads an id. Returns false where the text is none. */
 bool reading_id(const char *text, uint64_t *id);
 

@@ -107,6 +107,9 @@ static void registration_refuse(struct registry *registry, const struct wire_reg
     answer_conflict(exchange, sentence, log_last(registry->config.log));
 }
 
+static const char same_id_differs[] =
+    "its list differs from this master's although both have the same log id";
+
 /* How the list of one who registers stands to the master's. */
 enum standing {
     STANDING_PREFIX, /* the master can send the rest */
@@ -124,7 +127,7 @@ static enum standing registration_standing(struct registry *registry,
     if (registration->stored == 0)
         return STANDING_PREFIX;
     if (same && registration->stored <= last) {
-        *why = "its list differs from this master's although both have the same log id";
+        *why = same_id_differs;
         bool differs = registration->has_digest &&
                        registration->digest != log_digest(registry->config.log, registration->stored);
         return differs ? STANDING_FOREIGN : STANDING_PREFIX;
@@ -165,16 +168,18 @@ static void takeover_begin(struct registry *registry, const struct wire_register
 }
 
 /* Ends the take-over, and answers the registration that began it. */
-static void takeover_end(struct registry *registry, bool complete)
+static void takeover_end(struct registry *registry, enum takeover_state state)
 {
     takeover_close(registry->takeover);
     registry->takeover = NULL;
     acks_appended(registry->config.acks, log_last(registry->config.log));
-    if (complete) {
+    if (state == TAKEOVER_COMPLETE) {
         logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", registry->taking_from.id,
                 log_last(registry->config.log));
         registration_accept(registry, &registry->taking_from, &registry->taking_url,
                             registry->taking_exchange);
+    } else if (state == TAKEOVER_DIFFERS) {
+        registration_refuse(registry, &registry->taking_from, same_id_differs, registry->taking_exchange);
     } else {
         logline(LOGLINE_ERROR,
                 "the list of %s could be taken over up to %" PRIu64 " of %" PRIu64
@@ -188,10 +193,12 @@ static void takeover_end(struct registry *registry, bool complete)
 /* Ends a take-over that is over, or all the same where the program stops. */
 void registry_settle(struct registry *registry, bool stop)
 {
-    bool complete;
-    if (!registry->takeover || (!takeover_ended(registry->takeover, &complete) && !stop))
+    if (!registry->takeover)
         return;
-    takeover_end(registry, complete);
+    enum takeover_state state = takeover_state(registry->takeover);
+    if (state == TAKEOVER_RUNS && !stop)
+        return;
+    takeover_end(registry, state);
     posts_hold(registry->config.posts, false);
 }
 
@@ -202,8 +209,7 @@ static bool takeover_makes_way(struct registry *registry, const struct wire_regi
 {
     const char *why;
     const struct wire_register *from = &registry->taking_from;
-    bool complete;
-    if (takeover_ended(registry->takeover, &complete))
+    if (takeover_state(registry->takeover) != TAKEOVER_RUNS)
         return false;
     if (strcmp(registration->id, from->id) == 0)
         return registration->stored < from->stored;
@@ -225,7 +231,7 @@ void registry_register(struct registry *registry, const struct http_request *req
     }
     bool was_taking_over = registry->takeover != NULL;
     if (was_taking_over && takeover_makes_way(registry, &registration))
-        takeover_end(registry, false);
+        takeover_end(registry, TAKEOVER_BROKEN);
     if (registry->takeover) {
         http_answer_error(exchange, 503, "Retry-After: 1\r\n",
                           "the master is taking over the list of %s; register again in a moment",

@@ -3,6 +3,7 @@
 #include "http/client.h"
 #include "json.h"
 #include "logline.h"
+#include "replication/reading.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -24,8 +25,7 @@ struct takeover {
     struct takeover_config config;
     pthread_t thread;
     int cancel_fd;
-    atomic_bool ended;
-    atomic_bool complete;
+    _Atomic enum takeover_state state;
     _Atomic int64_t progressed_ms; /* when messages came last, or the take-over began */
 
     /* the thread alone */
@@ -116,6 +116,49 @@ static int body_take(void *ctx, struct span bytes)
 
 /* ---- the thread */
 
+/* Asks for the answer's status only. Returns it, or a negative errno. */
+static int status_ask(struct takeover *takeover, const char *target, const char *field)
+{
+    char fields[512];
+    struct http_reply reply;
+    snprintf(fields, sizeof fields, "%s%s", takeover->config.fields, field);
+    const struct http_call call = {
+        .url = &takeover->config.url,
+        .method = "HEAD",
+        .target = target,
+        .fields = fields,
+        .deadline_ms = clock_ms() + ATTEMPT_MS,
+        .cancel_fd = takeover->cancel_fd,
+    };
+    int result = http_call(&call, &reply);
+    buf_free(&reply.body);
+    return result < 0 ? result : reply.status;
+}
+
+/* Whether the secondary's list begins with the master's: with the entity tag of that part of it, which has
+ * the digest of its messages. Returns 1 or 0, or a negative errno where that is not known: nobody answered,
+ * or not all of that part shows yet. */
+static int lists_join(struct takeover *takeover)
+{
+    uint64_t last = log_last(takeover->config.log);
+    char target[64];
+    char etag[READING_ETAG_SIZE];
+    char field[READING_ETAG_SIZE + 32];
+    if (last == 0)
+        return 1;
+    snprintf(target, sizeof target, "/messages/%" PRIu64, last);
+    int status = status_ask(takeover, target, "");
+    if (status != 200)
+        return status < 0 ? status : -EAGAIN;
+    reading_etag(takeover->config.log, 1, last, etag);
+    snprintf(field, sizeof field, "If-None-Match: %s\r\n", etag);
+    snprintf(target, sizeof target, "/messages?limit=%" PRIu64, last);
+    status = status_ask(takeover, target, field);
+    if (status == 304 || status == 200)
+        return status == 304;
+    return status < 0 ? status : -EPROTO;
+}
+
 static int takeover_attempt(struct takeover *takeover)
 {
     char target[64];
@@ -146,25 +189,50 @@ static bool takeover_complete(const struct takeover *takeover)
     return log_last(takeover->config.log) >= takeover->config.last;
 }
 
+/* Fetches until all is there. Returns whether it is. */
+static bool list_fetch(struct takeover *takeover)
+{
+    struct log *log = takeover->config.log;
+    uint64_t reached = log_last(log);
+    int64_t until_ms = clock_ms() + TAKEOVER_PATIENCE_MS;
+    int result = 0;
+    logline(LOGLINE_INFO, "taking over messages %" PRIu64 "..%" PRIu64 " from %s; appends wait meanwhile",
+            reached + 1, takeover->config.last, takeover->config.name);
+    while (!takeover_complete(takeover) && result != -ECANCELED && clock_ms() < until_ms) {
+        result = takeover_attempt(takeover);
+        if (log_last(log) > reached)
+            until_ms = clock_ms() + TAKEOVER_PATIENCE_MS;
+        reached = log_last(log);
+        if (!takeover_complete(takeover) && result != -ECANCELED)
+            result = http_wait(-1, 0, clock_ms() + PAUSE_MS, takeover->cancel_fd);
+    }
+    return takeover_complete(takeover);
+}
+
+/* Asks until it is known. Returns 1 or 0 as lists_join, or a negative errno. */
+static int lists_join_wait(struct takeover *takeover)
+{
+    int64_t until_ms = clock_ms() + TAKEOVER_PATIENCE_MS;
+    int joins = lists_join(takeover);
+    while (joins < 0 && joins != -ECANCELED && clock_ms() < until_ms) {
+        joins = http_wait(-1, 0, clock_ms() + PAUSE_MS, takeover->cancel_fd);
+        if (joins != -ECANCELED)
+            joins = lists_join(takeover);
+    }
+    return joins;
+}
+
 static void *takeover_thread(void *arg)
 {
     struct takeover *takeover = arg;
     const struct takeover_config *config = &takeover->config;
-    uint64_t reached = log_last(config->log);
-    int64_t until_ms = clock_ms() + TAKEOVER_PATIENCE_MS;
-    int result = 0;
-    logline(LOGLINE_INFO, "taking over messages %" PRIu64 "..%" PRIu64 " from %s; appends wait meanwhile",
-            reached + 1, config->last, config->name);
-    while (!takeover_complete(takeover) && result != -ECANCELED && clock_ms() < until_ms) {
-        result = takeover_attempt(takeover);
-        if (log_last(config->log) > reached)
-            until_ms = clock_ms() + TAKEOVER_PATIENCE_MS;
-        reached = log_last(config->log);
-        if (!takeover_complete(takeover) && result != -ECANCELED)
-            result = http_wait(-1, 0, clock_ms() + PAUSE_MS, takeover->cancel_fd);
-    }
-    atomic_store(&takeover->complete, takeover_complete(takeover));
-    atomic_store(&takeover->ended, true);
+    enum takeover_state state = TAKEOVER_BROKEN;
+    int joins = lists_join_wait(takeover);
+    if (joins == 0)
+        state = TAKEOVER_DIFFERS;
+    else if (joins > 0 && list_fetch(takeover))
+        state = TAKEOVER_COMPLETE;
+    atomic_store(&takeover->state, state);
     config->progress(config->ctx);
     return NULL;
 }
@@ -190,10 +258,9 @@ int64_t takeover_quiet_ms(const struct takeover *takeover, int64_t now_ms)
     return now_ms - atomic_load(&takeover->progressed_ms);
 }
 
-bool takeover_ended(const struct takeover *takeover, bool *complete)
+enum takeover_state takeover_state(const struct takeover *takeover)
 {
-    *complete = atomic_load(&takeover->complete);
-    return atomic_load(&takeover->ended);
+    return atomic_load(&takeover->state);
 }
 
 void takeover_close(struct takeover *takeover)
