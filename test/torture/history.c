@@ -164,28 +164,30 @@ static void holding_end(struct holding *holding, unsigned node)
         holding->known[n] = holding->known[n + 1];
 }
 
-/* The n-th furthest of what the secondaries showed. */
-static struct evidence shown_nth(const struct holding *holding, unsigned n)
+/* How many secondaries are known, by what they showed, to hold the message of a run at an id. */
+static unsigned shown_by(const struct holding *holding, struct evidence message)
 {
-    struct evidence sorted[SECONDARIES];
-    for (unsigned i = 0; i < SECONDARIES; i++) {
-        unsigned at = i;
-        for (; at > 0 && sorted[at - 1].id < holding->shown[1 + i].id; at--)
-            sorted[at] = sorted[at - 1];
-        sorted[at] = holding->shown[1 + i];
+    unsigned count = 0;
+    for (unsigned node = 1; node < NODES; node++) {
+        const struct evidence *shown = &holding->shown[node];
+        count += shown->id >= message.id && in_list_of(shown->run, message.run, message.id);
     }
-    return sorted[n - 1];
+    return count;
 }
 
-static void survival_check(struct evidence evidence, unsigned holders)
+/* Returns the id, where at least `holders` secondaries held the message, and 0 where not so many did. */
+static uint32_t survival_check(struct evidence message, unsigned known_holders, unsigned holders)
 {
     const struct run *run = &runs[current];
-    if (!evidence.id || in_list_of(current, evidence.run, evidence.id))
-        return;
-    report_fail(
-        "lost: id %u of master run %u. At least %u of %d secondaries held it and kept their memory, and "
-        "master run %u appended from id %u on, with a QUORUM of %u",
-        evidence.id, evidence.run, holders, SECONDARIES, current, run->start, run->quorum);
+    if (!message.id || known_holders < holders)
+        return 0;
+    if (!in_list_of(current, message.run, message.id))
+        report_fail(
+            "lost: id %u of master run %u. At least %u of %d secondaries held it and kept their memory, "
+            "and master run %u, with a QUORUM of %u, appended from id %u on, behind run %u",
+            message.id, message.run, known_holders, SECONDARIES, current, run->quorum, run->start,
+            run->parent);
+    return message.id;
 }
 
 /* Who held more than the present run took over holds no more of its list than that. */
@@ -206,11 +208,12 @@ static void survival_judge(void)
     const struct run *run = &runs[current];
     unsigned registered = run->quorum - 1;
     unsigned holders = SECONDARIES - registered + 1; /* so many cannot all have been away */
-    struct evidence told = before.known[holders];
-    struct evidence shown = shown_nth(&before, holders);
-    survival_check(told, holders);
-    survival_check(shown, holders);
-    uint32_t last = told.id > shown.id ? told.id : shown.id;
+    uint32_t last = survival_check(before.known[holders], holders, holders);
+    for (unsigned node = 1; node < NODES; node++) {
+        struct evidence shown = before.shown[node];
+        uint32_t id = survival_check(shown, shown_by(&before, shown), holders);
+        last = id > last ? id : last;
+    }
     report_event("master run %u goes on from run %u at id %u; up to %u had to survive, %u was the last there",
                  current, run->parent, run->start, last, run->parent ? runs[run->parent].high : 0);
     counts.judged += last > 0;
@@ -329,10 +332,12 @@ static struct message *element_check(text_key key)
     return message;
 }
 
-static void secondary_shows(unsigned node, unsigned life, uint32_t id, unsigned run)
+static void node_shows(unsigned node, unsigned life, uint32_t id, unsigned run)
 {
     if (tips[node].life != life || id >= tips[node].id)
         tips[node] = (struct tip){life, id, run};
+    if (node == MASTER)
+        return;
     if (run == current)
         evidence_raise(&during.shown[node], id, run);
     else if (!runs[current].start || in_list_of(current, run, id))
@@ -354,8 +359,8 @@ unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_k
         run = message->run;
     }
     counts.elements += count;
-    if (count && node != MASTER && life > ended_life[node])
-        secondary_shows(node, life, first + count - 1, run);
+    if (count && life > ended_life[node])
+        node_shows(node, life, first + count - 1, run);
     pthread_mutex_unlock(&mutex);
     return run;
 }
@@ -370,9 +375,15 @@ bool history_start_unseen(void)
 
 bool history_diverged(unsigned node, unsigned life)
 {
+    bool diverged = false;
     pthread_mutex_lock(&mutex);
     const struct tip *tip = &tips[node];
-    bool diverged = tip->life == life && runs[current].start && !in_list_of(current, tip->run, tip->id);
+    const struct tip *master = &tips[MASTER];
+    if (tip->life == life && runs[current].start) /* nothing can be taken over any more */
+        diverged = !in_list_of(current, tip->run, tip->id);
+    else if (tip->life == life && master->life == current)
+        diverged =
+            !in_list_of(master->run, tip->run, tip->id) && !in_list_of(tip->run, master->run, master->id);
     pthread_mutex_unlock(&mutex);
     return diverged;
 }

@@ -20,8 +20,7 @@
  *   was killed or stopped has lost its memory and holds nothing. How many hold a message is known from two
  *   sources: a 201 or 202 says that `acks` nodes do, of which one is the master that dies; and each reader
  *   knows how far its secondary's list came. A message with w=1 may die with its master, one with w=2 when
- *   only its other holder has not registered in time, and those lists that are then in nobody's way any more
- *   are refused by the new master. */
+ *   only its other holder has not registered in time; the new master then refuses that holder. */
 #ifndef TORTURE_HISTORY_H
 #define TORTURE_HISTORY_H
 
@@ -60,8 +59,8 @@ unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_k
 /* Whether the present run has messages of its own, but where they begin was not seen yet. */
 bool history_start_unseen(void);
 
-/* Whether what the secondary's life showed last is not part of the present run's list: the master must refuse
- * it, and it has to be restarted. */
+/* Whether what the secondary's life showed last is not part of the master's list, and the master cannot take
+ * it over: it must be refused, and has to be restarted. */
 bool history_diverged(unsigned node, unsigned life);
 
 /* All nodes show the same list of `last` messages, read to its end, the present run has added to it, and

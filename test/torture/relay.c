@@ -115,11 +115,13 @@ static void pipe_add(struct pipe *pipe, const char *bytes, size_t len, int64_t d
     pipe->queued += len;
 }
 
-/* What is read is due later by the delay, or in pieces. */
-static void pipe_take(struct pipe *pipe, const struct relay_fault *fault, const char *bytes, size_t len)
+/* What is read is due later by the delay, or in pieces. In a connection that is cut, what goes to the server
+ * is late: some of it arrives when its sender has connected anew and sent other things. */
+static void pipe_take(struct connection *connection, struct pipe *pipe, const char *bytes, size_t len)
 {
+    const struct relay_fault *fault = &connection->relay->fault;
     int64_t due_ms = now_ms();
-    if (fault->kind == RELAY_DELAY)
+    if (fault->kind == RELAY_DELAY || (fault->kind == RELAY_CUT && pipe == &connection->to_server))
         due_ms += fault->delay_ms;
     while (fault->kind == RELAY_TRICKLE && len > TRICKLE_BYTES) {
         pipe_add(pipe, bytes, TRICKLE_BYTES, due_ms);
@@ -177,7 +179,7 @@ static void pipe_read(struct connection *connection, struct pipe *pipe)
     }
     counts.bytes += len;
     if (len)
-        pipe_take(pipe, &connection->relay->fault, bytes, len);
+        pipe_take(connection, pipe, bytes, len);
 }
 
 static void pipe_write(struct connection *connection, struct pipe *pipe)
@@ -308,6 +310,15 @@ static void connection_connected(struct connection *connection)
     connection->to_client.ended = false;
 }
 
+/* The client of a connection that is cut sees its end at once. */
+static void client_cut(struct connection *connection)
+{
+    if (connection->client < 0 || !connection->cutting || connection->to_client.first)
+        return;
+    socket_close(connection->client, connection->relay->fault.reset);
+    connection->client = connection->to_server.from = connection->to_client.to = -1;
+}
+
 /* What poll says of its two sockets. */
 static void connection_run(struct connection *connection, short client_events, short server_events)
 {
@@ -325,6 +336,7 @@ static void connection_run(struct connection *connection, short client_events, s
         pipe_write(connection, &connection->to_server);
         pipe_write(connection, &connection->to_client);
     }
+    client_cut(connection);
 }
 
 static bool connection_over(const struct connection *connection)

@@ -1,10 +1,11 @@
 /* Happy path: storm_blow picks a fault each now and then, and storm_pass ends those that are over: a link
  * passes again, a frozen node is thawed, one that is down is started.
  *
- * Before the master's end, secondaries that are not its members are ended as well. One that is no member may
- * hold what an earlier run of the master appended and the present run did not take over: it is refused, as
- * it must be. But a next run of the master would take its list over, if it came first; then the others would
- * be refused, and somebody would have to choose. That choice is a person's; here it is made beforehand. */
+ * A secondary that has not registered with the present run of the master may hold what an earlier run
+ * appended and this one did not take over. It is refused then, as it must be. When the master ends now, the
+ * next run takes over the list of whoever comes first, refuses those with the other, and somebody has to
+ * choose: each refused secondary says in its log what can be done. Here it is restarted in the next calm. To
+ * have that now and then, and not always, the master's end mostly waits until all are members. */
 #include "storm.h"
 #include "client.h"
 #include "history.h"
@@ -21,7 +22,10 @@ enum {
     SETTING_SIZE = 96,
     HEALTH_MS = 1500,
     QUORUM_USUAL = 3, /* one secondary may be away */
-    QUORUM_PERCENT = 75
+    QUORUM_PERCENT = 75,
+    STRANGER_PERCENT = 25,
+    FULL_MS = 2000, /* about so long after its start a secondary has the list again */
+    ALONE_PERCENT = 20
 };
 
 struct link {
@@ -78,8 +82,8 @@ static void secondary_start(struct storm *storm, unsigned number)
 {
     struct node *node = &storm->nodes[number];
     char texts[5][SETTING_SIZE];
-    unsigned delay_ms = random_percent(&storm->random, 40) ? random_between(&storm->random, 1, 150) : 0;
-    unsigned errors = random_percent(&storm->random, 40) ? random_between(&storm->random, 5, 30) : 0;
+    unsigned delay_ms = random_percent(&storm->random, 60) ? random_magnitude(&storm->random, 1, 200) : 0;
+    unsigned errors = random_percent(&storm->random, 60) ? random_magnitude(&storm->random, 1, 30) : 0;
     relay_url(relay_to_master(storm, number), ADDRESS_TO_MASTER + number, "MASTER_URL", texts[0]);
     relay_url(relay_from_master(storm, number), ADDRESS_FROM_MASTER + number, "ADVERTISE_URL", texts[1]);
     snprintf(texts[2], SETTING_SIZE, "SECONDARY_ID=%s", node->name);
@@ -126,8 +130,21 @@ void storm_restart_secondary(struct storm *storm, unsigned number)
     storm->counts.diverged++;
 }
 
-/* Makes the choice told of above. False where the master cannot be ended now. */
-static bool master_prepare_end(struct storm *storm)
+/* Whether all secondaries that run are members. */
+static bool all_members(const struct storm *storm, const struct answer *health)
+{
+    bool all = true;
+    for (unsigned i = 1; i < NODES; i++) {
+        char member[32];
+        int len = snprintf(member, sizeof member, "\"id\":\"%s\"", storm->nodes[i].name);
+        all = all &&
+              (!node_runs(&storm->nodes[i]) || memmem(health->body, health->body_len, member, (size_t)len));
+    }
+    return all;
+}
+
+/* Whether the master can be ended now: the history must have seen where its own messages begin. */
+static bool master_may_end(struct storm *storm)
 {
     struct answer answer;
     int64_t until_ms = now_ms() + HEALTH_MS;
@@ -135,23 +152,7 @@ static bool master_prepare_end(struct storm *storm)
         sleep_ms(PASS_MS);
     if (history_start_unseen() || !client_get(&storm->master, "/health", &answer, now_ms() + HEALTH_MS))
         return false;
-    unsigned stranger = 0;
-    for (unsigned i = 1; i < NODES; i++) {
-        char member[32];
-        int len = snprintf(member, sizeof member, "\"id\":\"%s\"", storm->nodes[i].name);
-        if (!node_runs(&storm->nodes[i]) || memmem(answer.body, answer.body_len, member, (size_t)len))
-            continue;
-        if (stranger || !random_percent(&storm->random, 30))
-            return false; /* let it become one first */
-        stranger = i;
-    }
-    if (stranger) {
-        report_event("%s is killed: it is no member, and the master is about to end",
-                     storm->nodes[stranger].name);
-        secondary_kill(storm, stranger);
-        storm->until_ms[stranger] = now_ms() + random_magnitude(&storm->random, 1, 2000);
-    }
-    return true;
+    return all_members(storm, &answer) || random_percent(&storm->random, STRANGER_PERCENT);
 }
 
 /* ---- faults of nodes */
@@ -187,7 +188,7 @@ static void fault_master_end(struct storm *storm, bool stop)
 {
     struct node *node = &storm->nodes[MASTER];
     unsigned ms = random_magnitude(&storm->random, 1, 1500);
-    if (!master_prepare_end(storm))
+    if (!master_may_end(storm))
         return;
     report_event("the master is %s, and comes back after %u ms", stop ? "stopped" : "killed", ms);
     if (stop)
@@ -215,6 +216,22 @@ static void fault_remove(struct storm *storm, unsigned number)
     storm->counts.removed++;
 }
 
+/* Whether another secondary than this one has, as far as one can tell, the list. */
+static bool list_elsewhere(const struct storm *storm, unsigned number)
+{
+    for (unsigned i = 1; i < NODES; i++)
+        if (i != number && node_runs(&storm->nodes[i]) &&
+            now_ms() > atomic_load(&storm->nodes[i].touched_ms) + FULL_MS)
+            return true;
+    return false;
+}
+
+/* Mostly spares those that hold the last copies, so that there is something to lose. */
+static bool secondary_may_end(struct storm *storm, unsigned number)
+{
+    return random_percent(&storm->random, ALONE_PERCENT) || list_elsewhere(storm, number);
+}
+
 static void fault_of_secondary(struct storm *storm)
 {
     unsigned number = random_between(&storm->random, 1, SECONDARIES);
@@ -223,10 +240,8 @@ static void fault_of_secondary(struct storm *storm)
         return;
     if (percent < 45)
         fault_freeze(storm, number);
-    else if (percent < 75)
-        fault_secondary_end(storm, number, false);
-    else if (percent < 90)
-        fault_secondary_end(storm, number, true);
+    else if (percent < 90 && secondary_may_end(storm, number))
+        fault_secondary_end(storm, number, percent >= 75);
     else if (storm->nodes[MASTER].state == NODE_UP)
         fault_remove(storm, number);
 }

@@ -230,7 +230,10 @@ static void answer_numbers(const struct post *post, const struct answer *answer,
     int64_t number = answer_number(answer, "id");
     int64_t w = answer_number(answer, "w");
     int64_t acks = answer_number(answer, "acks");
-    bool good = number > 0 && w > 0 && acks > 0 && (answer->status == 202 ? acks < w : acks >= w);
+    /* "all" counts certain members, and acks whoever holds the message: it may reach w, and one of those
+     * members be missing. */
+    bool all = post->w && strcmp(post->w, "all") == 0;
+    bool good = number > 0 && w > 0 && acks > 0 && (answer->status == 202 ? acks < w || all : acks >= w);
     if (post->w && w_is_number(post->w) && w != post->w[0] - '0')
         good = false;
     if (!good)
