@@ -157,9 +157,14 @@ stress: ## the stress programs under ThreadSanitizer
 	@$(MAKE) --no-print-directory BUILD=tsan stress
 endif
 
+.PHONY: hardening
+hardening: $(PROGRAMS) ## looks at the programs, the static ones too, for the protections they are built with
+	@$(MAKE) --no-print-directory STATIC=1 OUT=$(OUT)/static
+	@test/hardening $(PROGRAMS) $(OUT)/static/master $(OUT)/static/secondary
+
 TORTURE_SECONDS ?= 30
 .PHONY: torture
-torture: $(PROGRAMS) $(OUT)/test/torture ## a cluster under random faults, TORTURE_SECONDS=30
+torture: $(PROGRAMS) $(OUT)/test/torture ## a cluster under random faults, TORTURE_SECONDS=30, SEED=N to repeat a run
 	@BUILD_DIR='$(abspath $(OUT))' $(OUT)/test/torture $(TORTURE_SECONDS)
 
 # ---- fuzzing ------------------------------------------------------------------------------------------------

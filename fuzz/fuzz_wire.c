@@ -1,0 +1,88 @@
+/* The bodies of /replicate and /register and their answers: what is taken keeps the promises of wire.h, and
+ * messages in any JSON spelling come out as the same list that their canonical form gives. */
+#include "check.h"
+#include "json.h"
+#include "replication/wire.h"
+
+/* Walks the elements as the list will: canonical strings, one comma between two, nothing else. */
+static void check_elements(const struct wire_replicate *request)
+{
+    struct span rest = request->elements;
+    for (uint64_t i = 0; i < request->count; i++) {
+        struct json json = json_text(rest);
+        struct json_string message;
+        CHECK(rest.len > 0 && rest.at[0] == '"' && json_string(&json, &message));
+        CHECK(message.canonical && message.value_len >= 1 && message.value_len <= request->longest);
+        size_t len = json_canonical_len(rest);
+        CHECK(len == message.raw.len + 2);
+        bool last = i + 1 == request->count;
+        CHECK(last ? len == rest.len : rest.at[len] == ',');
+        rest.at += last ? len : len + 1;
+        rest.len -= last ? len : len + 1;
+    }
+    CHECK(rest.len == 0);
+}
+
+/* The same request, written as a master writes it, is taken as it stands. */
+static void check_rewritten(const struct wire_replicate *request)
+{
+    struct wire_replicate again;
+    struct buf body = {0};
+    wire_replicate_begin(&body, request->log, request->run[0] ? request->run : "run", request->first,
+                         request->has_digest ? &request->digest : NULL);
+    buf_add_span(&body, request->elements);
+    buf_add_text(&body, WIRE_REPLICATE_END);
+    CHECK(!body.failed && wire_replicate_read(buf_span(&body), &again) == NULL);
+    CHECK(again.rewritten.len == 0 && again.count == request->count && again.first == request->first);
+    CHECK(again.elements.len == request->elements.len);
+    CHECK(again.elements.len == 0 ||
+          memcmp(again.elements.at, request->elements.at, again.elements.len) == 0);
+    CHECK(again.has_digest == request->has_digest && again.digest == request->digest);
+    buf_free(&again.rewritten);
+    buf_free(&body);
+}
+
+static void check_replicate(struct span body)
+{
+    struct wire_replicate request;
+    if (wire_replicate_read(body, &request) != NULL)
+        return;
+    CHECK(request.first >= 1 && request.count <= UINT64_MAX - request.first && wire_name_valid(request.log));
+    check_elements(&request);
+    check_rewritten(&request);
+    buf_free(&request.rewritten);
+}
+
+static void check_register(struct span body)
+{
+    struct wire_register request;
+    struct wire_register again;
+    struct buf written = {0};
+    if (wire_register_read(body, &request) != NULL)
+        return;
+    CHECK(request.stored >= request.last_id);
+    request.port = request.port ? request.port : 1;
+    wire_register_write(&written, &request);
+    CHECK(!written.failed && wire_register_read(buf_span(&written), &again) == NULL);
+    CHECK(again.last_id == request.last_id && again.stored == request.stored && again.port == request.port);
+    CHECK(strcmp(again.id, request.id) == 0 && strcmp(again.url, request.url) == 0);
+    CHECK(strcmp(again.log, request.log) == 0 && again.has_digest == request.has_digest);
+    CHECK(again.digest == request.digest);
+    buf_free(&written);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct span body = fuzz_copy(data, size);
+    struct wire_registered registered;
+    uint64_t position;
+    char error[64];
+    check_replicate(body);
+    check_register(body);
+    if (wire_registered_read(body, &registered) == NULL)
+        CHECK(registered.heartbeat_ms >= 0);
+    wire_position_read(body, &position, error, sizeof error);
+    CHECK(memchr(error, '\0', sizeof error) != NULL);
+    free((char *)body.at);
+    return 0;
+}
