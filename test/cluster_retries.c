@@ -266,7 +266,7 @@ SCENARIO(cluster_retries, posts_over_a_long_line_do_not_wait_for_the_round_trip_
     }
     for (int i = 0; i < POSTS; i++) {
         struct reply reply = call_end(calls[i]);
-        expect_stored(reply, 201, i + 1, 2, 2);
+        expect_status(reply, 201);
         expect_took(reply, 2 * DELAY_MS, 2 * DELAY_MS - 300);
     }
     expect_logged(master, "connected to s1", 1);

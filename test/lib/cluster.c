@@ -38,11 +38,14 @@ struct node *member_start(const struct node *master, const char *id, const char 
 
 struct node *member_behind(const struct node *master, const char *id, struct relay **relay)
 {
+    char connected[128];
     struct node *node = node_later("secondary", "");
     *relay = relay_open(node->port);
     node_words(node, "--master-url %s --secondary-id %s --advertise-url %s", master->url, id,
                relay_url(*relay));
     node_restart(node);
+    snprintf(connected, sizeof connected, "connected to %s,", id);
+    eventually(SOON, node_logged(master, connected));
     expect_member(master, id);
     return node;
 }

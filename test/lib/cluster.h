@@ -37,7 +37,7 @@ void scenario_end(void);
 /* Starts a secondary under a name and waits until it is a member that holds all. */
 struct node *member_start(const struct node *master, const char *id, const char *words, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same, with a relay on the way from the master to it. */
+/* The same, with a relay on the way from the master to it, over which they have spoken already. */
 struct node *member_behind(const struct node *master, const char *id, struct relay **relay);
 void expect_member(const struct node *master, const char *id);
 
