@@ -252,20 +252,21 @@ Test(abuse, a_million_pipelined_requests)
 Test(abuse, a_million_pipelined_requests_whose_answers_nobody_takes)
 {
     int fds[50];
+    int count = scaled(50);
     static char block[400 * sizeof GET];
     for (size_t i = 0; i < 400; i++)
         memcpy(block + i * (sizeof GET - 1), GET, sizeof GET - 1);
-    open_all(fds, 50);
-    for (int i = 0; i < 50; i++)
+    open_all(fds, count);
+    for (int i = 0; i < count; i++)
         fcntl(fds[i], F_SETFL, O_NONBLOCK);
     for (int round = 0; round < scaled(50); round++) {
-        for (int i = 0; i < 50; i++)
+        for (int i = 0; i < count; i++)
             send(fds[i], block, 400 * (sizeof GET - 1), MSG_NOSIGNAL | MSG_DONTWAIT);
         if (round % 10 == 0)
             eventually(5000, served_quickly());
     }
     cr_expect(memory_within(12000));
-    close_all(fds, 50);
+    close_all(fds, count);
 }
 
 /* ---- noise */

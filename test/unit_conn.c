@@ -568,9 +568,10 @@ Test(conn, a_full_pipeline_is_not_read_and_goes_on_later)
 {
     say(PARK);
     say_times(3000, GET);
+    passes(30);
     cr_expect(hand.handled == HTTP_PIPELINE_MAX);
     hand_answer("");
-    passes(10);
+    passes(30);
     receive(SIZE_MAX);
     cr_expect(hand.handled == 3001);
 }
@@ -579,10 +580,11 @@ Test(conn, a_full_pipeline_goes_on_although_the_client_has_sent_all)
 {
     say(PARK);
     say_times(3000, GET);
+    passes(30);
     shutdown(client, SHUT_WR);
     passes(3);
     hand_answer("");
-    passes(10);
+    passes(30);
     cr_expect(receive(SIZE_MAX));
     cr_expect(hand.handled == 3001);
 }
@@ -640,6 +642,42 @@ Test(conn, answers_that_wait_for_others_are_bounded_for_all_together)
         hand_answer("");
     hear_out_all(clients, 300);
     cr_expect(hand.handled == 300 * 1101, "%d", hand.handled);
+}
+
+Test(conn, a_client_that_asks_for_much_at_once_does_not_hold_the_others)
+{
+    int other = hand_connect();
+    char bytes[16];
+    enum { COUNT = 1400 };
+    char *all = malloc(COUNT * sizeof GET);
+    for (size_t i = 0; i < COUNT; i++)
+        memcpy(all + i * strlen(GET), GET, strlen(GET));
+    cr_assert(send(client, all, COUNT * strlen(GET), 0) == (ssize_t)(COUNT * strlen(GET)));
+    cr_assert(send(other, GET, strlen(GET), 0) > 0);
+    passes(1);
+    cr_expect(recv(other, bytes, sizeof bytes, 0) > 0);
+    cr_expect(hand.handled < COUNT / 2, "%d", hand.handled);
+    for (int i = 0; i < 20; i++) {
+        receive(SIZE_MAX);
+        passes(1);
+    }
+    cr_expect(hand.handled == COUNT + 1, "%d", hand.handled);
+    free(all);
+    close(other);
+}
+
+Test(conn, a_client_may_leave_with_requests_left_for_the_next_pass)
+{
+    say(PARK);
+    say_times(1400, GET);
+    hand_answer("");
+    hand_run(1);
+    close(client);
+    client = -1;
+    passes(1);
+    conns_finish(&hand.shared);
+    passes(3);
+    cr_expect(hand.shared.open == 0);
 }
 
 /* ---- clients that are too many */

@@ -20,6 +20,7 @@ enum {
     IOV_MAX_PIECES = 64,
     READ_LEAST = 16 * 1024,
     READ_MOST = 256 * 1024,
+    TURN_REQUESTS = 256,  /* taken of a connection before the others have their turn */
     SEND_EARLY = 64,      /* so many answers do not wait for the end of the pass */
     DRAIN_CHECK_MS = 2000 /* a slow reader is looked after so often */
 };
@@ -51,6 +52,8 @@ struct http_conn {
     struct http_conn *prev, *next;
     struct http_conn *touched_next;
     bool touched;
+    struct http_conn *turns_next;
+    bool has_turn;
     enum conn_state state;
     short events;
     bool eof;            /* the client sends no more */
@@ -155,11 +158,18 @@ static void conn_close(struct http_conn *conn)
 
 void conns_sweep(struct conn_shared *shared)
 {
+    struct http_conn *kept = NULL; /* those that a list still leads to */
     while (shared->closed) {
         struct http_conn *conn = shared->closed;
         shared->closed = conn->next;
-        free(conn);
+        if (conn->has_turn) {
+            conn->next = kept;
+            kept = conn;
+        } else {
+            free(conn);
+        }
     }
+    shared->closed = kept;
 }
 
 void conns_finish(struct conn_shared *shared)
@@ -181,6 +191,8 @@ void conns_close(struct conn_shared *shared)
     while (shared->all)
         conn_close(shared->all);
     shared->touched = NULL;
+    for (; shared->turns; shared->turns = shared->turns->turns_next)
+        shared->turns->has_turn = false;
     conns_sweep(shared);
     exchanges_free_spare(shared);
 }
@@ -367,11 +379,11 @@ static size_t request_take(struct http_conn *conn, char *bytes, size_t len)
     return taken;
 }
 
-/* Hands on all whole requests in bytes; returns how many bytes they were. */
+/* Hands on the whole requests in bytes, a turn of them at most; returns how many bytes they were. */
 static size_t requests_take(struct http_conn *conn, char *bytes, size_t len)
 {
     size_t at = 0;
-    while (at < len && conn_takes_requests(conn)) {
+    for (int turn = 0; turn < TURN_REQUESTS && at < len && conn_takes_requests(conn); turn++) {
         size_t taken = request_take(conn, bytes + at, len - at);
         if (!taken)
             return at;
@@ -630,7 +642,7 @@ static void conn_want(struct http_conn *conn)
         events = POLLIN;
     else if (conn->blocked)
         events = POLLOUT;
-    else if (!conn->eof && conn_takes_requests(conn))
+    else if (!conn->eof && !conn->paused && conn_takes_requests(conn))
         events = POLLIN;
     if (events != conn->events)
         loop_want(conn->shared->loop, &conn->watch, events);
@@ -642,7 +654,7 @@ static void conn_want(struct http_conn *conn)
 static bool conn_lacks_request(const struct http_conn *conn)
 {
     bool held_up = conn->receiving.owes_continue && conn->in.len == conn->receiving.head_len;
-    return conn->in.len && !held_up && conn_takes_requests(conn);
+    return conn->in.len && !held_up && !conn->paused && conn_takes_requests(conn);
 }
 
 static void conn_set_deadline(struct http_conn *conn)
@@ -662,53 +674,71 @@ static void conn_set_deadline(struct http_conn *conn)
     loop_deadline(conn->shared->loop, &conn->watch, deadline_ms);
 }
 
-/* Called after everything that happens to a connection: sends, takes requests that had to wait for room, and
- * settles what it waits for next. Returns whether requests were handled. */
-static bool conn_advance(struct http_conn *conn)
+static void turn_wait(struct http_conn *conn)
 {
-    bool handled = false;
-    for (;;) {
-        conn_send(conn);
-        if (conn->state == CONN_CLOSED || conn->state == CONN_LINGER)
-            return handled;
-        if (!conn->paused || !conn_takes_requests(conn))
-            break;
-        conn->paused = false;
-        requests_take_kept(conn);
-        handled = true;
-        if (conn->state == CONN_CLOSED)
-            return handled;
-    }
+    if (conn->has_turn)
+        return;
+    conn->has_turn = true;
+    conn->turns_next = conn->shared->turns;
+    conn->shared->turns = conn;
+}
+
+/* Called after everything that happens to a connection: sends, and settles what it waits for next. */
+static void conn_advance(struct http_conn *conn)
+{
+    conn_send(conn);
+    if (conn->state == CONN_CLOSED || conn->state == CONN_LINGER)
+        return;
+    if (conn->paused && conn_takes_requests(conn))
+        turn_wait(conn);
     if (conn->receiving.owes_continue && !conn->first) {
         conn->receiving.owes_continue = false;
         interim_add(conn, 100);
         conn_send(conn);
         if (conn->state == CONN_CLOSED)
-            return handled;
+            return;
     }
     if (!conn->first && (conn->state == CONN_ENDING || conn->eof)) {
         conn_end(conn);
-        if (conn->state == CONN_CLOSED)
-            return handled;
-        conn_want(conn);
-        return handled;
+        if (conn->state != CONN_CLOSED)
+            conn_want(conn);
+        return;
     }
     conn_want(conn);
     conn_set_deadline(conn);
-    return handled;
+}
+
+/* Takes requests that had to wait, for their connection's turn or for room. */
+static bool turns_take(struct conn_shared *shared)
+{
+    struct http_conn *turns = shared->turns;
+    bool any = turns;
+    shared->turns = NULL;
+    while (turns) {
+        struct http_conn *conn = turns;
+        turns = conn->turns_next;
+        conn->has_turn = false;
+        if (conn->state != CONN_OPEN || !conn->paused || !conn_takes_requests(conn))
+            continue;
+        conn->paused = false;
+        requests_take_kept(conn);
+        if (conn->state != CONN_CLOSED)
+            conn_touch(conn);
+    }
+    return any;
 }
 
 bool conns_advance(struct conn_shared *shared)
 {
-    bool handled = false;
+    bool taken = turns_take(shared);
     while (shared->touched) {
         struct http_conn *conn = shared->touched;
         shared->touched = conn->touched_next;
         conn->touched = false;
         if (conn->state != CONN_CLOSED)
-            handled = conn_advance(conn) || handled;
+            conn_advance(conn);
     }
-    return handled;
+    return taken || shared->turns;
 }
 
 static void conn_ready(struct loop_watch *watch, short revents)

@@ -22,6 +22,7 @@ struct conn_shared {
     int open;                  /* how many */
     int turned_away;           /* how many of these only wait for their 503 to be read */
     struct http_conn *touched; /* those that have something to do at the end of the pass */
+    struct http_conn *turns;   /* those with requests left for the next pass */
     struct http_conn *closed;  /* to be freed at the end of the pass, when nobody holds a pointer any more */
     struct http_exchange *spare;
     int spares;
@@ -43,7 +44,8 @@ int conn_turn_away(struct conn_shared *shared, int fd, const char *peer);
 /* The connection has something to do: it is advanced at the end of the pass. */
 void conn_touch(struct http_conn *conn);
 
-/* Serves what the answers of this pass touched. Returns whether requests were handled on the way. */
+/* Serves what the answers of this pass touched. Returns whether there must be another pass at once, because
+ * requests were handled on the way or are left. */
 bool conns_advance(struct conn_shared *shared);
 
 /* Frees what was closed. */
