@@ -365,6 +365,32 @@ unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_k
     return run;
 }
 
+/* Up to where the list of the run `one` is the same as a list that ends with what `other` appended at `id`.
+ */
+static uint32_t lists_common(unsigned one, unsigned other, uint32_t id)
+{
+    for (uint32_t other_end = id; other; other_end = runs[other].start - 1, other = runs[other].parent) {
+        uint32_t end = UINT32_MAX;
+        for (unsigned run = one; run; end = runs[run].start - 1, run = runs[run].parent)
+            if (run == other)
+                return end < other_end ? end : other_end;
+    }
+    return 0;
+}
+
+void history_member(unsigned node, unsigned run, uint32_t acked)
+{
+    pthread_mutex_lock(&mutex);
+    const struct tip *tip = &tips[node];
+    if (run == current && tip->life && runs[current].start) {
+        uint32_t common = lists_common(current, tip->run, tip->id);
+        if (common < tip->id && acked > common)
+            report_fail("the master says that s%u holds its list up to %u, and the lists part behind %u",
+                        node, acked, common);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
 bool history_start_unseen(void)
 {
     pthread_mutex_lock(&mutex);

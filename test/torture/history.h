@@ -13,6 +13,8 @@
  * - A message that nobody sent, that was refused, or whose request was cut off before its end, is in no list.
  * - The id of a 201 or 202 is the message's id in the run that it was posted to.
  * - A secondary shows nothing of the present run that the master does not show (see the readers).
+ * - The master counts no secondary for more of its list than the secondary has: where its list is another one
+ *   from some id on, it counts to that id at most.
  * - What must survive a restart of the master. The restarted master takes no appends before QUORUM nodes are
  *   there, itself included: so QUORUM - 1 of the secondaries have registered with it, and it has taken over
  *   the longest of their lists. If more than SECONDARIES - (QUORUM - 1) of the secondaries hold a message at
@@ -55,6 +57,9 @@ void history_answered(text_key key, enum history_end end, uint32_t id, unsigned 
 
 /* A part of a node's list, seen on a connection to its `life`. Returns the run of its last message. */
 unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_key *keys, uint32_t count);
+
+/* The master's process `run` says that a secondary holds its list up to `acked`. */
+void history_member(unsigned node, unsigned run, uint32_t acked);
 
 /* Whether the present run has messages of its own, but where they begin was not seen yet. */
 bool history_start_unseen(void);

@@ -168,13 +168,30 @@ static void read_master(struct state *state)
     struct answer answer;
     unsigned run = state->last_run;
     uint32_t checked = state->checked;
-    if (state->node == MASTER || !checked || run != node_life(&state->cluster->nodes[MASTER]))
+    if (!checked || run != node_life(&state->cluster->nodes[MASTER]))
         return;
     if (!reader_get(state, &state->master, "/health", &answer) || state->master.life != run)
         return;
     if (answer_number(&answer, "last_id") < (int64_t)checked)
         report_fail("%s shows %u messages of master run %u, and the master shows %" PRId64,
                     state->client.node->name, checked, run, answer_number(&answer, "last_id"));
+}
+
+/* What the master says of its members. */
+static void read_members(struct state *state)
+{
+    struct answer answer;
+    if (!reader_get(state, &state->client, "/health", &answer))
+        return;
+    for (unsigned i = 1; i < NODES; i++) {
+        char member[32];
+        int len = snprintf(member, sizeof member, "\"id\":\"s%u\"", i);
+        const char *at = memmem(answer.body, answer.body_len, member, (size_t)len);
+        if (!at)
+            continue;
+        struct answer rest = {.body = at, .body_len = answer.body_len - (size_t)(at - answer.body)};
+        history_member(i, state->client.life, (uint32_t)answer_number(&rest, "acked"));
+    }
 }
 
 static bool read_something(struct state *state)
@@ -188,8 +205,10 @@ static bool read_something(struct state *state)
         read_one(state);
     else if (percent < 92)
         read_whole(state);
-    else
+    else if (state->node != MASTER)
         read_master(state);
+    else
+        read_members(state);
     return false;
 }
 

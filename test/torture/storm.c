@@ -24,6 +24,7 @@ enum {
     QUORUM_USUAL = 3, /* one secondary may be away */
     QUORUM_PERCENT = 75,
     STRANGER_PERCENT = 25,
+    HOLD_PERCENT = 40,
     FULL_MS = 2000, /* about so long after its start a secondary has the list again */
     ALONE_PERCENT = 20
 };
@@ -155,6 +156,57 @@ static bool master_may_end(struct storm *storm)
     return all_members(storm, &answer) || random_percent(&storm->random, STRANGER_PERCENT);
 }
 
+/* ---- faults of links */
+
+static void fault_choose(struct random *random, struct relay_fault *fault)
+{
+    static const enum relay_kind often[] = {RELAY_CUT,     RELAY_CUT,     RELAY_CUT,   RELAY_DELAY,
+                                            RELAY_DELAY,   RELAY_TRICKLE, RELAY_STALL, RELAY_SWALLOW,
+                                            RELAY_SWALLOW, RELAY_REFUSE};
+    *fault = (struct relay_fault){
+        .kind = often[random_between(random, 0, sizeof often / sizeof *often - 1)],
+        .directions = random_between(random, RELAY_TO_SERVER, RELAY_BOTH_WAYS),
+        .delay_ms = random_magnitude(random, 1, 400),
+        .cut_most = random_percent(random, 30) ? 0 : random_magnitude(random, 1, 60000),
+        .reset = random_percent(random, 50),
+    };
+}
+
+static void link_spoil(struct storm *storm, struct link *link, struct relay_fault fault, unsigned ms)
+{
+    if (link->until_ms)
+        return;
+    report_event("link %s: %s for %u ms (directions %u, delay %u ms, cut within %u bytes%s)",
+                 relay_name(link->relay), relay_kind_names[fault.kind], ms, fault.directions, fault.delay_ms,
+                 fault.cut_most, fault.reset ? ", reset" : "");
+    relay_spoil(link->relay, &fault);
+    link->until_ms = now_ms() + ms;
+    storm->counts.links[fault.kind]++;
+}
+
+static void fault_of_link(struct storm *storm)
+{
+    struct link *link = &storm->links[random_between(&storm->random, 0, LINKS - 1)];
+    struct relay_fault fault;
+    fault_choose(&storm->random, &fault);
+    link_spoil(storm, link, fault, random_magnitude(&storm->random, 20, 3000));
+}
+
+/* Holds back what is on its way between the master and the secondaries, so that it arrives when another run
+ * of the master is there; and what the secondaries then have to say to that one is late. */
+static void links_hold(struct storm *storm)
+{
+    struct random *random = &storm->random;
+    for (unsigned i = 0; i < LINKS; i++) {
+        struct relay_fault stall = {.kind = RELAY_STALL, .directions = random_between(random, 1, 3)};
+        struct relay_fault delay = {.kind = RELAY_DELAY, .delay_ms = random_magnitude(random, 50, 800)};
+        unsigned ms = random_between(random, 300, 2500);
+        if (random_percent(random, 60))
+            link_spoil(storm, &storm->links[i], i % 2 ? delay : stall, ms);
+    }
+    sleep_ms(random_magnitude(random, 1, 50));
+}
+
 /* ---- faults of nodes */
 
 static void fault_freeze(struct storm *storm, unsigned number)
@@ -190,6 +242,8 @@ static void fault_master_end(struct storm *storm, bool stop)
     unsigned ms = random_magnitude(&storm->random, 1, 1500);
     if (!master_may_end(storm))
         return;
+    if (random_percent(&storm->random, HOLD_PERCENT))
+        links_hold(storm);
     report_event("the master is %s, and comes back after %u ms", stop ? "stopped" : "killed", ms);
     if (stop)
         node_stop(node);
@@ -255,38 +309,6 @@ static void fault_of_master(struct storm *storm)
         fault_freeze(storm, MASTER);
     else
         fault_master_end(storm, percent >= 85);
-}
-
-/* ---- faults of links */
-
-static void fault_choose(struct random *random, struct relay_fault *fault)
-{
-    static const enum relay_kind often[] = {RELAY_CUT,     RELAY_CUT,     RELAY_CUT,   RELAY_DELAY,
-                                            RELAY_DELAY,   RELAY_TRICKLE, RELAY_STALL, RELAY_SWALLOW,
-                                            RELAY_SWALLOW, RELAY_REFUSE};
-    *fault = (struct relay_fault){
-        .kind = often[random_between(random, 0, sizeof often / sizeof *often - 1)],
-        .directions = random_between(random, RELAY_TO_SERVER, RELAY_BOTH_WAYS),
-        .delay_ms = random_magnitude(random, 1, 400),
-        .cut_most = random_percent(random, 30) ? 0 : random_magnitude(random, 1, 60000),
-        .reset = random_percent(random, 50),
-    };
-}
-
-static void fault_of_link(struct storm *storm)
-{
-    struct link *link = &storm->links[random_between(&storm->random, 0, LINKS - 1)];
-    struct relay_fault fault;
-    fault_choose(&storm->random, &fault);
-    unsigned ms = random_magnitude(&storm->random, 20, 3000);
-    if (link->until_ms)
-        return;
-    report_event("link %s: %s for %u ms (directions %u, delay %u ms, cut within %u bytes%s)",
-                 relay_name(link->relay), relay_kind_names[fault.kind], ms, fault.directions, fault.delay_ms,
-                 fault.cut_most, fault.reset ? ", reset" : "");
-    relay_spoil(link->relay, &fault);
-    link->until_ms = now_ms() + ms;
-    storm->counts.links[fault.kind]++;
 }
 
 /* ---- the storm */
