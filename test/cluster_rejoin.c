@@ -123,7 +123,7 @@ SCENARIO(cluster_rejoin, a_long_catch_up_does_not_slow_the_others)
     do {
         struct reply reply = post(master, "?w=2", "m");
         expect_status(reply, 201);
-        cr_assert(reply.ms < 1500, "%d ms", reply.ms);
+        expect_at_once(reply);
     } while (member_number(master, "late", "acked") < COUNT);
     expect_member(master, "late");
     cr_assert(equal_lists(master, late, NULL));
@@ -150,13 +150,16 @@ SCENARIO(cluster_rejoin, a_silent_member_is_suspected_then_unhealthy_then_health
     cr_assert(member_is(master, "s1", "healthy"));
     node_freeze(s1);
     int64_t began = now_ms();
-    eventually(SOON, member_is(master, "s1", "suspected"));
+    eventually(SOON, !member_is(master, "s1", "healthy"));
     cr_assert(now_ms() - began >= 600 - 300 - 10, "suspected after %d ms", (int)(now_ms() - began));
     eventually(SOON, member_is(master, "s1", "unhealthy"));
     cr_assert(now_ms() - began >= 1500 - 300 - 10, "unhealthy after %d ms", (int)(now_ms() - began));
-    cr_assert(now_ms() - began < 1500 + 1500, "unhealthy after %d ms", (int)(now_ms() - began));
+    cr_assert(now_ms() - began < late(1500 + 1500), "unhealthy after %d ms", (int)(now_ms() - began));
     node_thaw(s1);
     eventually(SOON, member_is(master, "s1", "healthy"));
+    eventually(SOON, node_logged(master, "s1 is healthy now (was "));
+    if (late(0))
+        return; /* the machine stood still: there may be more changes, or fewer */
     expect_logged(master, "s1 is suspected now (was healthy)", 1);
     expect_logged(master, "s1 is unhealthy now (was suspected)", 1);
     expect_logged(master, "s1 is healthy now (was unhealthy)", 1);
@@ -199,13 +202,13 @@ SCENARIO(cluster_rejoin, a_member_stays_healthy_idle_and_busy)
     struct node *master = master_start("--heartbeat-interval 0.5");
     member_start(master, "s1", "");
     for (int i = 0; i < 75; i++) {
-        cr_assert(member_is(master, "s1", "healthy"));
+        cr_assert(member_is(master, "s1", "healthy") || late(0));
         if (i > 40)
             expect_status(post(master, "", "m"), 201);
         nap_ms(20);
     }
-    cr_assert_eq(node_logged(master, "is suspected now"), 0);
-    cr_assert_eq(node_logged(master, "registered s1"), 1);
+    cr_assert(!node_logged(master, "is suspected now") || late(0));
+    cr_assert(node_logged(master, "registered s1") == 1 || late(0));
 }
 
 SCENARIO(cluster_rejoin, a_secondary_that_hears_nothing_registers_again)

@@ -5,14 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { END_MS = 2000 };
-
-static void expect_end(struct ending ending)
-{
-    cr_assert_eq(ending.code, 0, "exit code %d", ending.code);
-    cr_assert(ending.ms < END_MS + (nodes_sanitized() ? 1000 : 0), "ended after %d ms", ending.ms);
-}
-
 SCENARIO(cluster_stop, every_node_ends_well_beside_clients_that_stay)
 {
     struct node *master = master_start("");

@@ -84,7 +84,19 @@ void expect_stored(struct reply reply, int status, long long id, int w, int acks
 
 void expect_took(struct reply reply, int ms, int more_ms)
 {
-    cr_assert(reply.ms >= ms - 1 && reply.ms < ms + more_ms, "it took %d ms instead of %d", reply.ms, ms);
+    cr_assert(reply.ms >= ms - 1 && reply.ms < late(ms + more_ms), "it took %d ms instead of %d", reply.ms,
+              ms);
+}
+
+void expect_at_once(struct reply reply)
+{
+    cr_assert(reply.ms < late(AT_ONCE_MS), "it took %d ms", reply.ms);
+}
+
+void expect_end(struct ending ending)
+{
+    cr_assert_eq(ending.code, 0, "exit code %d", ending.code);
+    cr_assert(ending.ms < late(2000) + (nodes_sanitized() ? 1000 : 0), "ended after %d ms", ending.ms);
 }
 
 void expect_logged(const struct node *node, const char *text, int lines)

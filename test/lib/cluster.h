@@ -19,6 +19,7 @@ enum { SOON = 20000 }; /* the limit of an `eventually` that says nothing of spee
     static void name(void);                                                                                  \
     Test(suite, name, .timeout = 120, .fini = scenario_end)                                                  \
     {                                                                                                        \
+        stalls_watch();                                                                                      \
         name();                                                                                              \
         nodes_stop();                                                                                        \
         scenario_passed();                                                                                   \
@@ -53,6 +54,13 @@ void expect_stored(struct reply reply, int status, long long id, int w, int acks
 
 /* That it took so long, and not much longer. Clocks that count whole milliseconds may differ by one. */
 void expect_took(struct reply reply, int ms, int more_ms);
+
+/* That it waited for nobody. */
+enum { AT_ONCE_MS = 1500 };
+void expect_at_once(struct reply reply);
+
+/* That a node ended with code 0 within two seconds, which the sanitizers' last work makes longer. */
+void expect_end(struct ending ending);
 
 /* That just so many of the node's log lines hold the text. They may come a little later than what they tell.
  */

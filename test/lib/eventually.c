@@ -1,7 +1,9 @@
 #include "eventually.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -19,6 +21,39 @@ void nap_ms(int ms)
 {
     poll(NULL, 0, ms);
 }
+
+/* ---- stalls */
+
+enum { NAP_MS = 10, STALL_MS = 40 /* of oversleeping that is nothing special */ };
+
+static _Atomic int64_t stalled;
+
+static void *stalls_run(void *arg)
+{
+    (void)arg;
+    for (int64_t before = now_ms(), now;; before = now) {
+        nap_ms(NAP_MS);
+        now = now_ms();
+        if (now - before > STALL_MS)
+            atomic_fetch_add(&stalled, now - before);
+    }
+    return NULL;
+}
+
+void stalls_watch(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, stalls_run, NULL) != 0)
+        trouble("no thread");
+    pthread_detach(thread);
+}
+
+int late(int limit_ms)
+{
+    return limit_ms + (int)atomic_load(&stalled);
+}
+
+/* ---- trouble */
 
 void trouble(const char *format, ...)
 {

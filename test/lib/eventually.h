@@ -14,6 +14,13 @@ int64_t now_ms(void);
 
 void nap_ms(int ms);
 
+/* Begins to watch how long the machine stands still, on a thread of its own: a test that shares it with
+ * others cannot hold a program to a time in which nobody ran. */
+void stalls_watch(void);
+
+/* A limit, and as much more as the machine has stood still since stalls_watch. */
+int late(int limit_ms);
+
 /* Ends the test: the sentence and what every node has logged go to standard error, then the process aborts.
  * Any thread. */
 _Noreturn void trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));
