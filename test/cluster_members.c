@@ -222,6 +222,18 @@ SCENARIO(cluster_members, a_cluster_with_a_token_works_and_others_are_401)
     cr_assert_eq(members(master), 0);
 }
 
+SCENARIO(cluster_members, a_restarted_master_takes_over_with_its_token)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2 CLUSTER_TOKEN=secret");
+    member_start(master, "s1", "--cluster-token secret");
+    post_numbered(master, "", 1, 5);
+    node_kill(master);
+    node_restart(master);
+    eventually(SOON, shows_numbered(master, 5));
+    expect_member(master, "s1");
+    expect_stored(post(master, "", "m6"), 201, 6, 2, 2);
+}
+
 SCENARIO(cluster_members, a_secondary_with_another_token_stays_outside_and_says_why)
 {
     struct node *master = master_start("CLUSTER_TOKEN=secret");
