@@ -175,10 +175,11 @@ static int64_t pass_stop(struct http_server *server, int64_t now_ms)
 static int64_t server_pass(void *ctx, int64_t now_ms)
 {
     struct http_server *server = ctx;
+    bool stop = atomic_load(&server->stop); /* asked before the service's last pass, which must know of it */
     int64_t next_ms = server->service.pass(server->service.ctx, now_ms);
     if (conns_advance(&server->shared))
         next_ms = now_ms; /* the service has not yet seen the end of a pass with those requests */
-    if (atomic_load(&server->stop)) {
+    if (stop) {
         int64_t stop_ms = pass_stop(server, now_ms);
         next_ms = stop_ms < next_ms ? stop_ms : next_ms;
     }

@@ -29,6 +29,7 @@ struct master {
     struct http_server *server;
     struct sender_shared senders;
     char fields[TOKEN_FIELDS_SIZE];
+    char link_fields[TOKEN_FIELDS_SIZE + WIRE_NAME_SIZE + sizeof WIRE_RUN_FIELD ": \r\n"];
     atomic_bool stopping;
 
     /* the loop's thread, once the server is started */
@@ -73,8 +74,9 @@ static void quorum_notice(struct master *master)
 
 /* ---- appends and reads */
 
-static bool appends_allowed(struct master *master, struct http_exchange *exchange)
+static bool appends_allowed(void *ctx, struct http_exchange *exchange)
 {
+    struct master *master = ctx;
     if (atomic_load(&master->stopping)) {
         http_answer_error(exchange, 503, "Retry-After: 1\r\n", "the master is shutting down");
         return false;
@@ -275,19 +277,23 @@ static bool master_build(struct master *master)
     master->senders = (struct sender_shared){
         .link = {.log = master->log,
                  .identity = &master->identity,
-                 .fields = master->fields,
+                 .fields = master->link_fields,
                  .heartbeat_ms = settings->heartbeat_ms},
         .acks = master->acks,
         .wake = server_wake,
         .ctx = master,
     };
     wire_name_new(master->senders.link.run);
+    snprintf(master->link_fields, sizeof master->link_fields, "%s" WIRE_RUN_FIELD ": %s\r\n", master->fields,
+             master->senders.link.run);
     const struct posts_config config = {
         .log = master->log,
         .acks = master->acks,
         .max_message = settings->max_message,
         .write_concern = settings->write_concern,
         .ack_timeout_ms = settings->ack_timeout_ms,
+        .allowed = appends_allowed,
+        .ctx = master,
     };
     master->members = members_open(&master->senders);
     master->posts = posts_open(&config);

@@ -84,8 +84,8 @@ int members_register(struct members *members, const char *id, const struct http_
     if (!known && members->count == MEMBERS_MAX)
         return -ENOSPC;
     if (known) {
+        sender_renew((*at)->sender, url); /* from here on it records nothing that came on the old link */
         acks_record(members->shared->acks, (*at)->ack, position);
-        sender_renew((*at)->sender, url);
     } else {
         *at = member_new(members, id, url, position);
     }

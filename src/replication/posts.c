@@ -124,9 +124,9 @@ static bool request_read(struct posts *posts, const struct http_request *request
 /* A post for the exchange, its wait not begun, or NULL: answered then. */
 static struct post *post_begin(struct posts *posts, struct http_exchange *exchange)
 {
-    struct post *post = posts->waiting < POSTS_WAITING_MAX ? post_new(posts) : NULL;
+    struct post *post = post_new(posts);
     if (!post) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "too many requests are waiting");
+        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory for the request");
         return NULL;
     }
     post->exchange = exchange;
@@ -134,6 +134,17 @@ static struct post *post_begin(struct posts *posts, struct http_exchange *exchan
     post->message.value_len = 0;
     buf_clear(&post->message.json);
     return post;
+}
+
+/* Whether one more may wait; where not, the exchange is answered. What the master's own copy satisfies never
+ * waits. */
+static bool may_wait(const struct posts *posts, const struct append_wish *wish,
+                     struct http_exchange *exchange)
+{
+    if (posts->waiting <= POSTS_WAITING_MAX || (wish->w == 1 && !posts->hold))
+        return true;
+    http_answer_error(exchange, 503, "Retry-After: 1\r\n", "too many requests are waiting");
+    return false;
 }
 
 static void post_wish(struct post *post, const struct append_wish *wish)
@@ -231,7 +242,7 @@ void posts_append(struct posts *posts, const struct http_request *request, struc
     if (!post)
         return;
     post->is_get = false;
-    if (!request_read(posts, request, post, &wish, exchange)) {
+    if (!request_read(posts, request, post, &wish, exchange) || !may_wait(posts, &wish, exchange)) {
         post_free(posts, post);
         return;
     }
@@ -264,6 +275,10 @@ void posts_wait(struct posts *posts, const struct http_request *request, const c
     struct post *post = post_begin(posts, exchange);
     if (!post)
         return;
+    if (!may_wait(posts, &wish, exchange)) {
+        post_free(posts, post);
+        return;
+    }
     post->is_get = true;
     post->waiter.id = id;
     post_wish(post, &wish);
@@ -283,8 +298,13 @@ static struct post *held_take(struct posts *posts)
 void posts_hold(struct posts *posts, bool hold)
 {
     posts->hold = hold;
-    while (!hold && posts->held)
-        post_append(posts, held_take(posts));
+    while (!hold && posts->held) {
+        struct post *post = held_take(posts);
+        if (posts->config.allowed(posts->config.ctx, post->exchange))
+            post_append(posts, post);
+        else
+            post_free(posts, post);
+    }
 }
 
 void posts_refuse_held(struct posts *posts)

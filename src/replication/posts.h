@@ -8,7 +8,7 @@
 #include "log/log.h"
 #include "replication/acks.h"
 
-enum { POSTS_WAITING_MAX = 100000 }; /* requests that wait; more get 503 */
+enum { POSTS_WAITING_MAX = 100000 }; /* requests that wait; more that would have to get 503 */
 
 struct posts;
 
@@ -18,6 +18,10 @@ struct posts_config {
     size_t max_message;
     int write_concern;
     int64_t ack_timeout_ms; /* 0: wait for ever */
+    /* Whether appends are allowed now; where not, the exchange is answered. Asked for those that were held.
+     */
+    bool (*allowed)(void *ctx, struct http_exchange *exchange);
+    void *ctx;
 };
 
 /* NULL where there is no memory. */

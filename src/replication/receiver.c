@@ -258,12 +258,14 @@ static bool elements_store(struct receiver *receiver, const struct wire_replicat
     return true;
 }
 
-static void replicate(struct receiver *receiver, const char *run, const struct wire_replicate *request,
-                      struct http_exchange *exchange)
+static void replicate(struct receiver *receiver, char run[WIRE_NAME_SIZE],
+                      const struct wire_replicate *request, struct http_exchange *exchange)
 {
     char text[256];
     const char *why = replicate_conflict(receiver, run, request, text, sizeof text);
     uint64_t last = request->first + request->count - 1;
+    if (!why && !run[0])
+        snprintf(run, WIRE_NAME_SIZE, "%s", request->run);
     if (why)
         refuse(receiver, exchange, why);
     else if (request->longest > receiver->config.max_message)
@@ -277,8 +279,8 @@ static void replicate(struct receiver *receiver, const char *run, const struct w
         http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory to wait");
 }
 
-void receiver_replicate(struct receiver *receiver, const char *run, const struct http_request *request,
-                        struct http_exchange *exchange)
+void receiver_replicate(struct receiver *receiver, char run[WIRE_NAME_SIZE],
+                        const struct http_request *request, struct http_exchange *exchange)
 {
     struct wire_replicate read;
     const char *error = wire_replicate_read(request->body, &read);

@@ -31,9 +31,10 @@ uint64_t receiver_shown(const struct receiver *receiver);
 /* The longest body of a request. */
 uint64_t receiver_body_limit(const struct receiver *receiver);
 
-/* A request with a body. `run` is the master's run that this secondary is registered with, "" for none. */
-void receiver_replicate(struct receiver *receiver, const char *run, const struct http_request *request,
-                        struct http_exchange *exchange);
+/* A request with a body. `run` is the master's run that messages are taken from; where it is "", it becomes
+ * the one that these come from. */
+void receiver_replicate(struct receiver *receiver, char run[WIRE_NAME_SIZE],
+                        const struct http_request *request, struct http_exchange *exchange);
 
 /* A request without one. */
 void receiver_sign_of_life(struct receiver *receiver, struct http_exchange *exchange);

@@ -31,6 +31,7 @@ struct registrar {
 
     /* the thread alone; main once it is joined */
     char id[WIRE_ID_SIZE]; /* what the master knows this secondary as; "": not yet */
+    bool told;             /* a registration was sent: the master may hold this secondary for a member */
     char complaint[512];   /* what the last failure was logged as */
     int64_t pause_ms;
     unsigned random;
@@ -119,7 +120,12 @@ static bool answer_take(struct registrar *registrar, const struct http_reply *re
         snprintf(registrar->id, sizeof registrar->id, "%s", answer.id);
     if (answer.heartbeat_ms)
         atomic_store(&registrar->heartbeat_ms, answer.heartbeat_ms);
-    registrar->config.accepted(registrar->config.ctx, &answer);
+    if (!registrar->config.accepted(registrar->config.ctx, &answer)) {
+        complain(registrar, LOGLINE_WARN,
+                 "messages of the master's earlier run came while this registered with the present one: "
+                 "registering again");
+        return false;
+    }
     atomic_store(&registrar->heard_ms, clock_ms());
     atomic_store(&registrar->registered, true);
     registrar->complaint[0] = '\0';
@@ -134,7 +140,9 @@ static bool registrar_try(struct registrar *registrar)
     struct buf body = {0};
     struct http_reply reply;
     registrar->config.describe(registrar->config.ctx, &registration);
-    snprintf(registrar->id, sizeof registrar->id, "%s", registration.id);
+    if (registration.id[0])
+        snprintf(registrar->id, sizeof registrar->id, "%s", registration.id);
+    registrar->told = true;
     wire_register_write(&body, &registration);
     const struct http_call call = {
         .url = &registrar->config.master,
@@ -252,7 +260,7 @@ void registrar_stop(struct registrar *registrar, int64_t goodbye_ms)
     atomic_store(&registrar->ending, true);
     registrar_wake(registrar);
     pthread_join(registrar->thread, NULL);
-    if (atomic_load(&registrar->registered))
+    if (registrar->told && registrar->id[0])
         say_goodbye(registrar, goodbye_ms);
 }
 

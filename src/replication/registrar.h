@@ -19,8 +19,9 @@ struct registrar_config {
     const char *fields; /* as in struct link_shared */
     /* Fills in what to register: id, url, port, and the list as it is now. */
     void (*describe)(void *ctx, struct wire_register *registration);
-    /* The master took it. Called on the registrar's thread. */
-    void (*accepted)(void *ctx, const struct wire_registered *answer);
+    /* The master took it. Returns false where the list is not any more what describe told a new run of the
+     * master: then this registers again. Called on the registrar's thread. */
+    bool (*accepted)(void *ctx, const struct wire_registered *answer);
     void *ctx;
 };
 

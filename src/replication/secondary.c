@@ -9,6 +9,7 @@
 #include "replication/token.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +21,17 @@ struct secondary {
     const struct settings *settings;
     struct log *log;
     struct identity identity; /* of the log */
-    struct identity run;      /* of the master's run that took the registration */
     struct receiver *receiver;
     struct http_server *server;
     struct registrar *registrar;
     char fields[TOKEN_FIELDS_SIZE];
     atomic_bool stopping;
+
+    /* Held while messages are stored, so that those of an earlier run of the master come before a
+     * registration with the present one is described, or are seen when it was taken, or are refused. */
+    pthread_mutex_t taking;
+    char run[WIRE_NAME_SIZE]; /* guarded by it: the master's run that messages are taken from; "": any */
+    uint64_t described;       /* guarded by it: where the list ended when it was described to the master */
 };
 
 /* ---- routes */
@@ -66,11 +72,18 @@ static void handle_health(void *ctx, const struct http_request *request, const c
     answer_json(exchange, 200, &body);
 }
 
+/* Whether the request comes from a run of a master that this secondary does not follow. With `taking` held.
+ */
+static bool comes_from_another(const struct secondary *secondary, const struct http_request *request)
+{
+    const struct http_field *field = http_head_field(request->head, WIRE_RUN_FIELD);
+    return field && secondary->run[0] && !span_equals(field->value, secondary->run);
+}
+
 static void handle_replicate(void *ctx, const struct http_request *request, const char *rest,
                              struct http_exchange *exchange)
 {
     struct secondary *secondary = ctx;
-    char run[WIRE_NAME_SIZE];
     (void)rest;
     if (!token_admits(secondary->settings->cluster_token, request, exchange))
         return;
@@ -78,12 +91,18 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
         http_answer_error(exchange, 503, NULL, "the secondary is shutting down");
         return;
     }
-    registrar_heard(secondary->registrar);
-    identity_get(&secondary->run, run);
-    if (request->body.len)
-        receiver_replicate(secondary->receiver, run, request, exchange);
-    else
-        receiver_sign_of_life(secondary->receiver, exchange);
+    pthread_mutex_lock(&secondary->taking);
+    if (comes_from_another(secondary, request)) {
+        answer_conflict(exchange, "this secondary follows another run of a master",
+                        receiver_shown(secondary->receiver));
+    } else {
+        registrar_heard(secondary->registrar);
+        if (request->body.len)
+            receiver_replicate(secondary->receiver, secondary->run, request, exchange);
+        else
+            receiver_sign_of_life(secondary->receiver, exchange);
+    }
+    pthread_mutex_unlock(&secondary->taking);
 }
 
 static void handle_post(void *ctx, const struct http_request *request, const char *rest,
@@ -140,20 +159,30 @@ static void registration_describe(void *ctx, struct wire_register *registration)
     snprintf(registration->id, sizeof registration->id, "%s", settings->secondary_id);
     snprintf(registration->url, sizeof registration->url, "%s", settings->advertise_url);
     registration->port = http_server_port(secondary->server);
+    pthread_mutex_lock(&secondary->taking);
     identity_get(&secondary->identity, registration->log);
     registration->last_id = receiver_shown(secondary->receiver);
     registration->stored =
         log_last(secondary->log); /* what does not show yet will: a new master must have it, too */
+    secondary->described = registration->stored;
+    pthread_mutex_unlock(&secondary->taking);
     registration->digest = log_digest(secondary->log, registration->stored);
     registration->has_digest = true;
 }
 
-static void registration_accepted(void *ctx, const struct wire_registered *answer)
+static bool registration_accepted(void *ctx, const struct wire_registered *answer)
 {
     struct secondary *secondary = ctx;
-    identity_set(&secondary->run, answer->run);
-    if (log_last(secondary->log) == 0)
-        identity_set(&secondary->identity, answer->log);
+    pthread_mutex_lock(&secondary->taking);
+    bool accepted =
+        strcmp(secondary->run, answer->run) == 0 || log_last(secondary->log) == secondary->described;
+    if (accepted) {
+        snprintf(secondary->run, sizeof secondary->run, "%s", answer->run);
+        if (log_last(secondary->log) == 0)
+            identity_set(&secondary->identity, answer->log);
+    }
+    pthread_mutex_unlock(&secondary->taking);
+    return accepted;
 }
 
 /* ---- life */
@@ -222,6 +251,7 @@ static void secondary_free(struct secondary *secondary)
         receiver_close(secondary->receiver);
     if (secondary->log)
         log_close(secondary->log);
+    pthread_mutex_destroy(&secondary->taking);
     free(secondary);
 }
 
@@ -233,7 +263,8 @@ int secondary_start(struct secondary **out, const struct settings *settings, cha
     if (!secondary)
         return result;
     secondary->settings = settings;
-    secondary->identity = secondary->run = (struct identity)IDENTITY_INIT;
+    secondary->identity = (struct identity)IDENTITY_INIT;
+    pthread_mutex_init(&secondary->taking, NULL);
     if (secondary_build(secondary))
         result = secondary_listen(secondary, why, why_size);
     if (result < 0)

@@ -86,8 +86,8 @@ bool sender_ended(const struct sender *sender)
 static bool record_position(struct sender *sender)
 {
     pthread_mutex_lock(&sender->mutex);
-    bool released =
-        sender->member && acks_record(sender->shared->acks, sender->member, sender->link.position);
+    bool counts = sender->member && !atomic_load(&sender->renewed);
+    bool released = counts && acks_record(sender->shared->acks, sender->member, sender->link.position);
     pthread_mutex_unlock(&sender->mutex);
     return released;
 }

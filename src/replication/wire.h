@@ -57,6 +57,9 @@ void wire_replicate_begin(struct buf *out, const char *log, const char *run, uin
                           const uint64_t *digest);
 #define WIRE_REPLICATE_END "]}"
 
+/* The field of a master's requests that names its run, for those without a body. */
+#define WIRE_RUN_FIELD "Master-Run"
+
 struct wire_replicate {
     char log[WIRE_NAME_SIZE];
     char run[WIRE_NAME_SIZE]; /* "": not told */
