@@ -103,7 +103,8 @@ static int link_listen(struct sender *sender, int64_t now_ms)
         atomic_store(&sender->seen_ms, link->heard_ms);
     if (!told)
         return 0;
-    sender->complaint[0] = '\0';
+    if (link->progressed)
+        sender->complaint[0] = '\0'; /* a greeting alone does not end a failure */
     return record_position(sender);
 }
 
