@@ -54,8 +54,8 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct writer_table writers[TEXT_WRITERS];
 static struct run runs[RUNS_MOST];
 static unsigned current;           /* the present run */
-static struct holding before;      /* what earlier runs' lists had; until the present run's start is known */
-static struct holding during;      /* what secondaries hold of the present run's own messages */
+static struct holding before;      /* what they held when the present run of the master was started */
+static struct holding during;      /* what was seen since then */
 static struct tip tips[NODES];     /* the end of the list that each node showed last */
 static unsigned ended_life[NODES]; /* the last life of each secondary that has ended */
 static unsigned secondaries_ended;
@@ -336,12 +336,8 @@ static void node_shows(unsigned node, unsigned life, uint32_t id, unsigned run)
 {
     if (tips[node].life != life || id >= tips[node].id)
         tips[node] = (struct tip){life, id, run};
-    if (node == MASTER)
-        return;
-    if (run == current)
+    if (node != MASTER)
         evidence_raise(&during.shown[node], id, run);
-    else if (!runs[current].start || in_list_of(current, run, id))
-        evidence_raise(&before.shown[node], id, run);
 }
 
 unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_key *keys, uint32_t count)

@@ -17,12 +17,12 @@
  *   from some id on, it counts to that id at most.
  * - What must survive a restart of the master. The restarted master takes no appends before QUORUM nodes are
  *   there, itself included: so QUORUM - 1 of the secondaries have registered with it, and it has taken over
- *   the longest of their lists. If more than SECONDARIES - (QUORUM - 1) of the secondaries hold a message at
- *   that time, one of those that registered holds it, and it must be in the new run's list. A secondary that
- *   was killed or stopped has lost its memory and holds nothing. How many hold a message is known from two
- *   sources: a 201 or 202 says that `acks` nodes do, of which one is the master that dies; and each reader
- *   knows how far its secondary's list came. A message with w=1 may die with its master, one with w=2 when
- *   only its other holder has not registered in time; the new master then refuses that holder. */
+ *   the longest of their lists. If more than SECONDARIES - (QUORUM - 1) of the secondaries hold a message
+ *   when the new run starts, one of those that registered holds it, and it must be in the new run's list. A
+ * secondary that was killed or stopped has lost its memory and holds nothing. How many hold a message is
+ * known from two sources: a 201 or 202 says that `acks` nodes do, of which one is the master that dies; and
+ * each reader knows how far its secondary's list came. A message with w=1 may die with its master, one with
+ * w=2 when only its other holder has not registered in time; the new master then refuses that holder. */
 #ifndef TORTURE_HISTORY_H
 #define TORTURE_HISTORY_H
 
