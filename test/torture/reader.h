@@ -11,6 +11,6 @@ struct reader {
 };
 
 /* The body of the thread. */
-void *reader_thread(void *reader);
+void *reader_thread(void *arg);
 
 #endif

@@ -184,7 +184,7 @@ static void pipe_read(struct connection *connection, struct pipe *pipe)
 
 static void pipe_write(struct connection *connection, struct pipe *pipe)
 {
-    while (pipe_due_ms(connection, pipe) <= now_ms()) {
+    while (pipe->first && pipe_due_ms(connection, pipe) <= now_ms()) {
         struct chunk *chunk = pipe->first;
         ssize_t sent = send(pipe->to, chunk->bytes + chunk->sent, chunk->len - chunk->sent, MSG_NOSIGNAL);
         if (sent < 0) {

@@ -24,7 +24,7 @@ void storm_blow(struct storm *storm, int64_t ms);
 void storm_end(struct storm *storm);
 
 /* Kills a secondary and starts it again, empty. */
-void storm_restart_secondary(struct storm *storm, unsigned node);
+void storm_restart_secondary(struct storm *storm, unsigned number);
 
 /* Notices nodes that ended by themselves. To be called now and then. */
 void storm_watch(struct storm *storm);

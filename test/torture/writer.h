@@ -12,7 +12,7 @@ struct writer {
 };
 
 /* The body of the thread. */
-void *writer_thread(void *writer);
+void *writer_thread(void *arg);
 
 struct writer_counts {
     unsigned verified;  /* answers of which the holders were counted */
