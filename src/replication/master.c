@@ -306,6 +306,7 @@ static bool master_build(struct master *master)
         .run = master->senders.link.run,
         .fields = master->fields,
         .heartbeat_ms = settings->heartbeat_ms,
+        .has_quorum = settings->quorum != SETTINGS_QUORUM_OFF,
         .progress = server_wake,
         .ctx = master,
     };

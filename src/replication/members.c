@@ -219,6 +219,14 @@ unsigned members_alive(const struct members *members)
     return members->alive;
 }
 
+unsigned members_unmet(const struct members *members)
+{
+    unsigned unmet = 0;
+    for (const struct member *member = members->first; member; member = member->next)
+        unmet += member->state != MEMBER_UNHEALTHY && !sender_met(member->sender);
+    return unmet;
+}
+
 static void member_write(struct members *members, const struct member *member, int64_t now_ms,
                          struct buf *out)
 {

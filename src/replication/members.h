@@ -37,6 +37,9 @@ unsigned members_count(const struct members *members);
 /* Those that are not unhealthy, as members_check saw them last. */
 unsigned members_alive(const struct members *members);
 
+/* Those of them that have not answered yet since they registered first: see sender_met. */
+unsigned members_unmet(const struct members *members);
+
 /* Adds the array for GET /health: [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…}]. */
 void members_write(struct members *members, int64_t now_ms, struct buf *out);
 

@@ -138,6 +138,16 @@ static enum standing registration_standing(struct registry *registry,
                                                                           : STANDING_FOREIGN;
 }
 
+/* Appends wait while a list is taken over. Where there is a QUORUM, the first one also waits until each
+ * member that counts for it was met: a registration may have been under way for long, and what the secondary
+ * was sent meanwhile can be taken over only before anything is appended. */
+static void appends_hold(struct registry *registry)
+{
+    const struct registry_config *config = &registry->config;
+    bool unmet = config->has_quorum && !posts_appended(config->posts) && members_unmet(config->members);
+    posts_hold(config->posts, registry->takeover || unmet);
+}
+
 /* Keeps the registration open until the list is taken over. */
 static void takeover_begin(struct registry *registry, const struct wire_register *registration,
                            const struct http_url *url, struct http_exchange *exchange)
@@ -163,7 +173,6 @@ static void takeover_begin(struct registry *registry, const struct wire_register
         http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory to take over the list");
         return;
     }
-    posts_hold(registry->config.posts, true);
     registry->taking_exchange = exchange;
 }
 
@@ -193,13 +202,10 @@ static void takeover_end(struct registry *registry, enum takeover_state state)
 /* Ends a take-over that is over, or all the same where the program stops. */
 void registry_settle(struct registry *registry, bool stop)
 {
-    if (!registry->takeover)
-        return;
-    enum takeover_state state = takeover_state(registry->takeover);
-    if (state == TAKEOVER_RUNS && !stop)
-        return;
-    takeover_end(registry, state);
-    posts_hold(registry->config.posts, false);
+    enum takeover_state state = registry->takeover ? takeover_state(registry->takeover) : TAKEOVER_RUNS;
+    if (registry->takeover && (state != TAKEOVER_RUNS || stop))
+        takeover_end(registry, state);
+    appends_hold(registry);
 }
 
 /* Whether somebody's registration shows that the take-over under way should end: it is from the secondary
@@ -229,8 +235,7 @@ void registry_register(struct registry *registry, const struct http_request *req
         http_answer_error(exchange, 400, NULL, "%s", why);
         return;
     }
-    bool was_taking_over = registry->takeover != NULL;
-    if (was_taking_over && takeover_makes_way(registry, &registration))
+    if (registry->takeover && takeover_makes_way(registry, &registration))
         takeover_end(registry, TAKEOVER_BROKEN);
     if (registry->takeover) {
         http_answer_error(exchange, 503, "Retry-After: 1\r\n",
@@ -249,6 +254,5 @@ void registry_register(struct registry *registry, const struct http_request *req
         registration_refuse(registry, &registration, why, exchange);
         break;
     }
-    if (was_taking_over && !registry->takeover)
-        posts_hold(registry->config.posts, false);
+    appends_hold(registry);
 }

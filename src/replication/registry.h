@@ -21,6 +21,7 @@ struct registry_config {
     const char *run;    /* of this master; see wire.h */
     const char *fields; /* as in struct link_shared */
     int64_t heartbeat_ms;
+    bool has_quorum;             /* QUORUM is not off */
     void (*progress)(void *ctx); /* a take-over has something for registry_settle; called on its thread */
     void *ctx;
 };
@@ -35,7 +36,8 @@ void registry_close(struct registry *registry);
 void registry_register(struct registry *registry, const struct http_request *request,
                        struct http_exchange *exchange);
 
-/* Answers the registration whose take-over is over; with `stop`, also one whose is not. */
+/* Called once a pass of the loop. Answers the registration whose take-over is over; with `stop`, also one
+ * whose is not. Lets appends go on that waited for it, or for a member to be met. */
 void registry_settle(struct registry *registry, bool stop);
 
 /* Whether a list is being taken over. */

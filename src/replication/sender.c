@@ -27,6 +27,7 @@ struct sender {
 
     atomic_bool asleep; /* the thread waits on its link: sender_wake must write to wake_fd */
     atomic_bool ended;
+    atomic_bool met;
     _Atomic int64_t seen_ms;
 
     pthread_mutex_t mutex;
@@ -70,6 +71,11 @@ static void wake_read(struct sender *sender)
         continue;
 }
 
+bool sender_met(const struct sender *sender)
+{
+    return atomic_load(&sender->met);
+}
+
 int64_t sender_seen_ms(const struct sender *sender)
 {
     return atomic_load(&sender->seen_ms);
@@ -101,6 +107,8 @@ static int link_listen(struct sender *sender, int64_t now_ms)
         return told;
     if (link->heard_ms > sender_seen_ms(sender) && link->greeted)
         atomic_store(&sender->seen_ms, link->heard_ms);
+    if (link->greeted && !atomic_exchange(&sender->met, true))
+        sender->shared->wake(sender->shared->ctx);
     if (!told)
         return 0;
     if (link->progressed)

@@ -44,6 +44,10 @@ void sender_renew(struct sender *sender, const struct http_url *url);
 /* When the secondary last showed a sign of life (monotonic milliseconds). */
 int64_t sender_seen_ms(const struct sender *sender);
 
+/* Whether the secondary has ever answered as one that follows this master. A registration alone tells what it
+ * held when it was sent, and that may have been before this master was there. */
+bool sender_met(const struct sender *sender);
+
 /* Tells the thread to end, and returns at once. From then on it records no ACK: `member` may leave. */
 void sender_end(struct sender *sender);
 
