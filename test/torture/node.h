@@ -70,7 +70,7 @@ struct node_size {
 
 bool node_measure(const struct node *node, struct node_size *out);
 
-/* Empties the node's log file. */
+/* Empties the node's log file, unless TORTURE_KEEP_LOGS is set. */
 void node_forget_log(const struct node *node);
 
 #endif

@@ -41,6 +41,7 @@ struct storm {
     int64_t until_ms[NODES];  /* for a frozen node, or one that is down */
     int64_t next_ms;          /* when the next fault is due */
     unsigned gap_most_ms;
+    bool strict_quorum; /* the master's next run waits for all nodes */
     struct random random;
     struct client master; /* the operator's */
     struct storm_counts counts;
@@ -70,7 +71,9 @@ static void master_start(struct storm *storm)
 {
     struct node *node = &storm->nodes[MASTER];
     char quorum[SETTING_SIZE];
-    unsigned need = random_percent(&storm->random, QUORUM_PERCENT) ? QUORUM_USUAL : NODES;
+    bool usual = random_percent(&storm->random, QUORUM_PERCENT) && !storm->strict_quorum;
+    unsigned need = usual ? QUORUM_USUAL : NODES;
+    storm->strict_quorum = false;
     snprintf(quorum, sizeof quorum, "QUORUM=%u", need);
     const char *const settings[] = {quorum,          "HEARTBEAT_INTERVAL=0.2", "WRITE_CONCERN=majority",
                                     "ACK_TIMEOUT=3", "LOG_LEVEL=info",         NULL};
@@ -156,7 +159,25 @@ static bool master_may_end(struct storm *storm)
     return all_members(storm, &answer) || random_percent(&storm->random, STRANGER_PERCENT);
 }
 
+/* Whether another secondary than this one has, as far as one can tell, the list. */
+static bool list_elsewhere(const struct storm *storm, unsigned number)
+{
+    for (unsigned i = 1; i < NODES; i++)
+        if (i != number && node_runs(&storm->nodes[i]) &&
+            now_ms() > atomic_load(&storm->nodes[i].touched_ms) + FULL_MS)
+            return true;
+    return false;
+}
+
 /* ---- faults of links */
+
+static void link_mend(struct link *link)
+{
+    static const struct relay_fault none = {.kind = RELAY_PASS};
+    if (link->until_ms)
+        relay_spoil(link->relay, &none);
+    link->until_ms = 0;
+}
 
 static void fault_choose(struct random *random, struct relay_fault *fault)
 {
@@ -236,22 +257,55 @@ static void fault_secondary_end(struct storm *storm, unsigned number, bool stop)
     storm->counts.stopped += stop;
 }
 
+static void master_end(struct storm *storm, bool stop, unsigned ms)
+{
+    report_event("the master is %s, and comes back after %u ms", stop ? "stopped" : "killed", ms);
+    if (stop)
+        node_stop(&storm->nodes[MASTER]);
+    else
+        node_kill(&storm->nodes[MASTER]);
+    storm->until_ms[MASTER] = now_ms() + ms;
+    storm->counts.master_killed += !stop;
+    storm->counts.master_stopped += stop;
+}
+
 static void fault_master_end(struct storm *storm, bool stop)
 {
-    struct node *node = &storm->nodes[MASTER];
     unsigned ms = random_magnitude(&storm->random, 1, 1500);
     if (!master_may_end(storm))
         return;
     if (random_percent(&storm->random, HOLD_PERCENT))
         links_hold(storm);
-    report_event("the master is %s, and comes back after %u ms", stop ? "stopped" : "killed", ms);
-    if (stop)
-        node_stop(node);
-    else
-        node_kill(node);
-    storm->until_ms[MASTER] = now_ms() + ms;
-    storm->counts.master_killed += !stop;
-    storm->counts.master_stopped += stop;
+    master_end(storm, stop, ms);
+}
+
+/* A secondary comes back empty, is filled again, gets what the others do not get, and then the master is
+ * killed. The secondary's registration is on its way all the time, tells of an empty list, and reaches the
+ * next master. */
+static void fault_late_registration(struct storm *storm)
+{
+    struct random *random = &storm->random;
+    unsigned number = random_between(random, 1, SECONDARIES);
+    unsigned delay_ms = random_between(random, 200, 1200);
+    unsigned wait_ms = random_between(random, 50, delay_ms);
+    unsigned away_ms = random_magnitude(random, 1, 100);
+    struct relay_fault delay = {.kind = RELAY_DELAY, .delay_ms = delay_ms};
+    struct relay_fault swallow = {.kind = RELAY_SWALLOW, .directions = RELAY_BOTH_WAYS};
+    if (storm->nodes[number].state != NODE_UP || !list_elsewhere(storm, number) || !master_may_end(storm))
+        return;
+    link_mend(&storm->links[2 * (number - 1)]);
+    link_spoil(storm, &storm->links[2 * (number - 1) + 1], delay, 3 * delay_ms);
+    fault_secondary_end(storm, number, false);
+    secondary_start(storm, number);
+    sleep_ms(wait_ms / 2);
+    for (unsigned i = 1; i < NODES; i++)
+        if (i != number)
+            link_spoil(storm, &storm->links[2 * (i - 1)], swallow, wait_ms);
+    sleep_ms(wait_ms / 2);
+    if (history_start_unseen())
+        return;
+    master_end(storm, false, away_ms);
+    storm->strict_quorum = true;
 }
 
 /* Somebody removes a member that is alive; it must come back by itself. */
@@ -268,16 +322,6 @@ static void fault_remove(struct storm *storm, unsigned number)
         report_fail("DELETE /secondaries/%s was answered %d", storm->nodes[number].name, answer.status);
     text_free(&request);
     storm->counts.removed++;
-}
-
-/* Whether another secondary than this one has, as far as one can tell, the list. */
-static bool list_elsewhere(const struct storm *storm, unsigned number)
-{
-    for (unsigned i = 1; i < NODES; i++)
-        if (i != number && node_runs(&storm->nodes[i]) &&
-            now_ms() > atomic_load(&storm->nodes[i].touched_ms) + FULL_MS)
-            return true;
-    return false;
 }
 
 /* Mostly spares those that hold the last copies, so that there is something to lose. */
@@ -307,19 +351,13 @@ static void fault_of_master(struct storm *storm)
         return;
     if (percent < 40)
         fault_freeze(storm, MASTER);
+    else if (percent < 55)
+        fault_late_registration(storm);
     else
-        fault_master_end(storm, percent >= 85);
+        fault_master_end(storm, percent >= 90);
 }
 
 /* ---- the storm */
-
-static void link_mend(struct link *link)
-{
-    static const struct relay_fault none = {.kind = RELAY_PASS};
-    if (link->until_ms)
-        relay_spoil(link->relay, &none);
-    link->until_ms = 0;
-}
 
 static void node_mend(struct storm *storm, unsigned number)
 {

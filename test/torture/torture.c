@@ -6,6 +6,7 @@
  *
  * It runs for TORTURE_SECONDS (30) where that is not given. SEED chooses the run: all that is random follows
  * from it, but not how threads and processes interleave. TORTURE_VERBOSE=1 shows all faults as they come,
+ * TORTURE_KEEP_LOGS=1 keeps what the nodes log, which else is kept at a failure only and since the last calm,
  * TORTURE_SPARE_MASTER=1 leaves the master alone, so that one process lives through the whole run. */
 #include "calm.h"
 #include "cluster.h"
@@ -193,7 +194,10 @@ int main(int argc, char *argv[])
     workers_end();
     summary_tell(storm);
     storm_close(storm);
-    folder_remove();
+    if (getenv("TORTURE_KEEP_LOGS"))
+        report_line("the log lines of the nodes: %s", folder);
+    else
+        folder_remove();
     report_line("torture: nothing found, seed %" PRIu64, cluster.seed);
     return 0;
 }
