@@ -95,3 +95,32 @@ SCENARIO(cluster_quorum, a_post_that_waits_already_is_still_answered)
     expect_stored(call_end(call), 201, 1, 2, 2);
     eventually(SOON, !read_only(master));
 }
+
+/* A registration that was under way when the master died tells the next one of the list as it was then: the
+ * member that it makes counts for the quorum, and holds more. Something was appended in the place of what it
+ * holds, which was lost. */
+SCENARIO(cluster_quorum, the_first_append_waits_until_the_members_that_count_have_answered)
+{
+    struct node *master = master_start("--quorum 2");
+    struct node *s1 = node_later("secondary", "");
+    struct relay *to_master = relay_open(master->port);
+    node_words(s1, "--master-url %s --secondary-id s1", relay_url(to_master));
+    node_restart(s1);
+    expect_member(master, "s1");
+    post_numbered(master, "", 1, 3);
+    node_kill(s1);
+    relay_mode(to_master, RELAY_HOLD);
+    node_restart(s1); /* its registration tells of an empty list, and stays under way */
+    eventually(SOON, shows_numbered(s1, 3));
+    node_kill(master);
+    node_freeze(s1);
+    node_restart(master);
+    relay_mode(to_master, RELAY_PASS);
+    eventually(SOON, !read_only(master));
+    struct call *call = post_begin(master, "?w=1", "m4");
+    always(300, !call_done(call));
+    cr_assert(shows(master, ""));
+    node_thaw(s1);
+    expect_stored(call_end(call), 201, 4, 1, 1);
+    eventually(SOON, shows_numbered(s1, 4));
+}
