@@ -165,6 +165,33 @@ SCENARIO(cluster_identity, appends_wait_while_a_list_is_taken_over)
     eventually(SOON, shows_numbered(s1, 11));
 }
 
+/* It was held for ever, whatever its timeout. */
+SCENARIO(cluster_identity, a_post_whose_time_is_over_while_it_is_held_is_refused_and_not_appended)
+{
+    struct node *master = master_start(FAST);
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    post_numbered(master, "", 1, 3);
+    node_kill(master);
+    relay_mode(relay, RELAY_HOLD);
+    node_restart(master);
+    eventually(SOON, node_logged(master, "taking over"));
+    struct call *patient = post_begin(master, "?w=1", "m4");
+    struct call *longer = post_begin(master, "?w=1&timeout=1", "x");
+    struct reply reply = post(master, "?w=1&timeout=0.4", "y");
+    expect_status(reply, 503);
+    expect_took(reply, 400, 500);
+    cr_assert_not_null(http_field(&reply, "Retry-After"));
+    cr_assert_not_null(strstr(reply.body, "nothing was appended"), "%s", reply.body);
+    reply = call_end(longer);
+    expect_status(reply, 503);
+    expect_took(reply, 1000, 500);
+    cr_assert_not(call_done(patient));
+    relay_mode(relay, RELAY_PASS);
+    expect_stored(call_end(patient), 201, 4, 1, 1);
+    eventually(SOON, shows_numbered(master, 4) && shows_numbered(s1, 4));
+}
+
 SCENARIO(cluster_identity, a_take_over_goes_on_where_its_link_was_cut)
 {
     struct node *master = master_start(FAST);

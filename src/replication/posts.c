@@ -39,6 +39,7 @@ struct tally_line {
 struct posts {
     struct posts_config config;
     struct post *held, *held_last;
+    int64_t held_due_ms; /* not after the first deadline of a held one */
     struct post *spare;
     size_t waiting; /* posts in use */
     size_t spares;
@@ -50,8 +51,10 @@ struct posts {
 struct posts *posts_open(const struct posts_config *config)
 {
     struct posts *posts = calloc(1, sizeof *posts);
-    if (posts)
-        posts->config = *config;
+    if (!posts)
+        return NULL;
+    posts->config = *config;
+    posts->held_due_ms = CLOCK_NEVER;
     return posts;
 }
 
@@ -235,6 +238,17 @@ static void post_append(struct posts *posts, struct post *post)
     post_park(posts, post);
 }
 
+static void held_add(struct posts *posts, struct post *post)
+{
+    if (posts->held)
+        posts->held_last->next = post;
+    else
+        posts->held = post;
+    posts->held_last = post;
+    if (post->waiter.deadline_ms < posts->held_due_ms)
+        posts->held_due_ms = post->waiter.deadline_ms;
+}
+
 void posts_append(struct posts *posts, const struct http_request *request, struct http_exchange *exchange)
 {
     struct append_wish wish = wish_default(posts);
@@ -251,11 +265,7 @@ void posts_append(struct posts *posts, const struct http_request *request, struc
         post_append(posts, post);
         return;
     }
-    if (posts->held)
-        posts->held_last->next = post;
-    else
-        posts->held = post;
-    posts->held_last = post;
+    held_add(posts, post);
 }
 
 void posts_wait(struct posts *posts, const struct http_request *request, const char *text,
@@ -305,6 +315,30 @@ void posts_hold(struct posts *posts, bool hold)
         else
             post_free(posts, post);
     }
+}
+
+/* Refuses those whose time is over. Returns when the next one's may be. */
+static int64_t held_expire(struct posts *posts, int64_t now_ms)
+{
+    if (now_ms < posts->held_due_ms)
+        return posts->held_due_ms;
+    struct post *post = posts->held;
+    posts->held = NULL;
+    posts->held_due_ms = CLOCK_NEVER;
+    while (post) {
+        struct post *next = post->next;
+        post->next = NULL;
+        if (post->waiter.deadline_ms > now_ms) {
+            held_add(posts, post);
+        } else {
+            http_answer_error(post->exchange, 503, "Retry-After: 1\r\n",
+                              "the time is over while the master waits for what its secondaries hold; "
+                              "nothing was appended");
+            post_free(posts, post);
+        }
+        post = next;
+    }
+    return posts->held_due_ms;
 }
 
 void posts_refuse_held(struct posts *posts)
@@ -363,5 +397,6 @@ int64_t posts_pass(struct posts *posts, int64_t now_ms)
     answers_log(&posts->answers);
     posts->answers.count = posts->answers.last = 0;
     posts->answers.waited_ms = 0;
-    return next_ms;
+    int64_t held_ms = held_expire(posts, now_ms);
+    return held_ms < next_ms ? held_ms : next_ms;
 }

@@ -1,6 +1,6 @@
 /* The master's appends: a POST is read, appended, parked until its write concern holds, and answered. While a
- * list is being taken over, POSTs are held before they are appended. Also GET /messages/ID?w=, which waits
- * for an append that was made before. All of it belongs to the loop's thread. */
+ * list is being taken over, POSTs are held before they are appended, each as long as its time lasts. Also GET
+ * /messages/ID?w=, which waits for an append that was made before. All of it belongs to the loop's thread. */
 #ifndef REPLICATION_POSTS_H
 #define REPLICATION_POSTS_H
 
@@ -49,8 +49,8 @@ bool posts_appended(const struct posts *posts);
 /* Logs what this pass appended: before it is sent on, so that the lines come in the order of the events. */
 void posts_announce(struct posts *posts);
 
-/* Answers those whose wait is over, and logs that. Returns when it must be
- * called again. */
+/* Answers those whose wait is over, held ones with 503, and logs that. Returns when it must be called again.
+ */
 int64_t posts_pass(struct posts *posts, int64_t now_ms);
 
 /* Answers the held ones with 503: the program stops. */
