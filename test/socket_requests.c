@@ -372,3 +372,24 @@ Test(requests, allow_names_what_a_path_takes)
         cr_expect_str_eq(http_field(&options, "Allow"), rows[i].allow);
     }
 }
+
+static struct reply request_if(const char *method, const char *condition, const char *etag)
+{
+    char fields[200];
+    snprintf(fields, sizeof fields, "%s: %s\r\n", condition, etag);
+    return http_request(master->port, method, "/messages", fields, "a", *method == 'P', 5000);
+}
+
+Test(requests, an_append_may_be_meant_for_one_list_alone)
+{
+    struct reply list = http_get(master->port, "/messages");
+    const char *etag = http_field(&list, "ETag");
+    cr_assert(etag);
+    cr_expect(request_if("GET", "If-Match", etag).status == 200);
+    cr_expect(request_if("POST", "If-Match", etag).status == 201);
+    cr_expect(request_if("POST", "If-Match", etag).status == 412);
+    struct reply other = request_if("GET", "If-Match", etag);
+    cr_expect(other.status == 412 && strcmp(http_field(&other, "ETag"), etag) != 0);
+    struct reply health = http_get(master->port, "/health");
+    cr_expect(json_number_of(health.body, "last_id") == 1);
+}

@@ -44,8 +44,7 @@ static bool method_matches(const struct http_route *route, struct span method)
 /* RFC 9110 section 9.1: a method that nobody here knows is 501, one that has no place here 405. */
 static bool method_known(struct span method)
 {
-    static const char *const known[] = {"GET",     "HEAD",    "POST",  "PUT",  "DELETE",
-                                        "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (span_equals(method, known[i]))
             return true;

@@ -93,9 +93,12 @@ static struct span query_cut(struct span *text)
 int http_target_parse(struct span method, struct span target, struct http_target *out, const char **why)
 {
     bool options = span_equals(method, "OPTIONS");
+    struct span host, port;
     out->authority = out->query = (struct span){NULL, 0};
     if (span_equals(method, "CONNECT"))
-        return refuse(400, "this server makes no tunnels, so CONNECT has no target here", why);
+        return http_authority_split(target, &host, &port) && port.len > 0
+                   ? refuse(501, "this server makes no tunnels", why)
+                   : refuse(400, "the target of CONNECT is not a host and a port", why);
     if (target.len == 0)
         return refuse(400, "the target is empty", why);
     if (memchr(target.at, '#', target.len) != NULL)

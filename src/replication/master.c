@@ -1,5 +1,6 @@
 #include "replication/master.h"
 #include "clock.h"
+#include "http/condition.h"
 #include "http/router.h"
 #include "json.h"
 #include "replication/answer.h"
@@ -90,12 +91,30 @@ static bool appends_allowed(void *ctx, struct http_exchange *exchange)
     return false;
 }
 
+/* RFC 9110 section 13: an append may be meant for the list as its client saw it. */
+static bool append_condition_holds(struct master *master, const struct http_request *request,
+                                   struct http_exchange *exchange)
+{
+    char etag[READING_ETAG_SIZE];
+    if (!http_head_field(request->head, "If-Match") && !http_head_field(request->head, "If-None-Match"))
+        return true;
+    if (posts_held_back(master->posts)) {
+        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "it is not known yet which list this will be");
+        return false;
+    }
+    reading_etag(master->log, 1, log_last(master->log), etag);
+    if (http_condition(request->head, etag) == 0)
+        return true;
+    http_answer_error(exchange, 412, NULL, "the list is not the one that the request is meant for");
+    return false;
+}
+
 static void handle_append(void *ctx, const struct http_request *request, const char *rest,
                           struct http_exchange *exchange)
 {
     struct master *master = ctx;
     (void)rest;
-    if (appends_allowed(master, exchange))
+    if (appends_allowed(master, exchange) && append_condition_holds(master, request, exchange))
         posts_append(master->posts, request, exchange);
 }
 

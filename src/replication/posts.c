@@ -341,6 +341,11 @@ static int64_t held_expire(struct posts *posts, int64_t now_ms)
     return posts->held_due_ms;
 }
 
+bool posts_held_back(const struct posts *posts)
+{
+    return posts->hold;
+}
+
 void posts_refuse_held(struct posts *posts)
 {
     while (posts->held) {

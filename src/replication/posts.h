@@ -43,6 +43,9 @@ void posts_wait(struct posts *posts, const struct http_request *request, const c
 /* From now on POSTs are held, or no more: then those that were are appended. */
 void posts_hold(struct posts *posts, bool hold);
 
+/* Whether an append would be held now. */
+bool posts_held_back(const struct posts *posts);
+
 /* Whether some POST was appended since the program started. */
 bool posts_appended(const struct posts *posts);
 

@@ -1,4 +1,5 @@
 #include "replication/reading.h"
+#include "http/condition.h"
 #include "http/router.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,18 +47,6 @@ static bool query_number(const struct http_request *request, const char *name, u
     return false;
 }
 
-/* Whether an If-None-Match value (RFC 9110 section 13.1.2) holds the tag; compared weakly. */
-static bool etag_listed(struct span list, const char *etag)
-{
-    size_t len = strlen(etag);
-    if (span_equals(list, "*"))
-        return true;
-    for (size_t i = 0; i + len <= list.len; i++)
-        if (memcmp(list.at + i, etag, len) == 0)
-            return true; /* its quotes delimit it */
-    return false;
-}
-
 void reading_etag(struct log *log, uint64_t from, uint64_t to, char out[READING_ETAG_SIZE])
 {
     snprintf(out, READING_ETAG_SIZE, "\"%" PRIu64 "-%" PRIu64 "-%016" PRIx64 "\"", from, to,
@@ -79,10 +68,15 @@ void reading_list(struct log *log, uint64_t last, const struct http_request *req
     uint64_t to = limit < last - (from - 1) ? from - 1 + limit : last;
     reading_etag(log, from, to, etag);
     snprintf(fields, sizeof fields, "ETag: %s\r\n", etag);
-    const struct http_field *match = http_head_field(request->head, "If-None-Match");
-    if (match && etag_listed(match->value, etag)) {
+    switch (http_condition(request->head, etag)) {
+    case 304:
         http_answer(exchange, 304, fields, (struct span){0});
         return;
+    case 412:
+        http_answer_error(exchange, 412, fields, "the list has another entity tag than If-Match names");
+        return;
+    default:
+        break;
     }
     struct log_slice slice = log_slice(log, from, to);
     struct http_source source = slice_source(&slice);

@@ -5,7 +5,8 @@
 #include "http/server.h"
 #include "log/log.h"
 
-/* GET /messages: the messages up to `last`, with the query's from and limit, ETag and If-None-Match. */
+/* GET /messages: the messages up to `last`, with the query's from and limit, ETag, If-Match and
+ * If-None-Match. */
 void reading_list(struct log *log, uint64_t last, const struct http_request *request,
                   struct http_exchange *exchange);
 

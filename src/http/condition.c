@@ -1,0 +1,61 @@
+#include "http/condition.h"
+
+#include <string.h>
+
+/* Takes the next entity tag (RFC 9110 section 8.8.3) off the front of a list: its quotes and what is between
+ * them, where a backslash or a comma means nothing. Returns false where there is none, or no right one. */
+static bool tag_next(struct span *list, struct span *tag, bool *weak)
+{
+    const char *at = list->at;
+    const char *end = at + list->len;
+    while (at < end && (*at == ' ' || *at == '\t' || *at == ','))
+        at++;
+    *weak = end - at > 2 && at[0] == 'W' && at[1] == '/';
+    at += *weak ? 2 : 0;
+    const char *quote = end - at > 1 && *at == '"' ? memchr(at + 1, '"', (size_t)(end - at) - 1) : NULL;
+    if (quote == NULL)
+        return false;
+    *tag = (struct span){at, (size_t)(quote - at) + 1};
+    *list = (struct span){quote + 1, (size_t)(end - quote) - 1};
+    return true;
+}
+
+/* Whether a list of tags, or "*", matches the tag; a weak one matches only where they are compared weakly
+ * (RFC 9110 section 8.8.3.2). */
+static bool tag_listed(struct span list, const char *etag, bool weakly)
+{
+    struct span tag;
+    bool weak;
+    if (span_equals(list, "*"))
+        return true;
+    while (tag_next(&list, &tag, &weak))
+        if (span_equals(tag, etag) && (weakly || !weak))
+            return true;
+    return false;
+}
+
+/* Whether a line of the field matches the tag; *there says whether there is one at all. */
+static bool field_matches(const struct http_head *head, const char *name, const char *etag, bool weakly,
+                          bool *there)
+{
+    *there = false;
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *field = &head->fields[i];
+        if (!span_equals_nocase(field->name, name))
+            continue;
+        *there = true;
+        if (tag_listed(field->value, etag, weakly))
+            return true;
+    }
+    return false;
+}
+
+int http_condition(const struct http_head *head, const char *etag)
+{
+    bool there;
+    if (!field_matches(head, "if-match", etag, false, &there) && there)
+        return 412;
+    if (!field_matches(head, "if-none-match", etag, true, &there))
+        return 0;
+    return span_equals(head->method, "GET") || span_equals(head->method, "HEAD") ? 304 : 412;
+}

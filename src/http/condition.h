@@ -1,0 +1,12 @@
+/* Conditional requests (RFC 9110 section 13). Takes a head and a tag and gives a status; no I/O. */
+#ifndef HTTP_CONDITION_H
+#define HTTP_CONDITION_H
+
+#include "http/parser.h"
+
+/* What the If-Match and If-None-Match fields of a request ask for, of a resource that is there and has this
+ * strong entity tag (with its quotes): 0 to go on, 412, or 304 (GET and HEAD alone). In the order of section
+ * 13.2.2; several lines of a field count as one. Text that is no entity tag matches nothing. */
+int http_condition(const struct http_head *head, const char *etag);
+
+#endif

@@ -1,0 +1,84 @@
+#include "exact.h"
+#include "http/condition.h"
+
+#include <criterion/criterion.h>
+
+struct row {
+    const char *match; /* values of the fields, NULL where there is none */
+    const char *none_match;
+    int get; /* what a GET gets, and what a POST gets */
+    int post;
+};
+
+static const struct row rows[] = {
+    {NULL, NULL, 0, 0},
+    {"*", NULL, 0, 0},
+    {"\"tag\"", NULL, 0, 0},
+    {"\"a\",\"tag\"", NULL, 0, 0},
+    {" ,, \"a\" ,\t\"tag\" ,", NULL, 0, 0},
+    {"W/\"a\", \"tag\"", NULL, 0, 0},
+    {"\"a,\\\", \"tag\"", NULL, 0, 0}, /* a backslash and a comma are bytes like others */
+    {"W/\"tag\"", NULL, 412, 412},     /* compared strongly */
+    {"\"TAG\"", NULL, 412, 412},
+    {"\"ta\"", NULL, 412, 412},
+    {"\"tag", NULL, 412, 412},
+    {"tag", NULL, 412, 412},
+    {"\"a\" x \"tag\"", NULL, 412, 412},
+    {"\"x\"tag\"", NULL, 412, 412},
+    {"\"", NULL, 412, 412},
+    {"W/", NULL, 412, 412},
+    {"", NULL, 412, 412},
+    {"*, *", NULL, 412, 412},
+    {NULL, "*", 304, 412},
+    {NULL, "\"tag\"", 304, 412},
+    {NULL, "W/\"tag\"", 304, 412},
+    {NULL, "\"a\", W/\"b\", W/\"tag\"", 304, 412},
+    {NULL, "w/\"tag\"", 0, 0},
+    {NULL, "\"a\"", 0, 0},
+    {NULL, "", 0, 0},
+    {"\"tag\"", "\"tag\"", 304, 412},
+    {"\"tag\"", "\"a\"", 0, 0},
+    {"\"a\"", "\"tag\"", 412, 412},
+};
+
+static struct exact rooms[2];
+
+static struct http_field field(const char *name, struct exact room, const char *value)
+{
+    return (struct http_field){span_of(name), exact_put(room, value, strlen(value))};
+}
+
+static int condition(const char *method, const struct row *row)
+{
+    struct http_head head = {.method = span_of(method)};
+    if (row->match)
+        head.fields[head.field_count++] = field("IF-Match", rooms[0], row->match);
+    if (row->none_match)
+        head.fields[head.field_count++] = field("if-none-MATCH", rooms[1], row->none_match);
+    return http_condition(&head, "\"tag\"");
+}
+
+Test(condition, tags_are_compared_as_the_fields_ask)
+{
+    rooms[0] = exact_new(100);
+    rooms[1] = exact_new(100);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct row *row = &rows[i];
+        const char *text = row->match ? row->match : row->none_match;
+        cr_expect(condition("GET", row) == row->get, "%zu: %s: %d", i, text, condition("GET", row));
+        cr_expect(condition("HEAD", row) == row->get, "%zu: %s", i, text);
+        cr_expect(condition("POST", row) == row->post, "%zu: %s", i, text);
+    }
+}
+
+Test(condition, lines_of_one_field_count_together)
+{
+    struct http_head head = {.method = span_of("GET"), .field_count = 3};
+    head.fields[0] = (struct http_field){span_of("If-Match"), span_of("\"a\"")};
+    head.fields[1] = (struct http_field){span_of("If-None-Match"), span_of("\"b\"")};
+    head.fields[2] = (struct http_field){span_of("If-Match"), span_of("\"c\"")};
+    cr_expect(http_condition(&head, "\"a\"") == 0);
+    cr_expect(http_condition(&head, "\"b\"") == 412);
+    cr_expect(http_condition(&head, "\"c\"") == 0);
+    cr_expect(http_condition(&head, "\"d\"") == 412);
+}
