@@ -67,7 +67,7 @@ static void check_register(struct span body)
     CHECK(again.last_id == request.last_id && again.stored == request.stored && again.port == request.port);
     CHECK(strcmp(again.id, request.id) == 0 && strcmp(again.url, request.url) == 0);
     CHECK(strcmp(again.log, request.log) == 0 && again.has_digest == request.has_digest);
-    CHECK(again.digest == request.digest);
+    CHECK(again.digest == request.digest && strcmp(again.run, request.run) == 0);
     buf_free(&written);
 }
 

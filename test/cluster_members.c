@@ -126,6 +126,58 @@ SCENARIO(cluster_members, a_secondary_that_changed_its_port_is_found_where_it_is
     cr_assert(relay_connections(relay) >= 1 && shows(s1, "a b"));
 }
 
+/* Its ACKs counted for both names. */
+SCENARIO(cluster_members, a_program_at_a_dead_members_address_is_not_taken_for_it)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct node *node = member_start(master, "s1", "");
+    expect_stored(post(master, "", "a"), 201, 1, 2, 2);
+    node_kill(node);
+    node_words(node, "--master-url %s --secondary-id s2", master->url);
+    node_restart(node);
+    expect_member(master, "s2");
+    cr_assert_eq(members(master), 2);
+    expect_stored(post(master, "?w=2", "b"), 201, 2, 2, 2);
+    struct call *call = post_begin(master, "", "c");
+    eventually(SOON, shows(node, "a b c"));
+    eventually(SOON, member_is(master, "s1", "unhealthy"));
+    expect_stored(http_get(master->port, "/messages/3?w=3&timeout=2"), 202, 3, 3, 2);
+    expect_logged(master, "s1: it answered 409: another program answers at this address", 1);
+    cr_assert_not(call_done(call));
+    cr_assert_eq(member_number(master, "s1", "acked"), 1);
+    cr_assert_eq(remove_member(master, "s1"), 204);
+    expect_stored(call_end(call), 201, 3, 2, 2);
+}
+
+SCENARIO(cluster_members, a_secondary_that_is_removed_while_its_address_is_anothers_registers_again)
+{
+    struct node *master = master_start("--heartbeat-interval 0.8");
+    struct node *node = member_start(master, "s1", "");
+    node_kill(node);
+    node_words(node, "--master-url %s --secondary-id s2", master->url);
+    node_restart(node);
+    expect_member(master, "s2");
+    eventually(SOON, node_logged(master, "s1: it answered 409"));
+    cr_assert_eq(remove_member(master, "s2"), 204);
+    expect_member(master, "s2"); /* what comes for s1 is no sign of life for it */
+    expect_stored(post(master, "?w=2", "a"), 201, 1, 2, 2);
+}
+
+SCENARIO(cluster_members, a_request_for_another_run_of_a_secondary_is_409)
+{
+    struct node *master = master_start("");
+    struct node *s1 = member_start(master, "s1", "");
+    static const char field[] = "Secondary-Run: of-yesterday\r\n";
+    char body[200];
+    snprintf(body, sizeof body, "{\"log\":\"%s\",\"first\":1,\"messages\":[\"x\"]}", log_name(master));
+    struct reply reply = http_request(s1->port, "POST", "/replicate", field, "", 0, SOON);
+    expect_status(reply, 409);
+    cr_assert_eq(json_number_of(reply.body, "last_id"), 0);
+    expect_status(http_request(s1->port, "POST", "/replicate", field, body, strlen(body), SOON), 409);
+    cr_assert(shows(s1, ""));
+    expect_stored(post(master, "", "a"), 201, 1, 2, 2);
+}
+
 /* ---- registration by hand */
 
 SCENARIO(cluster_members, a_registration_may_leave_out_its_url_and_name_its_port)

@@ -196,7 +196,7 @@ static void secondary_open(struct secondary *secondary, int number)
     secondary->receiver = receiver_open(&config);
     secondary->member = acks_join(acks, 0, 0, &released);
     need(secondary->receiver && secondary->member);
-    link_open(&secondary->link, &links, secondary->name, &url, node_connect(&secondary->node),
+    link_open(&secondary->link, &links, secondary->name, &url, "", node_connect(&secondary->node),
               LINK_ATTEMPT_MS, clock_ms());
     secondary_send(secondary);
     secondary_turn(secondary);

@@ -71,7 +71,8 @@ Test(wire, a_registration_survives_writing_and_reading)
                                   .last_id = 7,
                                   .stored = 9,
                                   .has_digest = true,
-                                  .digest = 0xff00ff};
+                                  .digest = 0xff00ff,
+                                  .run = "r"};
     struct wire_register got;
     struct buf body = {0};
     wire_register_write(&body, &given);
@@ -82,6 +83,7 @@ Test(wire, a_registration_survives_writing_and_reading)
     cr_assert_eq(got.last_id, 7);
     cr_assert_eq(got.stored, 9);
     cr_assert(got.has_digest && got.digest == 0xff00ff);
+    cr_assert_str_eq(got.run, "r");
     buf_free(&body);
 }
 

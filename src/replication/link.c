@@ -31,7 +31,7 @@ static int link_fail(struct link *link, int error, const char *format, ...)
 }
 
 void link_open(struct link *link, const struct link_shared *shared, const char *name,
-               const struct http_url *url, int fd, int64_t attempt_ms, int64_t now_ms)
+               const struct http_url *url, const char *peer_run, int fd, int64_t attempt_ms, int64_t now_ms)
 {
     memset(link, 0, sizeof *link);
     link->shared = shared;
@@ -40,6 +40,7 @@ void link_open(struct link *link, const struct link_shared *shared, const char *
     link->attempt_ms = attempt_ms;
     link->heard_ms = link->sent_ms = now_ms;
     http_url_authority(url, link->authority, sizeof link->authority);
+    snprintf(link->peer_run, sizeof link->peer_run, "%s", peer_run);
 }
 
 void link_close(struct link *link)
@@ -104,7 +105,11 @@ static void flight_add(struct link *link, uint64_t last, uint64_t bytes, int64_t
 
 static void begin_sign_of_life(struct link *link, int64_t now_ms)
 {
-    http_write_request_head(&link->out, "POST", "/replicate", link->authority, link->shared->fields, 0);
+    char fields[LINK_FIELDS_SIZE + sizeof WIRE_SECONDARY_RUN_FIELD + WIRE_NAME_SIZE];
+    bool names = !link->greeted && link->peer_run[0];
+    snprintf(fields, sizeof fields, "%s%s%s%s", link->shared->fields,
+             names ? WIRE_SECONDARY_RUN_FIELD ": " : "", names ? link->peer_run : "", names ? "\r\n" : "");
+    http_write_request_head(&link->out, "POST", "/replicate", link->authority, fields, 0);
     flight_add(link, 0, 0, now_ms);
 }
 

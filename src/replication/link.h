@@ -17,6 +17,7 @@ enum {
     LINK_WINDOW = 1000,                   /* requests under way; below the pipeline limit of the server */
     LINK_WINDOW_BYTES = 64 * 1024 * 1024, /* of messages under way */
     LINK_BATCH_BYTES = 1024 * 1024,       /* of messages in one request, but for a single longer one */
+    LINK_FIELDS_SIZE = 512,
     LINK_ATTEMPT_MS = 2000 /* silence for so long, while an answer is due, is a failure; at least */
 };
 
@@ -25,7 +26,8 @@ struct link_shared {
     struct log *log;
     struct identity *identity;
     char run[WIRE_NAME_SIZE];
-    const char *fields; /* Content-Type, and Authorization where there is a token; each with its CRLF */
+    const char *fields; /* Content-Type, and Authorization where there is a token; each with its CRLF; less
+                           than LINK_FIELDS_SIZE bytes */
     int64_t heartbeat_ms;
 };
 
@@ -40,6 +42,7 @@ struct link {
     const char *name; /* the member, for log lines */
     int fd;
     char authority[HTTP_AUTHORITY_MAX];
+    char peer_run[WIRE_NAME_SIZE];
     char why[512]; /* after a failure: what happened, for a log line */
 
     bool greeted;       /* the first answer is there: `position` and `next` are valid */
@@ -67,9 +70,10 @@ struct link {
     size_t scanned;
 };
 
-/* For a connected socket, which link_close closes. */
+/* For a connected socket, which link_close closes. `peer_run` names the run of the secondary that registered;
+ * "" where it is not known. */
 void link_open(struct link *link, const struct link_shared *shared, const char *name,
-               const struct http_url *url, int fd, int64_t attempt_ms, int64_t now_ms);
+               const struct http_url *url, const char *peer_run, int fd, int64_t attempt_ms, int64_t now_ms);
 void link_close(struct link *link);
 
 /* Sends what there is to send and the socket takes. Returns 0, or a negative errno with link->why filled. */

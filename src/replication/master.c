@@ -30,7 +30,7 @@ struct master {
     struct http_server *server;
     struct sender_shared senders;
     char fields[TOKEN_FIELDS_SIZE];
-    char link_fields[TOKEN_FIELDS_SIZE + WIRE_NAME_SIZE + sizeof WIRE_RUN_FIELD ": \r\n"];
+    char link_fields[LINK_FIELDS_SIZE];
     atomic_bool stopping;
 
     /* the loop's thread, once the server is started */

@@ -54,7 +54,7 @@ static struct member **member_find(struct members *members, const char *id)
 
 /* Leaving and joining only ever release waiters on the loop's own thread, which looks at them at the end of
  * the pass; nobody has to be woken. */
-static struct member *member_new(struct members *members, const char *id, const struct http_url *url,
+static struct member *member_new(struct members *members, const char *id, const struct sender_target *target,
                                  uint64_t position)
 {
     bool released;
@@ -65,7 +65,7 @@ static struct member *member_new(struct members *members, const char *id, const 
     member->ack = acks_join(members->shared->acks, position, log_last(members->shared->link.log), &released);
     if (!member->ack)
         goto no_ack;
-    member->sender = sender_start(members->shared, member->id, url, member->ack);
+    member->sender = sender_start(members->shared, member->id, target, member->ack);
     if (!member->sender)
         goto no_sender;
     return member;
@@ -77,22 +77,23 @@ no_ack:
     return NULL;
 }
 
-int members_register(struct members *members, const char *id, const struct http_url *url, uint64_t position)
+int members_register(struct members *members, const char *id, const struct sender_target *target,
+                     uint64_t position)
 {
     struct member **at = member_find(members, id);
     bool known = *at != NULL;
     if (!known && members->count == MEMBERS_MAX)
         return -ENOSPC;
     if (known) {
-        sender_renew((*at)->sender, url); /* from here on it records nothing that came on the old link */
+        sender_renew((*at)->sender, target); /* from here on it records nothing that came on the old link */
         acks_record(members->shared->acks, (*at)->ack, position);
     } else {
-        *at = member_new(members, id, url, position);
+        *at = member_new(members, id, target, position);
     }
     if (!*at)
         return -ENOMEM;
     members->count += !known;
-    http_url_authority(url, (*at)->authority, sizeof(*at)->authority);
+    http_url_authority(&target->url, (*at)->authority, sizeof(*at)->authority);
     members_check(members, clock_ms());
     logline(LOGLINE_INFO,
             "registered %s at http://%s%s: it holds %" PRIu64 " of %" PRIu64 " messages; %u %s now", id,

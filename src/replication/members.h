@@ -19,7 +19,8 @@ void members_close(struct members *members);
 
 /* Someone registers: a new member that holds the log up to `position`, or a known one (its sender connects
  * anew). Returns 0, -ENOMEM, or -ENOSPC where there are MEMBERS_MAX. */
-int members_register(struct members *members, const char *id, const struct http_url *url, uint64_t position);
+int members_register(struct members *members, const char *id, const struct sender_target *target,
+                     uint64_t position);
 
 /* Returns whether there was such a member. */
 bool members_remove(struct members *members, const char *id);

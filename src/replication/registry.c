@@ -68,7 +68,9 @@ static void registration_accept(struct registry *registry, const struct wire_reg
     struct wire_registered answer = {.last_id = log_last(registry->config.log),
                                      .heartbeat_ms = registry->config.heartbeat_ms};
     struct buf body = {0};
-    int result = members_register(registry->config.members, registration->id, url, registration->last_id);
+    struct sender_target target = {.url = *url};
+    snprintf(target.run, sizeof target.run, "%s", registration->run);
+    int result = members_register(registry->config.members, registration->id, &target, registration->last_id);
     if (result < 0) {
         http_answer_error(exchange, 503, "Retry-After: 1\r\n", "%s",
                           result == -ENOSPC ? "there are as many members as this master takes"

@@ -25,6 +25,7 @@ struct secondary {
     struct http_server *server;
     struct registrar *registrar;
     char fields[TOKEN_FIELDS_SIZE];
+    char own_run[WIRE_NAME_SIZE]; /* names this run of the program */
     atomic_bool stopping;
 
     /* Held while messages are stored, so that those of an earlier run of the master come before a
@@ -72,12 +73,11 @@ static void handle_health(void *ctx, const struct http_request *request, const c
     answer_json(exchange, 200, &body);
 }
 
-/* Whether the request comes from a run of a master that this secondary does not follow. With `taking` held.
- */
-static bool comes_from_another(const struct secondary *secondary, const struct http_request *request)
+/* Whether the request has the field, and that names another run than this. */
+static bool names_another(const struct http_request *request, const char *name, const char *run)
 {
-    const struct http_field *field = http_head_field(request->head, WIRE_RUN_FIELD);
-    return field && secondary->run[0] && !span_equals(field->value, secondary->run);
+    const struct http_field *field = http_head_field(request->head, name);
+    return field && run[0] && !span_equals(field->value, run);
 }
 
 static void handle_replicate(void *ctx, const struct http_request *request, const char *rest,
@@ -92,8 +92,13 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
         return;
     }
     pthread_mutex_lock(&secondary->taking);
-    if (comes_from_another(secondary, request)) {
+    if (names_another(request, WIRE_RUN_FIELD, secondary->run)) {
         answer_conflict(exchange, "this secondary follows another run of a master",
+                        receiver_shown(secondary->receiver));
+    } else if (names_another(request, WIRE_SECONDARY_RUN_FIELD, secondary->own_run)) {
+        if (!registrar_registered(secondary->registrar))
+            registrar_heard(secondary->registrar); /* the master is there, and does not know this one yet */
+        answer_conflict(exchange, "another program answers at this address than the one that registered",
                         receiver_shown(secondary->receiver));
     } else {
         registrar_heard(secondary->registrar);
@@ -166,6 +171,7 @@ static void registration_describe(void *ctx, struct wire_register *registration)
         log_last(secondary->log); /* what does not show yet will: a new master must have it, too */
     secondary->described = registration->stored;
     pthread_mutex_unlock(&secondary->taking);
+    snprintf(registration->run, sizeof registration->run, "%s", secondary->own_run);
     registration->digest = log_digest(secondary->log, registration->stored);
     registration->has_digest = true;
 }
@@ -229,6 +235,7 @@ static bool secondary_build(struct secondary *secondary)
 {
     const struct settings *settings = secondary->settings;
     token_fields(settings->cluster_token, secondary->fields);
+    wire_name_new(secondary->own_run);
     secondary->log = log_open();
     const struct receiver_config config = {
         .log = secondary->log,

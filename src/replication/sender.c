@@ -33,7 +33,7 @@ struct sender {
     pthread_mutex_t mutex;
     pthread_cond_t returned; /* the link is the thread's again, or the sender shall end */
     /* guarded by mutex; the flags are written under it and may be read without */
-    struct http_url url;
+    struct sender_target target;
     struct acks_member *member; /* NULL once the sender was told to end: it records nothing more */
     atomic_bool renewed;
     atomic_bool ending;
@@ -191,10 +191,10 @@ int64_t sender_pass(struct sender *sender, struct loop *loop, int64_t now_ms, bo
     return link_due_ms(&sender->link, now_ms);
 }
 
-void sender_renew(struct sender *sender, const struct http_url *url)
+void sender_renew(struct sender *sender, const struct sender_target *target)
 {
     pthread_mutex_lock(&sender->mutex);
-    sender->url = *url;
+    sender->target = *target;
     atomic_store(&sender->seen_ms, clock_ms());
     atomic_store(&sender->renewed, true);
     pthread_mutex_unlock(&sender->mutex);
@@ -300,17 +300,18 @@ static void session_learn(struct sender *sender, int result)
 /* Connects and uses the link. Returns as session_run does, with link.why filled. */
 static int session(struct sender *sender)
 {
-    struct http_url url;
+    struct sender_target target;
     pthread_mutex_lock(&sender->mutex);
-    url = sender->url;
+    target = sender->target;
     pthread_mutex_unlock(&sender->mutex);
-    int fd = http_connect(&url, NULL, clock_ms() + CONNECT_MS, sender->wake_fd);
+    int fd = http_connect(&target.url, NULL, clock_ms() + CONNECT_MS, sender->wake_fd);
     if (fd < 0) {
-        snprintf(sender->link.why, sizeof sender->link.why, "cannot connect to %s port %u: %s", url.host,
-                 url.port, strerror(-fd));
+        snprintf(sender->link.why, sizeof sender->link.why, "cannot connect to %s port %u: %s",
+                 target.url.host, target.url.port, strerror(-fd));
         return fd == -ECANCELED ? 0 : fd;
     }
-    link_open(&sender->link, &sender->shared->link, sender->name, &url, fd, sender->attempt_ms, clock_ms());
+    link_open(&sender->link, &sender->shared->link, sender->name, &target.url, target.run, fd,
+              sender->attempt_ms, clock_ms());
     int result = session_run(sender);
     session_learn(sender, result);
     link_close(&sender->link);
@@ -357,8 +358,8 @@ static void *sender_thread(void *arg)
     return NULL;
 }
 
-struct sender *sender_start(const struct sender_shared *shared, const char *name, const struct http_url *url,
-                            struct acks_member *member)
+struct sender *sender_start(const struct sender_shared *shared, const char *name,
+                            const struct sender_target *target, struct acks_member *member)
 {
     struct sender *sender = calloc(1, sizeof *sender);
     if (!sender)
@@ -366,7 +367,7 @@ struct sender *sender_start(const struct sender_shared *shared, const char *name
     sender->shared = shared;
     sender->name = name;
     sender->member = member;
-    sender->url = *url;
+    sender->target = *target;
     sender->pause_ms = SENDER_PAUSE_LEAST_MS;
     sender->random = (unsigned)clock_us();
     atomic_store(&sender->seen_ms, clock_ms());

@@ -29,17 +29,23 @@ struct sender_shared {
     void *ctx;
 };
 
+/* Where a secondary is, and which one. */
+struct sender_target {
+    struct http_url url;
+    char run[WIRE_NAME_SIZE]; /* see link_open */
+};
+
 /* Starts the thread. `name` and `member` stay the caller's and must outlive the sender. NULL without memory
  * or descriptors. */
-struct sender *sender_start(const struct sender_shared *shared, const char *name, const struct http_url *url,
-                            struct acks_member *member);
+struct sender *sender_start(const struct sender_shared *shared, const char *name,
+                            const struct sender_target *target, struct acks_member *member);
 
 /* Called once a pass of the loop: sends what there is on a link that is lent; otherwise, where the list has
  * `grown`, wakes the thread. Returns when it must be called again. */
 int64_t sender_pass(struct sender *sender, struct loop *loop, int64_t now_ms, bool grown);
 
-/* The secondary registered anew: connects again, to this URL. */
-void sender_renew(struct sender *sender, const struct http_url *url);
+/* The secondary registered anew: connects again, to this target. */
+void sender_renew(struct sender *sender, const struct sender_target *target);
 
 /* When the secondary last showed a sign of life (monotonic milliseconds). */
 int64_t sender_seen_ms(const struct sender *sender);

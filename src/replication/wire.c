@@ -99,6 +99,8 @@ static bool register_member(struct json *json, const struct json_string *name, s
         return read_digest(json, &out->digest, &out->has_digest);
     if (json_string_is(name, "stored"))
         return json_uint(json, &out->stored);
+    if (json_string_is(name, "run"))
+        return read_name(json, out->run);
     return json_skip(json);
 }
 
@@ -289,6 +291,8 @@ void wire_register_write(struct buf *out, const struct wire_register *request)
         add_digest(out, request->digest);
     if (request->log[0])
         add_text(out, ",\"log\":", request->log);
+    if (request->run[0])
+        add_text(out, ",\"run\":", request->run);
     if (request->id[0])
         add_text(out, ",\"id\":", request->id);
     if (request->url[0])

@@ -1,15 +1,17 @@
 /* The JSON bodies that master and secondary send each other, written and read. No I/O; any thread.
  *
- *     POST /register   {"id":"s1","port":5001,"log":"…","last_id":7,"stored":8,"digest":"…"}
+ *     POST /register   {"id":"s1","port":5001,"log":"…","last_id":7,"stored":8,"digest":"…","run":"…"}
  *                  200 {"log":"…","last_id":9,"id":"s1","run":"…","heartbeat":1.000}
  *     POST /replicate  {"log":"…","run":"…","first":17,"digest":"…","messages":["a","b"]}
  *                  200 {"last_id":18}      also with 409, beside "error"
  *
- * `run` names one run of a program, from its start to its end: with it a secondary tells requests of its
- * master's earlier run, still on their way somewhere, from those of the present one. `digest` is a
+ * `run` names one run of a program, from its start to its end. With the master's a secondary tells requests
+ * of its master's earlier run, still on their way somewhere, from those of the present one. With its own,
+ * which the master sends back on each new connection, it tells whether the master has reached the program
+ * that registered, and not one that has got its address since. `digest` is a
  * log_digest: with it each side sees that the two lists are the same so far, and not merely as long. A
  * registration tells it of all that the secondary holds (`stored`), the first request on a connection of what
- * comes before `first`. All three are left out by a person with curl, and not asked for then. */
+ * comes before `first`. All of them are left out by a person with curl, and not asked for then. */
 #ifndef REPLICATION_WIRE_H
 #define REPLICATION_WIRE_H
 
@@ -32,7 +34,8 @@ struct wire_register {
     uint64_t last_id;         /* up to where the messages show */
     uint64_t stored;          /* up to where they are there, shown or not yet; last_id where it is left out */
     bool has_digest;
-    uint64_t digest; /* of the messages up to `stored` */
+    uint64_t digest;          /* of the messages up to `stored` */
+    char run[WIRE_NAME_SIZE]; /* of the secondary; "": not told */
 };
 
 void wire_register_write(struct buf *out, const struct wire_register *request);
@@ -59,6 +62,10 @@ void wire_replicate_begin(struct buf *out, const char *log, const char *run, uin
 
 /* The field of a master's requests that names its run, for those without a body. */
 #define WIRE_RUN_FIELD "Master-Run"
+
+/* The field of the first request on a connection that names the run of the secondary that it is for, where
+ * that told it. */
+#define WIRE_SECONDARY_RUN_FIELD "Secondary-Run"
 
 struct wire_replicate {
     char log[WIRE_NAME_SIZE];
