@@ -123,6 +123,25 @@ SCENARIO(cluster_identity, a_list_that_differs_is_refused_by_its_digest_though_n
     cr_assert_eq(members(master), 1);
 }
 
+SCENARIO(cluster_identity, a_longer_list_that_does_not_go_on_from_the_masters_is_not_taken_over)
+{
+    struct node *s1, *s2;
+    struct node *master = forked_start(&s1, &s2);
+    node_restart(master);
+    eventually(SOON, shows(master, "a b c"));
+    expect_status(post(master, "?w=1", "x"), 201);
+    eventually(SOON, shows(s1, "a b c x"));
+    node_kill(master);
+    node_restart(master); /* nothing is posted to it: it may take over more, if that is more of the same */
+    eventually(SOON, shows(master, "a b c x"));
+    expect_member(master, "s1");
+    node_thaw(s2);
+    eventually(SOON, node_logged(master, "refused s2, which holds 5 messages: its list differs"));
+    cr_assert(shows(s2, "a b c d e") && shows(master, "a b c x") && shows(s1, "a b c x"));
+    expect_stored(post(master, "", "y"), 201, 5, 2, 2);
+    cr_assert_eq(members(master), 1);
+}
+
 SCENARIO(cluster_identity, a_foreign_list_is_refused_and_kept_on_both_sides)
 {
     struct node *master = master_start(FAST);

@@ -46,6 +46,19 @@ SCENARIO(cluster_quorum, without_a_majority_the_master_is_read_only_until_it_has
     expect_logged(master, "writable again", 1);
 }
 
+SCENARIO(cluster_quorum, a_majority_of_two_is_both)
+{
+    struct node *master = master_start("--heartbeat-interval 0.1 --quorum majority --write-concern 1");
+    struct node *s1 = member_start(master, "s1", "");
+    expect_status(post(master, "?w=2", "a"), 201);
+    node_freeze(s1);
+    eventually(SOON, read_only(master));
+    expect_refused(post(master, "", "x"), "1 of the 2 nodes of the quorum");
+    node_thaw(s1);
+    eventually(SOON, !read_only(master));
+    expect_stored(post(master, "?w=2", "b"), 201, 2, 2, 2);
+}
+
 SCENARIO(cluster_quorum, a_number_is_waited_for_from_the_start)
 {
     struct node *master = master_start("--quorum 3 --heartbeat-interval 0.2");

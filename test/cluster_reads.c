@@ -115,6 +115,32 @@ SCENARIO(cluster_reads, a_list_that_is_known_is_304_until_it_changes)
     }
 }
 
+/* The tag of a list, or of a part of it. */
+static const char *tag_of(const struct node *node, const char *target)
+{
+    struct reply reply = http_get(node->port, "%s", target);
+    expect_status(reply, 200);
+    const char *tag = http_field(&reply, "ETag");
+    cr_assert_not_null(tag);
+    return tag;
+}
+
+SCENARIO(cluster_reads, equal_lists_have_equal_tags_and_others_have_others)
+{
+    struct node *master = pair_start();
+    struct node *other = master_start("");
+    post_numbered(master, "", 1, 3);
+    expect_status(post(other, "", "m1"), 201);
+    expect_status(post(other, "", "m0"), 201);
+    expect_status(post(other, "", "m3"), 201);
+    cr_assert_str_eq(tag_of(nodes[1], "/"), tag_of(master, "/messages"));
+    cr_assert_str_eq(tag_of(nodes[1], "/?from=2&limit=1"), tag_of(master, "/?from=2&limit=1"));
+    cr_assert_str_eq(tag_of(other, "/?limit=1"), tag_of(master, "/?limit=1"));
+    cr_assert_str_neq(tag_of(other, "/"), tag_of(master, "/"));
+    cr_assert_str_neq(tag_of(other, "/?limit=2"), tag_of(master, "/?limit=2"));
+    cr_assert_str_neq(tag_of(master, "/?from=2"), tag_of(master, "/"));
+}
+
 SCENARIO(cluster_reads, a_304_leaves_the_connection_in_step)
 {
     struct node *master = pair_start();

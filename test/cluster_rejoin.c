@@ -66,6 +66,32 @@ SCENARIO(cluster_rejoin, one_that_lost_its_messages_counts_for_them_no_more)
     expect_stored(http_get(master->port, "/messages/1?w=2"), 200, 1, 2, 2);
 }
 
+SCENARIO(cluster_rejoin, one_that_registers_with_less_counts_for_no_more_even_where_nobody_reaches_it)
+{
+    struct node *master = master_start("");
+    struct fake *fake = fake_open(FAKE_GOOD);
+    expect_status(fake_register(fake, master, "f1"), 200);
+    expect_stored(post(master, "", "a"), 201, 1, 2, 2);
+    expect_status(http_post_json(master->port, "/register", "{\"id\":\"f1\",\"url\":\"http://127.0.0.1:9\"}"),
+                  200);
+    cr_assert_eq(member_number(master, "f1", "acked"), 0);
+    expect_stored(http_get(master->port, "/messages/1?w=2&timeout=0.2"), 202, 1, 2, 1);
+}
+
+SCENARIO(cluster_rejoin, what_does_not_show_yet_at_a_registration_does_not_count_yet)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct node *slow = member_start(master, "slow", "--secondary-delays 2.5");
+    struct call *call = post_begin(master, "?w=2", "a");
+    eventually(SOON, node_logged(slow, "stored 1 "));
+    cr_assert_eq(remove_member(master, "slow"), 204);
+    eventually(SOON, members(master) == 1); /* it has registered again */
+    struct reply reply = call_end(call);
+    expect_stored(reply, 201, 1, 2, 2);
+    cr_assert(reply.ms >= 2499, "answered after %d ms", reply.ms);
+    cr_assert(shows(slow, "a"));
+}
+
 SCENARIO(cluster_rejoin, one_that_was_frozen_goes_on_where_it_was)
 {
     struct node *master = master_start("--heartbeat-interval 0.2");
@@ -143,6 +169,18 @@ SCENARIO(cluster_rejoin, an_idle_link_carries_signs_of_life)
     cr_assert_eq(fake_requests(fake), 0);
 }
 
+/* What the log line says of how long the member was silent: so many seconds, and no whole interval of 0.3 s
+ * more. */
+static void expect_silence(const struct node *master, const char *line, double seconds)
+{
+    char *log = node_log(master);
+    const char *at = strstr(log, line);
+    cr_assert_not_null(at);
+    double silent = strtod(at + strlen(line), NULL);
+    cr_assert(silent >= seconds - 0.001 && silent < seconds + 0.299, "%s%.1f", line, silent);
+    free(log);
+}
+
 SCENARIO(cluster_rejoin, a_silent_member_is_suspected_then_unhealthy_then_healthy_again)
 {
     struct node *master = master_start("--heartbeat-interval 0.3");
@@ -162,6 +200,8 @@ SCENARIO(cluster_rejoin, a_silent_member_is_suspected_then_unhealthy_then_health
         return; /* the machine stood still: there may be more changes, or fewer */
     expect_logged(master, "s1 is suspected now (was healthy)", 1);
     expect_logged(master, "s1 is unhealthy now (was suspected)", 1);
+    expect_silence(master, "s1 is suspected now (was healthy), last seen ", 0.6);
+    expect_silence(master, "s1 is unhealthy now (was suspected), last seen ", 1.5);
     expect_logged(master, "s1 is healthy now (was unhealthy)", 1);
 }
 

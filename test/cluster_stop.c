@@ -57,6 +57,17 @@ SCENARIO(cluster_stop, a_goodbye_lets_the_posts_go_that_waited_for_it)
     expect_stored(call_end(call), 201, 1, 2, 2);
 }
 
+SCENARIO(cluster_stop, a_secondary_refuses_what_waits_for_its_delay_when_it_stops)
+{
+    struct node *slow = secondary_start(node_later("master", ""), "--secondary-delays 60");
+    static const char body[] = "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\"]}";
+    struct call *call = call_begin(slow->port, "POST", "/replicate", NULL, body, sizeof body - 1);
+    eventually(SOON, node_logged(slow, "stored 1 "));
+    cr_assert_not(call_done(call));
+    expect_end(node_stop(slow));
+    expect_status(call_end(call), 503);
+}
+
 SCENARIO(cluster_stop, a_master_answers_all_who_wait_before_it_ends)
 {
     struct node *master = master_start("");

@@ -239,7 +239,9 @@ Test(logline, characters_that_terminals_obey_are_escaped)
         const char *shown;
     } rows[] = {
         {"\x1b[2J", "\\x1b[2J"},
+        {"\xc2\x80", "\\xc2\\x80"},
         {"\xc2\x9b", "\\xc2\\x9b"},
+        {"\xc2\x9f", "\\xc2\\x9f"},
         {"\xc2\xa0", "\xc2\xa0"},
         {"\xe2\x80\xa8", "\\xe2\\x80\\xa8"},
         {"\xe2\x80\xae", "\\xe2\\x80\\xae"},
