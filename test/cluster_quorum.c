@@ -140,3 +140,28 @@ SCENARIO(cluster_quorum, the_first_append_waits_until_the_members_that_count_hav
     expect_stored(call_end(call), 201, 4, 1, 1);
     eventually(SOON, shows_numbered(s1, 4));
 }
+
+/* It registered again and again, was counted as alive each time, and nothing reached it. */
+SCENARIO(cluster_quorum, a_member_that_can_register_and_cannot_be_reached_does_not_count)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2 --quorum 2");
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    expect_stored(post(master, "", "a"), 201, 1, 2, 2);
+    relay_mode(relay, RELAY_HOLD);
+    eventually(SOON, member_is(master, "s1", "unhealthy") && read_only(master));
+    int registrations = node_logged(master, "registered s1");
+    while (node_logged(master, "registered s1") < registrations + 2) {
+        cr_assert(member_is(master, "s1", "unhealthy") && read_only(master));
+        nap_ms(5);
+    }
+    expect_refused(post(master, "", "x"), "1 of the 2 nodes of the quorum");
+    relay_mode(relay, RELAY_PASS);
+    eventually(SOON, member_is(master, "s1", "healthy") && !read_only(master));
+    expect_stored(post(master, "", "b"), 201, 2, 2, 2);
+    node_kill(s1);
+    eventually(SOON, read_only(master));
+    node_restart(s1);
+    eventually(SOON, !read_only(master));
+    expect_stored(post(master, "", "c"), 201, 3, 2, 2);
+}

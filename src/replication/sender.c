@@ -195,7 +195,6 @@ void sender_renew(struct sender *sender, const struct sender_target *target)
 {
     pthread_mutex_lock(&sender->mutex);
     sender->target = *target;
-    atomic_store(&sender->seen_ms, clock_ms());
     atomic_store(&sender->renewed, true);
     pthread_mutex_unlock(&sender->mutex);
     if (atomic_load(&sender->lent))

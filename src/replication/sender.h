@@ -44,10 +44,11 @@ struct sender *sender_start(const struct sender_shared *shared, const char *name
  * `grown`, wakes the thread. Returns when it must be called again. */
 int64_t sender_pass(struct sender *sender, struct loop *loop, int64_t now_ms, bool grown);
 
-/* The secondary registered anew: connects again, to this target. */
+/* The secondary registered anew: connects again, to this target. It counts as seen once it answers there: one
+ * that registers again and again, and is not reached, is no use. */
 void sender_renew(struct sender *sender, const struct sender_target *target);
 
-/* When the secondary last showed a sign of life (monotonic milliseconds). */
+/* When the secondary last answered, or registered first (monotonic milliseconds). */
 int64_t sender_seen_ms(const struct sender *sender);
 
 /* Whether the secondary has ever answered as one that follows this master. A registration alone tells what it
