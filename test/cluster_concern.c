@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 SCENARIO(cluster_concern, w_may_stand_in_the_body_and_in_the_query)
 {
@@ -287,4 +288,33 @@ SCENARIO(cluster_concern, an_ack_that_is_repeated_counts_once)
     }
     expect_stored(call_end(call), 202, 1, 3, 2);
     cr_assert_eq(fake_requests(fake), 1);
+}
+
+/* They waited for good, up to a limit that then shut everyone out. */
+SCENARIO(cluster_concern, who_has_gone_is_waited_for_no_longer_and_what_was_appended_stays)
+{
+    enum { CLIENTS = 20, POSTS = 50 };
+    struct node *master = master_start("");
+    int fds[CLIENTS];
+    int half = raw_open(master->port);
+    raw_text(half, "POST /messages?w=2 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nm1");
+    shutdown(half, SHUT_WR);
+    eventually(SOON, last_id(master) == 1);
+    int descriptors = node_descriptors(master);
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = raw_open(master->port);
+        for (int m = 0; m < POSTS; m++)
+            raw_text(fds[i], m % 2 ? "GET /messages/1?w=9 HTTP/1.1\r\nHost: a\r\n\r\n"
+                                   : "POST /messages?w=9 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        if (i % 4 == 0)
+            shutdown(fds[i], SHUT_WR);
+    }
+    eventually(SOON, last_id(master) == 1 + CLIENTS * POSTS / 2);
+    for (int i = 0; i < CLIENTS; i++)
+        raw_reset(fds[i]);
+    eventually(SOON, node_descriptors(master) == descriptors);
+    member_start(master, "s1", "");
+    expect_stored(raw_reply(half, false, SOON), 201, 1, 2, 2);
+    cr_assert_eq(node_stop(master).code, 0);
+    cr_assert_eq(node_logged(master, "with 202"), 0); /* nobody was left to be told so at the end */
 }

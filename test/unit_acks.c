@@ -781,6 +781,40 @@ Test(acks, a_drain_ends_with_the_last_waiter)
     CLOSE(acks, a);
 }
 
+Test(acks, a_waiter_that_is_taken_out_is_released_by_nothing)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, 2);
+    struct acks_waiter timed = {.id = 1, .w = 2, .deadline_ms = 100};
+    struct acks_waiter stays = waiter_for(1, 2);
+
+    park(acks, &waiter);
+    park(acks, &timed);
+    park(acks, &stays);
+    cr_assert(acks_unpark(acks, &timed) && acks_unpark(acks, &waiter));
+    cr_assert_eq(acks_waiting(acks), 1);
+    cr_assert(!acks_unpark(acks, &waiter));
+    cr_assert_eq(acks_expire(acks, 200), CLOCK_NEVER);
+    cr_assert(acks_record(acks, a, 1));
+    cr_assert(!acks_unpark(acks, &stays));
+    cr_assert(only_released(acks, &stays, ACKS_HELD));
+    park(acks, &(struct acks_waiter){.id = 1, .w = 3, .deadline_ms = CLOCK_NEVER});
+    CLOSE(acks, a);
+}
+
+Test(acks, a_waiter_that_is_taken_out_ends_a_drain)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_waiter waiter = waiter_for(1, 2);
+
+    park(acks, &waiter);
+    cr_assert(!acks_drain(acks, 0));
+    cr_assert(acks_unpark(acks, &waiter));
+    cr_assert(acks_drain(acks, 0));
+    acks_close(acks);
+}
+
 /* ---- memory ---- */
 
 Test(acks, opening_without_memory_gives_nothing)

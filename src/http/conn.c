@@ -61,12 +61,15 @@ int conn_turn_away(struct conn_shared *shared, int fd, const char *peer)
 /* Waiting exchanges stay with the service, which answers them into nothing. */
 static void conn_drop_exchanges(struct http_conn *conn)
 {
+    const struct http_service *service = conn->shared->service;
     while (conn->first) {
         struct http_exchange *exchange = conn->first;
         conn->first = exchange->next;
         exchange->conn = NULL;
         if (exchange->ready)
             exchange_free(exchange);
+        else if (exchange->waiter && service->gone)
+            service->gone(service->ctx, exchange->waiter);
     }
     conn->exchanges = 0;
 }

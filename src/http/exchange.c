@@ -26,6 +26,7 @@ struct http_exchange *exchange_new(struct conn_shared *shared, struct http_conn 
     exchange->next = NULL;
     exchange->conn = conn;
     exchange->shared = shared;
+    exchange->waiter = NULL;
     memcpy(exchange->peer, peer, sizeof exchange->peer);
     exchange->ready = exchange->to_head = exchange->http10 = exchange->close = false;
     exchange->head_sent = 0;
@@ -103,6 +104,11 @@ bool exchange_skip(struct http_exchange *exchange, size_t *sent)
         exchange->after.len -= taken;
     }
     return exchange->head_sent == exchange->head.len && !exchange->source.len && !exchange->after.len;
+}
+
+void http_exchange_waiter(struct http_exchange *exchange, void *waiter)
+{
+    exchange->waiter = waiter;
 }
 
 const char *http_exchange_peer(const struct http_exchange *exchange)

@@ -9,6 +9,7 @@ struct http_exchange {
     struct http_exchange *next; /* the next request of the connection; or the next spare one */
     struct http_conn *conn;     /* NULL: the client has gone, the answer will be dropped */
     struct conn_shared *shared;
+    void *waiter; /* see http_exchange_waiter; or NULL */
     char peer[HTTP_PEER_SIZE];
 
     bool ready;

@@ -4,7 +4,7 @@
  * An answer may be given at once, inside the service's `handle`, or later, by the loop's thread in `pass`: a
  * request that waits holds an exchange, and no thread. Answers leave each connection in the order of its
  * requests (RFC 9112 section 9.3.2). A client that goes away leaves its exchange valid: answering it then
- * does nothing.
+ * does nothing. One that has only closed its own side still gets its answers.
  *
  * Threads: the service's functions run on the loop's thread, and all http_answer... and http_interim calls
  * belong to it, too. http_server_wake may be called from any thread. Start and stop are for main. */
@@ -54,6 +54,9 @@ struct http_service {
     /* Called once a pass of the loop, after all requests that came in; returns when it must be called again
      * at the latest (monotonic milliseconds), or CLOCK_NEVER. */
     int64_t (*pass)(void *ctx, int64_t now_ms);
+    /* Optional: the client of an exchange that waits has gone. Called for those with a waiter, which is told;
+     * the exchange may be answered here, as anywhere, to get rid of it. */
+    void (*gone)(void *ctx, void *waiter);
 };
 
 struct http_server_config {
@@ -104,6 +107,9 @@ void http_answer_source(struct http_exchange *exchange, int status, const char *
 /* Sends an interim answer (RFC 9110 section 15.2), 102 say, as a sign of life; the exchange stays. Does
  * nothing where an earlier answer is still due on the connection, or the client speaks HTTP/1.0. */
 void http_interim(struct http_exchange *exchange, int status);
+
+/* Who waits for this exchange's answer: what service.gone is told. */
+void http_exchange_waiter(struct http_exchange *exchange, void *waiter);
 
 /* The client's address, valid until the exchange is answered. */
 const char *http_exchange_peer(const struct http_exchange *exchange);

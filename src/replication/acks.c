@@ -42,7 +42,6 @@ static void released_add(struct acks *acks, struct acks_waiter *waiter)
 {
     waiter->prev = NULL;
     waiter->next = NULL;
-    waiter->level = NULL;
     if (acks->released == NULL)
         acks->released = waiter;
     else
@@ -56,13 +55,19 @@ static void waiter_settle(const struct acks *acks, struct acks_waiter *waiter, e
     waiter->tally = tally_of(acks, waiter->id, waiter->w);
 }
 
-static void waiter_release(struct acks *acks, struct acks_waiter *waiter, enum acks_outcome outcome)
+/* Takes the waiter out of the parking. */
+static void waiter_remove(struct acks *acks, struct acks_waiter *waiter)
 {
     parking_remove(&acks->parking, waiter);
-    waiter_settle(acks, waiter, outcome);
-    released_add(acks, waiter);
     if (acks->parking.waiting == 0)
         pthread_cond_broadcast(&acks->nobody);
+}
+
+static void waiter_release(struct acks *acks, struct acks_waiter *waiter, enum acks_outcome outcome)
+{
+    waiter_remove(acks, waiter);
+    waiter_settle(acks, waiter, outcome);
+    released_add(acks, waiter);
 }
 
 /* Releases the level's waiters up to an id. */
@@ -196,6 +201,18 @@ enum acks_park acks_park(struct acks *acks, struct acks_waiter *waiter)
     result = park_locked(acks, waiter);
     pthread_mutex_unlock(&acks->lock);
     return result;
+}
+
+bool acks_unpark(struct acks *acks, struct acks_waiter *waiter)
+{
+    bool parked;
+
+    pthread_mutex_lock(&acks->lock);
+    parked = waiter->level != NULL;
+    if (parked)
+        waiter_remove(acks, waiter);
+    pthread_mutex_unlock(&acks->lock);
+    return parked;
 }
 
 struct acks_waiter *acks_take_released(struct acks *acks)

@@ -31,8 +31,8 @@ struct acks_tally {
     unsigned held;
 };
 
-/* One who waits. The owner fills the first three fields and keeps the struct alive and untouched from
- * acks_park until it has come back in the released list. */
+/* One who waits. Zeroed at first; the owner fills the first three fields, and keeps the struct alive and
+ * untouched from acks_park until it has come back in the released list or from acks_unpark. */
 struct acks_waiter {
     uint64_t id;
     int w;               /* see concern.h */
@@ -42,7 +42,7 @@ struct acks_waiter {
     struct acks_tally tally;
     struct acks_waiter *next; /* the released list; before that private, as is all below */
     struct acks_waiter *prev;
-    void *level;
+    void *level; /* NULL: not parked */
     size_t heap_index;
 };
 
@@ -79,6 +79,10 @@ enum acks_park {
 /* Parks the waiter unless its concern is satisfied already (or acks_end was called: outcome ACKS_ENDED then).
  */
 enum acks_park acks_park(struct acks *acks, struct acks_waiter *waiter);
+
+/* Takes a waiter out that nobody waits for any more, unless it was released. Returns whether it was parked:
+ * then it is the owner's again. */
+bool acks_unpark(struct acks *acks, struct acks_waiter *waiter);
 
 /* Takes all waiters released since the last call, linked through `next`, in the order of their release. */
 struct acks_waiter *acks_take_released(struct acks *acks);

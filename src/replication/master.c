@@ -258,6 +258,12 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
     return earlier(earlier(send_ms, posts_ms), members_look(master, now_ms));
 }
 
+static void service_gone(void *ctx, void *waiter)
+{
+    struct master *master = ctx;
+    posts_gone(master->posts, waiter);
+}
+
 /* ---- life */
 
 static void server_wake(void *ctx)
@@ -280,6 +286,7 @@ static int master_listen(struct master *master, char *why, size_t why_size)
         .body_limit = service_body_limit,
         .handle = service_handle,
         .pass = service_pass,
+        .gone = service_gone,
     };
     return http_server_open(&master->server, &config, &service, why, why_size);
 }

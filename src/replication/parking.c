@@ -179,6 +179,7 @@ static void level_remove(struct acks_waiter *waiter)
 
     *(waiter->prev != NULL ? &waiter->prev->next : &level->first) = waiter->next;
     *(waiter->next != NULL ? &waiter->next->prev : &level->last) = waiter->prev;
+    waiter->level = NULL;
 }
 
 /* ---- the whole ---- */

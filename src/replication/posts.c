@@ -133,6 +133,7 @@ static struct post *post_begin(struct posts *posts, struct http_exchange *exchan
         return NULL;
     }
     post->exchange = exchange;
+    http_exchange_waiter(exchange, post);
     post->began_ms = clock_ms();
     post->message.value_len = 0;
     buf_clear(&post->message.json);
@@ -293,6 +294,15 @@ void posts_wait(struct posts *posts, const struct http_request *request, const c
     post->waiter.id = id;
     post_wish(post, &wish);
     post_park(posts, post);
+}
+
+void posts_gone(struct posts *posts, void *waiter)
+{
+    struct post *post = waiter;
+    if (!acks_unpark(posts->config.acks, &post->waiter))
+        return; /* held, or just released: answered in its turn, into nothing */
+    http_answer_error(post->exchange, 503, NULL, "the client has gone");
+    post_free(posts, post);
 }
 
 /* ---- holding */

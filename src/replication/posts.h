@@ -46,6 +46,11 @@ void posts_hold(struct posts *posts, bool hold);
 /* Whether an append would be held now. */
 bool posts_held_back(const struct posts *posts);
 
+/* The client of a request that waits has gone; `waiter` is what http_exchange_waiter was told. One that waits
+ * for ACKs is forgotten, and its message stays. One that is held waits on: it was not refused, so it is
+ * appended. */
+void posts_gone(struct posts *posts, void *waiter);
+
 /* Whether some POST was appended since the program started. */
 bool posts_appended(const struct posts *posts);
 
