@@ -19,6 +19,7 @@ SCENARIO(cluster_concern, w_may_stand_in_the_body_and_in_the_query)
         {"", "{\"w\":2,\"message\":\"m\"}", 2},
         {"", "{\"message\":\"m\",\"w\":3,\"timeout\":30}", 3},
         {"", "{\"message\":\"m\",\"w\":\"all\"}", 3},
+        {"", "{\"message\":\"m\",\"w\":\"\\u0061ll\"}", 3},
         {"", "{\"message\":\"m\",\"w\":\"majority\",\"timeout\":0.5e2}", 2},
         {"", "{\"message\":\"m\",\"other\":[{\"w\":9}]}", 1},
         {"?w=2", "{\"message\":\"m\"}", 2},
@@ -42,9 +43,9 @@ SCENARIO(cluster_concern, a_bad_w_or_timeout_is_400_and_appends_nothing)
 {
     struct node *master = master_start("");
     static const char *const bodies[] = {
-        "\"w\":0",        "\"w\":-1",          "\"w\":1.5",        "\"w\":\"x\"",     "\"w\":null",
-        "\"w\":[1]",      "\"w\":65536",       "\"w\":true",       "\"w\":\"\"",      "\"w\":1e99",
-        "\"timeout\":-1", "\"timeout\":\"1\"", "\"timeout\":null", "\"timeout\":1e99"};
+        "\"w\":0",     "\"w\":-1",       "\"w\":1.5",         "\"w\":\"x\"",      "\"w\":null",
+        "\"w\":[1]",   "\"w\":65536",    "\"w\":true",        "\"w\":\"\"",       "\"w\":1e99",
+        "\"w\":\"2\"", "\"timeout\":-1", "\"timeout\":\"1\"", "\"timeout\":null", "\"timeout\":1e99"};
     static const char *const queries[] = {
         "w=0",         "w=-1",        "w=1.5",       "w=x",
         "w=",          "w=65536",     "w=ALL",       "w=+1",

@@ -41,7 +41,13 @@ static const char *wish_json_w(struct json *json, struct append_wish *wish)
     if (json_peek(json) == '"') {
         if (!json_string(json, &text))
             return json->error;
-        return concern_parse(text.raw, &wish->w) ? NULL : bad_w;
+        if (json_string_is(&text, "all"))
+            wish->w = CONCERN_ALL;
+        else if (json_string_is(&text, "majority"))
+            wish->w = CONCERN_MAJORITY;
+        else
+            return bad_w;
+        return NULL;
     }
     if (!json_uint(json, &number) || number < 1 || number > CONCERN_MAX)
         return bad_w;
