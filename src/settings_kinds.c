@@ -98,7 +98,7 @@ static bool url_host_valid(struct span host)
 static bool url_take(const char *text, void *field)
 {
     static const char scheme[] = "http://";
-    uint64_t port = 80;
+    uint64_t port;
     struct span rest = span_of(text);
     if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
         return false;
@@ -106,12 +106,12 @@ static bool url_take(const char *text, void *field)
     if (rest.len > 0 && rest.at[rest.len - 1] == '/')
         rest.len--;
     const char *colon = memrchr(rest.at, ':', rest.len);
-    if (colon && !memchr(colon, ']', rest.len - (size_t)(colon - rest.at))) {
-        struct span digits = {.at = colon + 1, .len = rest.len - (size_t)(colon + 1 - rest.at)};
-        if (!span_uint(digits, &port) || port < 1 || port > UINT16_MAX)
-            return false;
-        rest.len = (size_t)(colon - rest.at);
-    }
+    if (!colon)
+        return false;
+    struct span digits = {.at = colon + 1, .len = rest.len - (size_t)(colon + 1 - rest.at)};
+    if (!span_uint(digits, &port) || port < 1 || port > UINT16_MAX)
+        return false;
+    rest.len = (size_t)(colon - rest.at);
     return url_host_valid(rest) && text_take(span_of(text), field);
 }
 

@@ -253,13 +253,13 @@ Test(settings, which_urls_are_taken)
 {
     static const char *const flags[] = {"--master-url", "--advertise-url"};
     for (size_t i = 0; i < 2; i++)
-        VALUES(SETTINGS_SECONDARY, flags[i], "http://a:1", "http://a:65535/", "http://a", "HTTP://A:1",
-               "http://1.2.3.4:5", "http://[::1]:5", "http://[::1]", "http://a_b.c-d:80", NULL, "", "http",
-               "http:", "http://", "http:///", "http://:1", "http://a:", "http://a:0", "http://a:65536",
-               "http://a:x", "http://a:1/b", "http://a:1//", "http://a:1?b", "http://a:1#b", "http://u@a:1",
-               "http://u:p@a:1", "https://a:1", "a:1", "http://a b:1", "http://::1:5", "http://[::1",
-               "http://[a]:5", "http://[]:5", "http://[::1]5", "http://1.2.3:4", "http://a:-1", "http://a:1 ",
-               "http://a\n:1", " http://a:1");
+        VALUES(SETTINGS_SECONDARY, flags[i], "http://a:1", "http://a:65535/", "HTTP://A:1",
+               "http://1.2.3.4:5", "http://[::1]:5", "http://a_b.c-d:80", NULL, "", "http", "http://a",
+               "http://a/", "http://[::1]", "http:", "http://", "http:///", "http://:1",
+               "http://a:", "http://a:0", "http://a:65536", "http://a:x", "http://a:1/b", "http://a:1//",
+               "http://a:1?b", "http://a:1#b", "http://u@a:1", "http://u:p@a:1", "https://a:1", "a:1",
+               "http://a b:1", "http://::1:5", "http://[::1", "http://[a]:5", "http://[]:5", "http://[::1]5",
+               "http://1.2.3:4", "http://a:-1", "http://a:1 ", "http://a\n:1", " http://a:1");
 }
 
 Test(settings, texts_are_bounded)

@@ -12,45 +12,47 @@ struct row {
 static const struct row rows[] = {
     {"http://localhost:5000", "localhost", 5000},
     {"http://localhost:5000/", "localhost", 5000},
-    {"http://localhost", "localhost", 80},
-    {"http://localhost/", "localhost", 80},
     {"http://a:1", "a", 1},
     {"http://a:65535", "a", 65535},
     {"http://a:00080", "a", 80},
     {"HtTp://Secondary_1.Example-Net.:5001", "secondary_1.example-net.", 5001},
     {"http://127.0.0.1:5001", "127.0.0.1", 5001},
     {"http://[::1]:5001", "::1", 5001},
-    {"http://[::1]", "::1", 80},
-    {"http://[2001:DB8::A]/", "2001:db8::a", 80},
+    {"http://[2001:DB8::A]:80/", "2001:db8::a", 80},
     {"http://[::ffff:127.0.0.1]:1", "::ffff:127.0.0.1", 1},
     {"", NULL, 0},
+    {":1", NULL, 0},
     {"http", NULL, 0},
     {"http:", NULL, 0},
     {"http://", NULL, 0},
     {"http:///", NULL, 0},
     {"http:////", NULL, 0},
-    {"http:/a", NULL, 0},
-    {"https://a", NULL, 0},
-    {"httpx://a", NULL, 0},
-    {"ftp://a", NULL, 0},
+    {"http:/a:1", NULL, 0},
+    {"https://a:1", NULL, 0},
+    {"httpx://a:1", NULL, 0},
+    {"ftp://a:1", NULL, 0},
     {"a", NULL, 0},
     {"a:5000", NULL, 0},
     {"//a:5000", NULL, 0},
-    {" http://a", NULL, 0},
-    {"http://a ", NULL, 0},
-    {"http://a\n", NULL, 0},
-    {"http://a b", NULL, 0},
-    {"http://a//", NULL, 0},
-    {"http://a/b", NULL, 0},
-    {"http://a/?b", NULL, 0},
-    {"http://a?b", NULL, 0},
-    {"http://a?", NULL, 0},
-    {"http://a#b", NULL, 0},
-    {"http://a/#", NULL, 0},
-    {"http://u@a", NULL, 0},
+    {" http://a:1", NULL, 0},
+    {"http://a :1", NULL, 0},
+    {"http://a\n:1", NULL, 0},
+    {"http://a b:1", NULL, 0},
+    {"http://a:1//", NULL, 0},
+    {"http://a:1/b", NULL, 0},
+    {"http://a:1/?b", NULL, 0},
+    {"http://a:1?b", NULL, 0},
+    {"http://a:1?", NULL, 0},
+    {"http://a:1#b", NULL, 0},
+    {"http://a:1/#", NULL, 0},
+    {"http://u@a:1", NULL, 0},
     {"http://u:p@a:1", NULL, 0},
-    {"http://@a", NULL, 0},
+    {"http://@a:1", NULL, 0},
     {"http://:5000", NULL, 0},
+    {"http://localhost", NULL, 0}, /* a node's port is hardly 80 */
+    {"http://localhost/", NULL, 0},
+    {"http://[::1]", NULL, 0},
+    {"http://[::1]/", NULL, 0},
     {"http://a:", NULL, 0},
     {"http://a:/", NULL, 0},
     {"http://a:0", NULL, 0},
@@ -69,20 +71,20 @@ static const struct row rows[] = {
     {"http://::1:5000", NULL, 0},
     {"http://[::1", NULL, 0},
     {"http://::1]", NULL, 0},
-    {"http://[]", NULL, 0},
-    {"http://[a]", NULL, 0},
-    {"http://[1.2.3.4]", NULL, 0},
-    {"http://[::1%25eth0]", NULL, 0},
-    {"http://[::1%eth0]", NULL, 0},
-    {"http://[v1.a]", NULL, 0},
-    {"http://[::1]1", NULL, 0},
-    {"http://[::1]]", NULL, 0},
-    {"http://[[::1]]", NULL, 0},
-    {"http://[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]", NULL, 0},
-    {"http://a%41", NULL, 0}, /* no resolver decodes it */
-    {"http://a$", NULL, 0},
-    {"http://a*", NULL, 0},
-    {"http://\xc3\xa4", NULL, 0},
+    {"http://[]:1", NULL, 0},
+    {"http://[a]:1", NULL, 0},
+    {"http://[1.2.3.4]:1", NULL, 0},
+    {"http://[::1%25eth0]:1", NULL, 0},
+    {"http://[::1%eth0]:1", NULL, 0},
+    {"http://[v1.a]:1", NULL, 0},
+    {"http://[::1]1:1", NULL, 0},
+    {"http://[::1]]:1", NULL, 0},
+    {"http://[[::1]]:1", NULL, 0},
+    {"http://[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]:1", NULL, 0},
+    {"http://a%41:1", NULL, 0}, /* no resolver decodes it */
+    {"http://a$:1", NULL, 0},
+    {"http://a*:1", NULL, 0},
+    {"http://\xc3\xa4:1", NULL, 0},
 };
 
 static void check(const struct row *row, struct span text)
@@ -118,8 +120,8 @@ Test(url, a_host_may_be_as_long_as_its_limit)
 Test(url, a_nul_ends_nothing)
 {
     struct http_url url;
-    cr_expect(!http_url_parse((struct span){"http://a\0b", 10}, &url));
-    cr_expect(!http_url_parse((struct span){"http://[::1\0]", 13}, &url));
+    cr_expect(!http_url_parse((struct span){"http://a\0b:1", 12}, &url));
+    cr_expect(!http_url_parse((struct span){"http://[::1\0]:1", 15}, &url));
     cr_expect(!http_url_parse((struct span){"http://a:1\0", 11}, &url));
 }
 
@@ -132,7 +134,7 @@ static bool host_byte(int byte)
 Test(url, a_host_takes_what_resolvers_take)
 {
     for (int byte = 0; byte < 256; byte++) {
-        char text[] = "http://a b";
+        char text[] = "http://a b:1";
         text[8] = (char)byte;
         struct http_url url;
         cr_expect(http_url_parse(span_of(text), &url) == host_byte(byte) || byte == 0, "0x%02x",
@@ -151,10 +153,10 @@ static void round_trip(const char *text, const char *authority)
 
 Test(url, an_authority_is_written_with_its_port_and_brackets)
 {
-    round_trip("http://A", "a:80");
+    round_trip("http://A:80", "a:80");
     round_trip("http://127.0.0.1:5000/", "127.0.0.1:5000");
     round_trip("http://[::1]:5000", "[::1]:5000");
-    round_trip("http://[2001:db8::1]", "[2001:db8::1]:80");
+    round_trip("http://[2001:db8::1]:80", "[2001:db8::1]:80");
 }
 
 Test(url, the_longest_authority_fits)

@@ -100,10 +100,10 @@ static void lower(char *text)
 bool http_url_parse(struct span text, struct http_url *out)
 {
     struct span authority, host, digits;
-    uint64_t port = 80;
+    uint64_t port;
     if (!authority_of(text, &authority) || !http_authority_split(authority, &host, &digits))
         return false;
-    if (digits.at != NULL && (!span_uint(digits, &port) || port == 0 || port > UINT16_MAX))
+    if (!span_uint(digits, &port) || port == 0 || port > UINT16_MAX)
         return false;
     if (!host_resolvable(host) || !span_copy(host, out->host, sizeof out->host))
         return false;

@@ -11,11 +11,10 @@ struct http_url {
     uint16_t port;            /* 1 to 65535 */
 };
 
-/* Takes http://HOST:PORT with a "/" behind it at most; the port may be left out and is 80 then. The scheme
- * and host compare without case, and the host is kept in lower case. Refused are userinfo, a path, a query, a
- * fragment, port 0, a colon without a port (most often an unset variable in a script), an empty host, and
- * host bytes other than letters, digits, "-", "." and "_": no resolver takes them. Returns false then, *out
- * untouched. */
+/* Takes http://HOST:PORT with a "/" behind it at most. The scheme and host compare without case, and the host
+ * is kept in lower case. Refused are userinfo, a path, a query, a fragment, port 0, no port (port 80 is
+ * hardly what a node's URL without one means), an empty host, and host bytes other than letters, digits, "-",
+ * "." and "_": no resolver takes them. Returns false then, *out untouched. */
 bool http_url_parse(struct span text, struct http_url *out);
 
 /* Writes host:port, an IPv6 host in brackets. out_size must be HTTP_AUTHORITY_MAX at least. */
