@@ -367,3 +367,21 @@ SCENARIO(cluster_retries, a_delayed_repeat_is_answered_when_its_messages_show)
               reply.ms); /* neither at once nor late again */
     cr_assert(shows(s1, "a"));
 }
+
+/* The first status on the wire for messages that are late. */
+static int first_status(const struct node *secondary, const char *body)
+{
+    char begin[16] = "";
+    int fd = raw_open(secondary->port);
+    raw_text(fd, "POST /replicate HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+    cr_assert_eq(raw_receive(fd, begin, 12, SOON), 12);
+    close(fd);
+    return atoi(begin + strlen("HTTP/1.1 "));
+}
+
+SCENARIO(cluster_retries, only_a_master_gets_signs_of_life_ahead_of_a_late_answer)
+{
+    struct node *s1 = secondary_start(node_later("master", ""), "--secondary-delays 1");
+    cr_assert_eq(first_status(s1, "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\"]}"), 200);
+    cr_assert_eq(first_status(s1, "{\"log\":\"L\",\"run\":\"R\",\"first\":2,\"messages\":[\"b\"]}"), 102);
+}

@@ -18,6 +18,7 @@ struct waiting {
     struct waiting *next;
     struct http_exchange *exchange;
     uint64_t last;
+    bool interim; /* a master waits, which understands interim answers: many clients take one for the final */
 };
 
 /* Messages that will show. Their times come in order, since each is the arrival and the same delay. */
@@ -156,13 +157,15 @@ static void arrival_add(struct receiver *receiver, struct arrival *arrival, uint
     receiver->arrivals_end = &arrival->next;
 }
 
-static bool waiting_add(struct receiver *receiver, struct http_exchange *exchange, uint64_t last)
+static bool waiting_add(struct receiver *receiver, struct http_exchange *exchange, uint64_t last,
+                        bool interim)
 {
     struct waiting *waiting = calloc(1, sizeof *waiting);
     if (!waiting)
         return false;
     waiting->exchange = exchange;
     waiting->last = last;
+    waiting->interim = interim;
     *receiver->waiting_end = waiting;
     receiver->waiting_end = &waiting->next;
     return true;
@@ -176,7 +179,8 @@ int64_t receiver_pass(struct receiver *receiver, int64_t now_ms, int64_t interim
     if (now_ms >= receiver->interim_ms) {
         receiver->interim_ms = now_ms + interim_ms;
         for (struct waiting *waiting = receiver->waiting; waiting; waiting = waiting->next)
-            http_interim(waiting->exchange, 102);
+            if (waiting->interim)
+                http_interim(waiting->exchange, 102);
     }
     int64_t due_ms = receiver->arrivals->due_ms;
     return due_ms < receiver->interim_ms ? due_ms : receiver->interim_ms;
@@ -275,7 +279,7 @@ static void replicate(struct receiver *receiver, char run[WIRE_NAME_SIZE],
         http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory for the messages");
     else if (last <= receiver_shown(receiver))
         answer_stored(receiver, exchange);
-    else if (!waiting_add(receiver, exchange, last))
+    else if (!waiting_add(receiver, exchange, last, request->run[0]))
         http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory to wait");
 }
 

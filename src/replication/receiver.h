@@ -39,8 +39,8 @@ void receiver_replicate(struct receiver *receiver, char run[WIRE_NAME_SIZE],
 /* A request without one. */
 void receiver_sign_of_life(struct receiver *receiver, struct http_exchange *exchange);
 
-/* Shows what is due and answers; sends those who wait a sign of life each interim_ms. Returns when it must be
- * called again. */
+/* Shows what is due and answers; sends masters that wait a sign of life each interim_ms. Returns when it must
+ * be called again. */
 int64_t receiver_pass(struct receiver *receiver, int64_t now_ms, int64_t interim_ms);
 
 /* Answers all who wait with 503: the program stops. */
