@@ -1,5 +1,7 @@
 #include "http/conn_state.h"
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -61,6 +63,15 @@ enum step {
     STEP_OVER   /* it was refused */
 };
 
+static enum step body_too_long(struct http_conn *conn, struct span in)
+{
+    char why[80];
+    snprintf(why, sizeof why, "the body is longer than the %" PRIu64 " bytes that are taken here",
+             conn->receiving.limit);
+    conn_refuse(conn, in, 413, why);
+    return STEP_OVER;
+}
+
 static enum step body_begin(struct http_conn *conn, struct span in, const struct http_head *head,
                             const struct http_target *target)
 {
@@ -75,10 +86,8 @@ static enum step body_begin(struct http_conn *conn, struct span in, const struct
     receiving->limit = service->body_limit(service->ctx, head, target);
     receiving->owes_continue = head->expect_continue;
     if (head->framing == HTTP_FRAMING_LENGTH) {
-        if (head->content_length > receiving->limit) {
-            conn_refuse(conn, in, 413, "the body is longer than this server takes");
-            return STEP_OVER;
-        }
+        if (head->content_length > receiving->limit)
+            return body_too_long(conn, in);
         receiving->need += (size_t)head->content_length;
     }
     return STEP_READY;
@@ -100,10 +109,8 @@ static enum step body_decode(struct http_conn *conn, char *bytes, size_t len)
         conn_refuse(conn, (struct span){bytes, len}, 400, "the chunked body is malformed");
         return STEP_OVER;
     }
-    if (receiving->body_len > receiving->limit) {
-        conn_refuse(conn, (struct span){bytes, len}, 413, "the body is longer than this server takes");
-        return STEP_OVER;
-    }
+    if (receiving->body_len > receiving->limit)
+        return body_too_long(conn, (struct span){bytes, len});
     if (parsed == HTTP_PARSE_DONE)
         return STEP_READY;
     receiving->raw = receiving->head_len + receiving->body_len;
