@@ -1,5 +1,6 @@
-/* Real programs under clients that mean no good, or know no better. While each of them is at it, and after
- * it, others are served as usual; and when it is over, memory and descriptors are what they were. */
+/* Real programs under clients that mean no good, or know no better: a master, and a secondary that is one's
+ * member. While each of them is at it, and after it, others are served as usual; and when it is over, memory
+ * and descriptors are what they were. */
 #include "answers.h"
 #include "node.h"
 
@@ -12,7 +13,9 @@
 
 #define GET "GET /messages/1 HTTP/1.1\r\nHost: a\r\n\r\n"
 
-static struct node *master;
+static struct node *master; /* takes the messages */
+static struct node *node;   /* takes the abuse */
+static const char *path;    /* where it takes long bodies */
 static int descriptors;
 static long memory_kb;
 static unsigned seed = 12345;
@@ -23,46 +26,75 @@ static int scaled(int count)
     return nodes_sanitized() ? count / 4 : count;
 }
 
-/* A POST and a GET on connections of their own. */
+/* A POST that the node is to hold, and a GET, on connections of their own. */
 static bool served_quickly(void)
 {
     int most_ms = nodes_sanitized() ? 1000 : 100;
-    struct reply post = http_post(master->port, "/messages", "m", 1);
-    struct reply get = http_get(master->port, "/messages/1");
+    struct reply post = http_post(master->port, node == master ? "/messages?w=1" : "/messages?w=2", "m", 1);
+    struct reply get = http_get(node->port, "/messages/1");
     bool quick = post.status == 201 && get.status == 200 && post.ms < most_ms && get.ms < most_ms;
     http_free(&post);
     http_free(&get);
     return quick;
 }
 
-static void start(void)
+enum { CONNECTIONS_MOST = 10000, CONNECTIONS_MORE = 20, DESCRIPTORS_KEPT = 100 };
+
+/* How many connections there can be: less where the descriptor limit is low. */
+static int connections_most(void)
 {
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    master = master_start("--write-concern 1");
+    rlim_t most = limit.rlim_cur - CONNECTIONS_MORE - DESCRIPTORS_KEPT;
+    return scaled(most < CONNECTIONS_MOST ? (int)most : CONNECTIONS_MOST);
+}
+
+static void start(bool secondary)
+{
+    int most = connections_most() + CONNECTIONS_MORE;
+    path = secondary ? "/replicate" : "/messages";
+    node = master = master_start("--max-connections %d", most);
+    if (secondary)
+        node = secondary_start(master, "--max-connections %d", most);
+    eventually(10000, served_quickly());
     for (int i = 0; i < 100; i++)
         cr_assert(served_quickly());
-    descriptors = node_descriptors(master);
-    memory_kb = node_memory_kb(master);
+    descriptors = node_descriptors(node);
+    memory_kb = node_memory_kb(node);
 }
 
 /* A sanitizer keeps freed memory back, so how much is in use cannot be seen from outside then. */
 static bool memory_within(long more_kb)
 {
-    return nodes_sanitized() || node_memory_kb(master) < memory_kb + more_kb;
+    return nodes_sanitized() || node_memory_kb(node) < memory_kb + more_kb;
 }
 
 static void end(void)
 {
     eventually(10000, served_quickly());
-    eventually(10000, node_descriptors(master) <= descriptors);
+    eventually(10000, node_descriptors(node) <= descriptors);
     eventually(10000, memory_within(12000));
     nodes_stop();
 }
 
-TestSuite(abuse, .init = start, .fini = end, .timeout = 120);
+/* An abuse, tried on either. */
+#define ABUSE(name)                                                                                          \
+    static void name(void);                                                                                  \
+    Test(abuse_of_a_master, name, .timeout = 120)                                                            \
+    {                                                                                                        \
+        start(false);                                                                                        \
+        name();                                                                                              \
+        end();                                                                                               \
+    }                                                                                                        \
+    Test(abuse_of_a_secondary, name, .timeout = 120)                                                         \
+    {                                                                                                        \
+        start(true);                                                                                         \
+        name();                                                                                              \
+        end();                                                                                               \
+    }                                                                                                        \
+    static void name(void)
 
 static unsigned chance(unsigned below)
 {
@@ -72,7 +104,7 @@ static unsigned chance(unsigned below)
 static void open_all(int *fds, int count)
 {
     for (int i = 0; i < count; i++)
-        fds[i] = raw_open(master->port);
+        fds[i] = raw_open(node->port);
 }
 
 /* By a reset each, so that no port is left waiting. */
@@ -82,12 +114,12 @@ static void close_all(int *fds, int count)
         raw_reset(fds[i]);
 }
 
-Test(abuse, thousands_of_connections)
+ABUSE(thousands_of_connections)
 {
-    static int fds[9900];
-    int count = scaled(9900);
+    static int fds[CONNECTIONS_MOST];
+    int count = connections_most();
     open_all(fds, count);
-    eventually(5000, node_descriptors(master) >= descriptors + count - 5);
+    eventually(5000, node_descriptors(node) >= descriptors + count - 5);
     eventually(5000, served_quickly());
     for (int i = 0; i < count; i++)
         raw_text(fds[i], GET);
@@ -100,10 +132,10 @@ Test(abuse, thousands_of_connections)
     close_all(fds, count);
 }
 
-Test(abuse, connections_that_come_and_go)
+ABUSE(connections_that_come_and_go)
 {
     for (int i = 0; i < scaled(8000); i++) {
-        int fd = raw_open(master->port);
+        int fd = raw_open(node->port);
         if (chance(2))
             raw_send(fd, GET, chance(sizeof GET));
         if (chance(4))
@@ -113,14 +145,15 @@ Test(abuse, connections_that_come_and_go)
     }
 }
 
-Test(abuse, slow_senders_by_the_hundred)
+ABUSE(slow_senders_by_the_hundred)
 {
-    static const char text[] =
-        "POST /messages HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\nand so on and";
+    char text[200];
     int fds[500];
     int count = scaled(500);
+    snprintf(text, sizeof text, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n\r\nand so on and",
+             path);
     open_all(fds, count);
-    for (size_t i = 0; i < sizeof text - 1; i++) {
+    for (size_t i = 0; i < strlen(text); i++) {
         for (int j = 0; j < count; j++)
             raw_send(fds[j], text + i, 1);
         if (i % 10 == 0)
@@ -130,7 +163,7 @@ Test(abuse, slow_senders_by_the_hundred)
     close_all(fds, count);
 }
 
-Test(abuse, slow_readers_by_the_hundred)
+ABUSE(slow_readers_by_the_hundred)
 {
     enum { MESSAGE = 1000000, MESSAGES = 20 };
     char *message = malloc(MESSAGE), bytes[500];
@@ -139,7 +172,7 @@ Test(abuse, slow_readers_by_the_hundred)
     memset(message, 'm', MESSAGE);
     for (int i = 0; i < MESSAGES; i++)
         cr_assert(http_post(master->port, "/messages", message, MESSAGE).status == 201);
-    memory_kb = node_memory_kb(master); /* the list is there to stay */
+    memory_kb = node_memory_kb(node); /* the list is there to stay */
     open_all(fds, count);
     for (int i = 0; i < count; i++)
         for (int j = 0; j < 100; j++)
@@ -154,15 +187,49 @@ Test(abuse, slow_readers_by_the_hundred)
     free(message);
 }
 
-Test(abuse, resets_in_mid_request)
+/* How many of them have a 503 to read. */
+static int refused_count(const int *fds, int count)
 {
-    static const char text[] =
-        "POST /messages HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    int refused = 0;
+    for (int i = 0; i < count; i++) {
+        struct reply reply = raw_reply(fds[i], false, 1);
+        refused += reply.status == 503;
+        http_free(&reply);
+    }
+    return refused;
+}
+
+/* Each body would be right, and all together are more than is kept of them. */
+ABUSE(long_bodies_that_never_end)
+{
+    enum { CONNECTIONS = 400, BODY = 1000000, KEPT = 270 };
+    int refused = 0;
+    static int fds[CONNECTIONS];
+    static char body[BODY];
+    memset(body, 'b', sizeof body);
+    open_all(fds, CONNECTIONS);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        raw_text(fds[i], "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", path, BODY + 1);
+        raw_send(fds[i], body, BODY); /* to no avail once the server has closed */
+        if (i % 40 == 0)
+            eventually(5000, served_quickly());
+    }
+    eventually(10000, (refused += refused_count(fds, CONNECTIONS)) >= CONNECTIONS - KEPT);
+    cr_expect(memory_within(300000));
+    close_all(fds, CONNECTIONS);
+}
+
+ABUSE(resets_in_mid_request)
+{
+    char text[200];
+    size_t len = (size_t)snprintf(
+        text, sizeof text, "POST %s HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        path);
     for (int i = 0; i < scaled(5000); i++) {
-        int fd = raw_open(master->port);
+        int fd = raw_open(node->port);
         if (chance(2))
-            raw_text(fd, "POST /messages?w=2&timeout=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na");
-        raw_send(fd, text, chance(sizeof text));
+            raw_text(fd, "POST /messages?w=3&timeout=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na");
+        raw_send(fd, text, chance((unsigned)len + 1));
         if (chance(8) == 0)
             usleep(500);
         raw_reset(fd);
@@ -170,7 +237,7 @@ Test(abuse, resets_in_mid_request)
     nap_ms(1100); /* for those that waited for an ACK */
 }
 
-Test(abuse, a_hundred_megabytes_of_headers)
+ABUSE(a_hundred_megabytes_of_headers)
 {
     enum { CONNECTIONS = 20, BLOCK = 100000 };
     int fds[CONNECTIONS];
@@ -235,10 +302,10 @@ static int answers_count(int fd, int want)
     return count;
 }
 
-Test(abuse, a_million_pipelined_requests)
+ABUSE(a_million_pipelined_requests)
 {
     pthread_t sender;
-    struct million million = {.fd = raw_open(master->port), .count = scaled(1000000)};
+    struct million million = {.fd = raw_open(node->port), .count = scaled(1000000)};
     cr_assert(pthread_create(&sender, NULL, million_send, &million) == 0);
     int half = answers_count(million.fd, million.count / 2);
     eventually(5000, served_quickly());
@@ -249,7 +316,7 @@ Test(abuse, a_million_pipelined_requests)
     close(million.fd);
 }
 
-Test(abuse, a_million_pipelined_requests_whose_answers_nobody_takes)
+ABUSE(a_million_pipelined_requests_whose_answers_nobody_takes)
 {
     int fds[50];
     int count = scaled(50);
@@ -294,11 +361,11 @@ static size_t noise(char *out, size_t size)
     return len;
 }
 
-Test(abuse, random_bytes)
+ABUSE(random_bytes)
 {
     char bytes[3000], dropped[4096];
     for (int i = 0; i < scaled(5000); i++) {
-        int fd = raw_open(master->port);
+        int fd = raw_open(node->port);
         size_t len = noise(bytes, sizeof bytes);
         size_t cut = len ? chance((unsigned)len) : 0;
         raw_send(fd, bytes, cut);

@@ -1,4 +1,5 @@
-/* Every limit, from both sides, and what is left to those who keep to them. */
+/* Every limit, from both sides, and what is left to those who keep to them: of a master, and of a secondary
+ * where it has the same one. */
 #include "answers.h"
 #include "node.h"
 
@@ -10,6 +11,41 @@ TestSuite(limits, .fini = nodes_stop, .timeout = 120);
 
 #define HOST "Host: a\r\n"
 #define GET "GET /messages HTTP/1.1\r\n" HOST "\r\n"
+
+static bool of_secondary; /* whose limit is tried */
+
+/* The limit of either: start(words) gives the node. The secondary has no master, so that its connections are
+ * the test's alone. */
+#define LIMIT(name)                                                                                          \
+    static void name(void);                                                                                  \
+    Test(limits, name)                                                                                       \
+    {                                                                                                        \
+        name();                                                                                              \
+    }                                                                                                        \
+    Test(limits, name##_of_a_secondary)                                                                      \
+    {                                                                                                        \
+        of_secondary = true;                                                                                 \
+        name();                                                                                              \
+    }                                                                                                        \
+    static void name(void)
+
+static struct node *start(const char *words)
+{
+    return of_secondary ? node_start("secondary", "--master-url http://127.0.0.1:1 %s", words)
+                        : master_start("--write-concern 1 %s", words);
+}
+
+/* Puts a message into the node. */
+static void store(const struct node *node, int id, const char *message)
+{
+    char *json = malloc(strlen(message) + 100);
+    sprintf(json, "{\"log\":\"%032d\",\"first\":%d,\"messages\":[\"%s\"]}", 1, id, message);
+    if (of_secondary)
+        cr_assert(http_post_json(node->port, "/replicate", json).status == 200);
+    else
+        cr_assert(http_post(node->port, "/messages", message, strlen(message)).status == 201);
+    free(json);
+}
 
 enum { PATIENCE_MS = 30000, SLACK_MS = 3000 };
 
@@ -52,24 +88,24 @@ static void expect_limit(const struct node *node, const char *before, const char
     free(bad);
 }
 
-Test(limits, a_request_line_has_a_limit)
+LIMIT(a_request_line_has_a_limit)
 {
-    struct node *master = master_start("");
-    expect_limit(master, "GET /messages?", "x", " HTTP/1.1\r\n" HOST "\r\n",
-                 8192 + strlen("\r\n" HOST "\r\n"), 414);
+    struct node *node = start("");
+    expect_limit(node, "GET /messages?", "x", " HTTP/1.1\r\n" HOST "\r\n", 8192 + strlen("\r\n" HOST "\r\n"),
+                 414);
 }
 
-Test(limits, a_path_has_a_limit)
+LIMIT(a_path_has_a_limit)
 {
-    struct node *master = master_start("");
-    expect_limit(master, "GET /", "p", " HTTP/1.1\r\n" HOST "\r\n",
+    struct node *node = start("");
+    expect_limit(node, "GET /", "p", " HTTP/1.1\r\n" HOST "\r\n",
                  1023 + strlen("GET  HTTP/1.1\r\n" HOST "\r\n"), 414);
 }
 
-Test(limits, a_head_has_a_limit)
+LIMIT(a_head_has_a_limit)
 {
-    struct node *master = master_start("");
-    expect_limit(master, "GET /messages HTTP/1.1\r\n" HOST "A: ", "x", "\r\n\r\n", 16384, 431);
+    struct node *node = start("");
+    expect_limit(node, "GET /messages HTTP/1.1\r\n" HOST "A: ", "x", "\r\n\r\n", 16384, 431);
 }
 
 static int status_with_fields(const struct node *node, int count)
@@ -81,12 +117,12 @@ static int status_with_fields(const struct node *node, int count)
     return status_of(node, strcat(text, "\r\n"), &open);
 }
 
-Test(limits, fields_have_a_limit)
+LIMIT(fields_have_a_limit)
 {
-    struct node *master = master_start("");
-    cr_expect(status_with_fields(master, 64) == 200);
-    cr_expect(status_with_fields(master, 65) == 431);
-    cr_expect(status_with_fields(master, 1000) == 431);
+    struct node *node = start("");
+    cr_expect(status_with_fields(node, 64) == 200);
+    cr_expect(status_with_fields(node, 65) == 431);
+    cr_expect(status_with_fields(node, 1000) == 431);
 }
 
 /* ---- bodies */
@@ -126,37 +162,65 @@ Test(limits, a_chunked_message_has_the_same_limit)
     cr_expect(status_of(master, text, &open) == 413 && !open);
 }
 
-Test(limits, a_body_far_too_large_is_refused_early_and_its_sender_can_read_why)
+/* The status for a body of that length, which is not sent where it is too long. */
+static int announced_status(const struct node *node, const char *path, size_t len)
+{
+    int fd = raw_open(node->port);
+    raw_text(fd, "POST %s HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n", path, len);
+    struct reply reply = raw_reply(fd, false, 100);
+    if (!reply.status) {
+        raw_send(fd, padded("", "b", "", len), len);
+        reply = raw_reply(fd, false, 5000);
+    }
+    close(fd);
+    return reply.status;
+}
+
+Test(limits, a_secondary_takes_six_times_the_longest_message_and_a_mebibyte_at_least)
+{
+    enum { LEAST = 1048576 + 4096 };
+    of_secondary = true;
+    struct node *node = start("--max-message 1000");
+    cr_expect(announced_status(node, "/replicate", LEAST) == 400);
+    cr_expect(announced_status(node, "/replicate", LEAST + 1) == 413);
+    cr_expect(announced_status(node, "/messages", LEAST) == 405);
+    cr_expect(announced_status(node, "/messages", LEAST + 1) == 413);
+    node = start("--max-message 500000");
+    cr_expect(announced_status(node, "/replicate", 3004096) == 400);
+    cr_expect(announced_status(node, "/replicate", 3004097) == 413);
+}
+
+LIMIT(a_body_far_too_large_is_refused_early_and_its_sender_can_read_why)
 {
     enum { LEN = 50000000 };
-    struct node *master = master_start("");
+    struct node *node = start("");
     char *bytes = calloc(1, LEN);
-    int fd = raw_open(master->port);
+    int fd = raw_open(node->port);
     raw_text(fd, "POST /messages HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", LEN);
     raw_send(fd, bytes, LEN); /* looks up only when it has said all */
     struct answers answers = answers_read(fd, 5000);
     struct answer answer;
     cr_expect(answer_next(&answers, false, &answer) && answer.status == 413 && answer.close && !answer.fault);
     cr_expect(answers.ended);
-    cr_expect(node_memory_kb(master) < (nodes_sanitized() ? 200000 : 20000));
+    cr_expect(node_memory_kb(node) < (nodes_sanitized() ? 200000 : 20000));
     close(fd);
     free(bytes);
 }
 
 /* ---- connections */
 
-Test(limits, past_the_connection_limit_clients_get_503)
+LIMIT(past_the_connection_limit_clients_get_503)
 {
     enum { MOST = 8, MORE = 50 };
-    struct node *master = master_start("--max-connections %d", MOST);
+    struct node *node = start("--max-connections 8");
     int kept[MOST], more[MORE];
     for (int i = 0; i < MOST; i++) {
-        kept[i] = raw_open(master->port);
+        kept[i] = raw_open(node->port);
         raw_text(kept[i], GET);
         cr_assert(raw_reply(kept[i], false, 5000).status == 200);
     }
     for (int i = 0; i < MORE; i++) {
-        more[i] = raw_open(master->port);
+        more[i] = raw_open(node->port);
         raw_text(more[i], GET);
     }
     for (int i = 0; i < MORE; i++) {
@@ -170,23 +234,23 @@ Test(limits, past_the_connection_limit_clients_get_503)
         cr_expect(raw_reply(kept[i], false, 5000).status == 200);
     }
     close(kept[0]);
-    eventually(5000, http_get(master->port, "/messages").status == 200);
-    cr_expect(node_logged(master, "connections are in use") >= 1);
+    eventually(5000, http_get(node->port, "/messages").status == 200);
+    cr_expect(node_logged(node, "connections are in use") >= 1);
 }
 
-Test(limits, at_the_descriptor_limit_the_others_are_served)
+LIMIT(at_the_descriptor_limit_the_others_are_served)
 {
     /* A limit that leaves room for fewer connections than the program believes: some are kept open in it. */
-    struct node *master = master_start("--write-concern 1");
+    struct node *node = start("");
     char command[128];
-    snprintf(command, sizeof command, "prlimit --pid %d --nofile=%d 2>/dev/null", (int)master->pid,
-             node_descriptors(master) + 4);
+    snprintf(command, sizeof command, "prlimit --pid %d --nofile=%d 2>/dev/null", (int)node->pid,
+             node_descriptors(node) + 4);
     if (system(command) != 0)
         cr_skip("there is no prlimit");
     int fds[12];
     for (int i = 0; i < 12; i++)
-        fds[i] = raw_open(master->port);
-    eventually(5000, node_logged(master, "cannot accept") > 0);
+        fds[i] = raw_open(node->port);
+    eventually(5000, node_logged(node, "cannot accept") > 0);
     for (int round = 0; round < 10; round++) {
         raw_text(fds[0], GET);
         struct reply reply = raw_reply(fds[0], false, 1000);
@@ -197,19 +261,20 @@ Test(limits, at_the_descriptor_limit_the_others_are_served)
         close(fds[i]);
     raw_text(fds[11], GET);
     cr_expect(raw_reply(fds[11], false, 5000).status == 200);
-    cr_expect(node_logged(master, "cannot accept") < 5);
+    cr_expect(node_logged(node, "cannot accept") < 5);
     close(fds[11]);
 }
 
 /* ---- time */
 
-Test(limits, a_connection_without_a_request_is_closed)
+LIMIT(a_connection_without_a_request_is_closed)
 {
-    struct node *master = master_start("--write-concern 1 --idle-timeout 1");
-    int silent = raw_open(master->port);
-    int waiting = raw_open(master->port);
-    int sending = raw_open(master->port);
-    int served = raw_open(master->port);
+    struct node *node = start("--idle-timeout 1");
+    int silent = raw_open(node->port);
+    int waiting = raw_open(node->port);
+    int sending = raw_open(node->port);
+    int served = raw_open(node->port);
+    int waited = of_secondary ? 405 : 202;
     int64_t began_ms = now_ms();
     raw_text(waiting, "POST /messages?w=2&timeout=2.5 HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na");
     raw_text(sending, "GET /messages");
@@ -218,7 +283,7 @@ Test(limits, a_connection_without_a_request_is_closed)
     cr_expect(raw_closed(silent, 5000) && raw_closed(served, 5000));
     int took = (int)(now_ms() - began_ms);
     cr_expect(took >= 950 && took < 2400, "%d ms", took);
-    cr_expect(raw_reply(waiting, false, 5000).status == 202);
+    cr_expect(raw_reply(waiting, false, 5000).status == waited);
     raw_text(sending, " HTTP/1.1\r\n" HOST "\r\n");
     cr_expect(raw_reply(sending, false, 5000).status == 200);
     cr_expect(raw_closed(waiting, 5000) && raw_closed(sending, 5000));
@@ -234,20 +299,33 @@ static void expect_cut(int fd, int64_t began_ms, bool told)
     cr_expect(took > PATIENCE_MS - 500 && took < PATIENCE_MS + SLACK_MS, "%d ms", took);
 }
 
-Test(limits, who_does_not_go_on_is_cut_after_thirty_seconds)
+/* Without one that a secondary opens for a moment, to ask for its master. */
+static int descriptors_settled(const struct node *node)
+{
+    int least = node_descriptors(node);
+    for (int i = 0; i < 10; i++) {
+        nap_ms(5);
+        int now = node_descriptors(node);
+        least = now < least ? now : least;
+    }
+    return least;
+}
+
+LIMIT(who_does_not_go_on_is_cut_after_thirty_seconds)
 {
     if (nodes_sanitized())
         cr_skip("once is enough");
-    struct node *master = master_start("--write-concern 1");
+    struct node *node = start("");
     for (int i = 0; i < 20; i++)
-        http_post(master->port, "/messages", padded("", "m", "", 1000000), 1000000);
+        store(node, i + 1, padded("", "m", "", 1000000));
     nap_ms(100);
-    int descriptors = node_descriptors(master);
-    int silent = raw_open(master->port);   /* says half a head */
-    int dripping = raw_open(master->port); /* says a byte a second */
-    int body = raw_open(master->port);     /* says half a body */
-    int deaf = raw_open(master->port);     /* asks for much and takes nothing */
-    int waiting = raw_open(master->port);  /* waits for ACKs: nobody's fault */
+    int descriptors = descriptors_settled(node);
+    int silent = raw_open(node->port);   /* says half a head */
+    int dripping = raw_open(node->port); /* says a byte a second */
+    int body = raw_open(node->port);     /* says half a body */
+    int deaf = raw_open(node->port);     /* asks for much and takes nothing */
+    int waiting = raw_open(node->port);  /* waits for ACKs: nobody's fault */
+    int waited = of_secondary ? 405 : 202;
     static char dropped[65536];
     int64_t began_ms = now_ms();
     raw_text(silent, "GET /mess");
@@ -258,16 +336,16 @@ Test(limits, who_does_not_go_on_is_cut_after_thirty_seconds)
         raw_text(dripping, "G");
         nap_ms(1000);
     }
-    cr_expect(node_descriptors(master) == descriptors + 5);
+    cr_expect(descriptors_settled(node) == descriptors + 5);
     expect_cut(silent, began_ms, true);
     expect_cut(dripping, began_ms, true);
     expect_cut(body, began_ms, true);
-    cr_expect(raw_reply(waiting, false, 5000).status == 202);
+    cr_expect(raw_reply(waiting, false, 5000).status == waited);
     close(waiting);
     close(silent);
     close(dripping);
     close(body);
-    eventually(5000, node_descriptors(master) <= descriptors);
+    eventually(5000, node_descriptors(node) <= descriptors);
     long got;
     while ((got = raw_receive(deaf, dropped, sizeof dropped, 100)) > 0)
         continue;
@@ -277,31 +355,31 @@ Test(limits, who_does_not_go_on_is_cut_after_thirty_seconds)
 
 /* ---- readers */
 
-Test(limits, readers_that_take_their_time_hold_nobody_and_cost_little)
+LIMIT(readers_that_take_their_time_hold_nobody_and_cost_little)
 {
     enum { READERS = 100, MESSAGE = 1000000, MESSAGES = 30 };
-    struct node *master = master_start("--write-concern 1");
+    struct node *node = start("");
     char *message = padded("", "m", "", MESSAGE);
     int fds[READERS];
     char bytes[1000];
     for (int i = 0; i < MESSAGES; i++)
-        cr_assert(http_post(master->port, "/messages", message, MESSAGE).status == 201);
-    long memory_kb = node_memory_kb(master);
+        store(node, i + 1, message);
+    long memory_kb = node_memory_kb(node);
     for (int i = 0; i < READERS; i++) {
         int small = 4096;
-        fds[i] = raw_open(master->port);
+        fds[i] = raw_open(node->port);
         setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
         raw_text(fds[i], GET GET GET);
     }
     for (int round = 0; round < 20; round++) {
         for (int i = 0; i < READERS; i++)
             raw_receive(fds[i], bytes, sizeof bytes, 1000);
-        struct reply reply = http_get(master->port, "/health");
+        struct reply reply = http_get(node->port, "/health");
         cr_expect(reply.status == 200 && reply.ms < (nodes_sanitized() ? 1000 : 100), "%d after %d ms",
                   reply.status, reply.ms);
     }
-    cr_expect(node_memory_kb(master) - memory_kb < 10000, "%ld kB more", node_memory_kb(master) - memory_kb);
-    struct reply list = http_get(master->port, "/messages");
+    cr_expect(node_memory_kb(node) - memory_kb < 10000, "%ld kB more", node_memory_kb(node) - memory_kb);
+    struct reply list = http_get(node->port, "/messages");
     cr_expect(list.body_len == (size_t)MESSAGES * (MESSAGE + 3) - 1 + strlen("{\"messages\":[]}"));
     for (int i = 0; i < READERS; i++)
         close(fds[i]);

@@ -8,13 +8,15 @@
  * of the socket. */
 #include "http/conn_state.h"
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    DRAIN_CHECK_MS = 2000 /* a slow reader is looked after so often */
+    DRAIN_CHECK_MS = 2000,             /* a slow reader is looked after so often */
+    GIVE_BACK_BYTES = 32 * 1024 * 1024 /* see memory_give_back */
 };
 
 /* ---- life */
@@ -97,6 +99,18 @@ void conn_close(struct http_conn *conn)
     shared->closed = conn;
 }
 
+/* The allocator may keep what long requests took, for ever: after many of them at a time the system gets it
+ * back. */
+static void memory_give_back(struct conn_shared *shared)
+{
+    if (shared->buffered > shared->buffered_most)
+        shared->buffered_most = shared->buffered;
+    if (shared->buffered_most < GIVE_BACK_BYTES || shared->buffered > shared->buffered_most / 4)
+        return;
+    shared->buffered_most = shared->buffered;
+    malloc_trim(0);
+}
+
 void conns_sweep(struct conn_shared *shared)
 {
     struct http_conn *kept = NULL; /* those that a list still leads to */
@@ -111,6 +125,7 @@ void conns_sweep(struct conn_shared *shared)
         }
     }
     shared->closed = kept;
+    memory_give_back(shared);
 }
 
 void conns_finish(struct conn_shared *shared)

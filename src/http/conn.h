@@ -26,10 +26,11 @@ struct conn_shared {
     struct http_conn *closed;  /* to be freed at the end of the pass, when nobody holds a pointer any more */
     struct http_exchange *spare;
     int spares;
-    size_t buffered;   /* bytes allocated for requests not yet complete */
-    size_t answering;  /* bytes allocated for exchanges and the heads of their answers */
-    char *read_buffer; /* HTTP_READ_BYTES: connections without a partial request read into it, and own no
-                          memory */
+    size_t buffered;      /* bytes allocated for requests not yet complete */
+    size_t buffered_most; /* its highest since memory was last given back */
+    size_t answering;     /* bytes allocated for exchanges and the heads of their answers */
+    char *read_buffer;    /* HTTP_READ_BYTES: connections without a partial request read into it, and own no
+                             memory */
 
     char date[HTTP_DATE_SIZE];
     int64_t date_until_ms;
@@ -48,7 +49,7 @@ void conn_touch(struct http_conn *conn);
  * requests were handled on the way or are left. */
 bool conns_advance(struct conn_shared *shared);
 
-/* Frees what was closed. */
+/* At the end of a pass: frees what was closed, and gives the memory of a flood of long requests back. */
 void conns_sweep(struct conn_shared *shared);
 
 /* For stopping: closes the connections that owe no answer; the others close with their last one. */
