@@ -158,6 +158,7 @@ SCENARIO(cluster_identity, a_foreign_list_is_refused_and_kept_on_both_sides)
     always(500, shows(s1, "a") && shows(master, "x"));
     cr_assert(!registered(s1) && members(master) == 0);
     expect_logged(s1, "the master answered 409", 1);
+    expect_logged(master, "refused s1", 1); /* however often it tries */
     node_kill(s1);
     node_restart(s1);
     eventually(SOON, shows(s1, "x"));
@@ -229,6 +230,48 @@ SCENARIO(cluster_identity, a_take_over_goes_on_where_its_link_was_cut)
     relay_cut(relay);
     expect_member(master, "s1");
     expect_stored(post(master, "", "y"), 201, 101, 2, 2);
+}
+
+SCENARIO(cluster_identity, a_take_over_that_brings_nothing_makes_way_for_another_after_two_seconds)
+{
+    struct node *master = master_start(FAST);
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    struct node *s2 = member_start(master, "s2", "");
+    post_numbered(master, "", 1, 5);
+    node_freeze(s2);
+    node_kill(master);
+    relay_mode(relay, RELAY_HOLD);
+    node_restart(master);
+    eventually(SOON, node_logged(s1, "registering again"));
+    eventually(SOON, node_logged(master, "taking over messages 1..5 from s1"));
+    int64_t began = now_ms();
+    node_thaw(s2);
+    always(1000, shows(master, ""));
+    eventually(15000, shows_numbered(master, 5)); /* not after the 30 s that a take-over has else */
+    cr_assert(now_ms() - began >= 1500, "made way after %d ms", (int)(now_ms() - began));
+    relay_mode(relay, RELAY_PASS);
+    expect_stored(post(master, "?w=3", "m6"), 201, 6, 3, 3);
+    cr_assert(shows_numbered(s1, 6) && shows_numbered(s2, 6));
+}
+
+SCENARIO(cluster_identity, a_take_over_ends_when_its_secondary_comes_back_with_less)
+{
+    struct node *master = master_start(FAST);
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    post_numbered(master, "", 1, 5);
+    node_kill(master);
+    relay_mode(relay, RELAY_HOLD);
+    node_restart(master);
+    eventually(SOON, node_logged(master, "taking over messages 1..5 from s1"));
+    struct call *call = post_begin(master, "?w=1", "x");
+    node_kill(s1);
+    node_restart(s1);
+    eventually(15000, members(master) == 1);
+    expect_stored(call_end(call), 201, 1, 1, 1);
+    relay_mode(relay, RELAY_PASS);
+    eventually(SOON, shows(s1, "x"));
 }
 
 SCENARIO(cluster_identity, a_master_that_stops_while_it_takes_over_refuses_those_who_wait)

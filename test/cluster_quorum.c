@@ -95,6 +95,35 @@ SCENARIO(cluster_quorum, a_bad_request_is_400_on_a_read_only_master_or_503_but_n
     expect_stored(post(master, "", "a"), 201, 1, 2, 2);
 }
 
+SCENARIO(cluster_quorum, a_post_that_was_held_is_refused_where_the_quorum_is_gone_when_its_turn_comes)
+{
+    struct node *master = master_start("--quorum 3 --heartbeat-interval 0.2");
+    struct relay *relay;
+    struct node *s1 = member_behind(master, "s1", &relay);
+    struct node *s2 = member_start(master, "s2", "");
+    post_numbered(master, "", 1, 5);
+    struct node *empty[2];
+    node_kill(s2);
+    node_freeze(s1);
+    node_kill(master);
+    relay_mode(relay, RELAY_HOLD);
+    node_restart(master);
+    empty[0] = member_start(master, "e0", "");
+    empty[1] = member_start(master, "e1", "");
+    eventually(SOON, !read_only(master));
+    node_thaw(s1);
+    eventually(SOON, node_logged(master, "taking over messages"));
+    eventually(SOON, !read_only(master));
+    struct call *call = post_begin(master, "?w=1", "x");
+    always(100, !call_done(call));
+    node_freeze(empty[0]);
+    node_freeze(empty[1]);
+    eventually(SOON, member_is(master, "e0", "unhealthy") && member_is(master, "e1", "unhealthy"));
+    relay_mode(relay, RELAY_PASS);
+    expect_refused(call_end(call), "1 of the 3 nodes of the quorum");
+    cr_assert(shows_numbered(master, 5) && shows_numbered(s1, 5));
+}
+
 SCENARIO(cluster_quorum, a_post_that_waits_already_is_still_answered)
 {
     struct node *master = master_start("--heartbeat-interval 0.1 --quorum 2");

@@ -68,6 +68,19 @@ SCENARIO(cluster_retries, a_secondary_that_takes_requests_and_never_answers_is_n
     expect_retries(FAKE_SILENT, false, "f1: it is silent for 2.0 s; trying again");
 }
 
+SCENARIO(cluster_retries, a_link_is_given_up_after_five_intervals_of_silence)
+{
+    static const char line[] = "f1: it is silent for ";
+    struct node *master = master_start("--heartbeat-interval 0.5");
+    struct fake *fake = fake_open(FAKE_GOOD);
+    expect_status(fake_register(fake, master, "f1"), 200);
+    expect_stored(post(master, "", "a"), 201, 1, 2, 2);
+    fake_mode(fake, FAKE_SILENT);
+    eventually(SOON, node_logged(master, line));
+    double seconds = strtod(strstr(node_log(master), line) + strlen(line), NULL);
+    cr_assert(seconds >= 2.499 && seconds * 1000 < late(3000), "given up after %.1f s", seconds);
+}
+
 SCENARIO(cluster_retries, a_peer_that_accepts_and_never_answers_is_noticed)
 {
     struct node *master = master_start("--heartbeat-interval 0.2");
@@ -318,6 +331,27 @@ SCENARIO(cluster_retries, a_secondary_skips_repeats_and_refuses_holes)
     expect_position(replicate(s1, " { \"messages\" : [ \"\\u0065\" ] , \"first\":5, \"log\":\"L\"} "), 200,
                     5);
     cr_assert(shows(s1, "a b c d e"));
+}
+
+SCENARIO(cluster_retries, a_secondary_refuses_messages_that_follow_others_than_it_holds)
+{
+    struct node *s1 = secondary_start(node_later("master", ""), "");
+    char digest[17];
+    char body[128];
+    expect_position(replicate(s1, "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\",\"b\"]}"), 200, 2);
+    struct reply list = http_get(s1->port, "/messages"); /* whose tag has the digest of the list */
+    cr_assert_eq(sscanf(http_field(&list, "ETag"), "\"1-2-%16[0-9a-f]\"", digest), 1);
+    snprintf(body, sizeof body, "{\"log\":\"L\",\"first\":2,\"digest\":\"%s\",\"messages\":[\"b\",\"c\"]}",
+             digest);
+    expect_position(replicate(s1, body), 409, 2);
+    digest[15] = digest[15] == '0' ? '1' : '0';
+    snprintf(body, sizeof body, "{\"log\":\"L\",\"first\":3,\"digest\":\"%s\",\"messages\":[\"c\"]}", digest);
+    expect_position(replicate(s1, body), 409, 2);
+    cr_assert(shows(s1, "a b"));
+    cr_assert_eq(sscanf(http_field(&list, "ETag"), "\"1-2-%16[0-9a-f]\"", digest), 1);
+    snprintf(body, sizeof body, "{\"log\":\"L\",\"first\":3,\"digest\":\"%s\",\"messages\":[\"c\"]}", digest);
+    expect_position(replicate(s1, body), 200, 3);
+    cr_assert(shows(s1, "a b c"));
 }
 
 SCENARIO(cluster_retries, a_secondary_takes_no_bad_request_for_messages)
