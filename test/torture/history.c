@@ -395,6 +395,14 @@ bool history_start_unseen(void)
     return unseen;
 }
 
+bool history_start_seen(void)
+{
+    pthread_mutex_lock(&mutex);
+    bool seen = runs[current].start;
+    pthread_mutex_unlock(&mutex);
+    return seen;
+}
+
 bool history_diverged(unsigned node, unsigned life)
 {
     bool diverged = false;

@@ -64,6 +64,9 @@ void history_member(unsigned node, unsigned run, uint32_t acked);
 /* Whether the present run has messages of its own, but where they begin was not seen yet. */
 bool history_start_unseen(void);
 
+/* Whether it was seen. */
+bool history_start_seen(void);
+
 /* Whether what the secondary's life showed last is not part of the master's list, and the master cannot take
  * it over: it must be refused, and has to be restarted. */
 bool history_diverged(unsigned node, unsigned life);

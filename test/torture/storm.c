@@ -25,6 +25,7 @@ enum {
     QUORUM_PERCENT = 75,
     STRANGER_PERCENT = 25,
     HOLD_PERCENT = 40,
+    PARTING_MS = 3000,
     FULL_MS = 2000, /* about so long after its start a secondary has the list again */
     ALONE_PERCENT = 20
 };
@@ -41,7 +42,7 @@ struct storm {
     int64_t until_ms[NODES];  /* for a frozen node, or one that is down */
     int64_t next_ms;          /* when the next fault is due */
     unsigned gap_most_ms;
-    bool strict_quorum; /* the master's next run waits for all nodes */
+    unsigned next_quorum; /* of the master's next run; 0: any */
     struct random random;
     struct client master; /* the operator's */
     struct storm_counts counts;
@@ -71,9 +72,9 @@ static void master_start(struct storm *storm)
 {
     struct node *node = &storm->nodes[MASTER];
     char quorum[SETTING_SIZE];
-    bool usual = random_percent(&storm->random, QUORUM_PERCENT) && !storm->strict_quorum;
-    unsigned need = usual ? QUORUM_USUAL : NODES;
-    storm->strict_quorum = false;
+    bool usual = random_percent(&storm->random, QUORUM_PERCENT);
+    unsigned need = storm->next_quorum ? storm->next_quorum : usual ? QUORUM_USUAL : NODES;
+    storm->next_quorum = 0;
     snprintf(quorum, sizeof quorum, "QUORUM=%u", need);
     const char *const settings[] = {quorum,          "HEARTBEAT_INTERVAL=0.2", "WRITE_CONCERN=majority",
                                     "ACK_TIMEOUT=3", "LOG_LEVEL=info",         NULL};
@@ -305,7 +306,37 @@ static void fault_late_registration(struct storm *storm)
     if (history_start_unseen())
         return;
     master_end(storm, false, away_ms);
-    storm->strict_quorum = true;
+    storm->next_quorum = NODES;
+}
+
+/* Some messages reach one secondary alone, the master is killed, and the next one goes on without that
+ * secondary, which cannot register for a while. So the lists part: what it holds must be refused, and never
+ * be mixed with what the others get. */
+static void fault_parting(struct storm *storm)
+{
+    unsigned number = random_between(&storm->random, 1, SECONDARIES);
+    unsigned alone_ms = random_between(&storm->random, 50, 400);
+    struct relay_fault swallow = {.kind = RELAY_SWALLOW, .directions = RELAY_BOTH_WAYS};
+    struct relay_fault refuse = {.kind = RELAY_REFUSE};
+    if (storm->nodes[number].state != NODE_UP || !list_elsewhere(storm, number) || !master_may_end(storm))
+        return;
+    for (unsigned i = 0; i < LINKS; i++)
+        link_mend(&storm->links[i]);
+    for (unsigned i = 1; i < NODES; i++)
+        if (i != number)
+            link_spoil(storm, &storm->links[2 * (i - 1)], swallow, alone_ms);
+    sleep_ms(alone_ms);
+    link_spoil(storm, &storm->links[2 * (number - 1) + 1], refuse, PARTING_MS);
+    master_end(storm, false, 0);
+    for (unsigned i = 1; i < NODES; i++)
+        if (i != number)
+            link_mend(&storm->links[2 * (i - 1)]);
+    storm->next_quorum = QUORUM_USUAL;
+    master_start(storm);
+    int64_t until_ms = now_ms() + PARTING_MS;
+    while (!history_start_seen() && now_ms() < until_ms)
+        sleep_ms(PASS_MS);
+    link_mend(&storm->links[2 * (number - 1) + 1]);
 }
 
 /* Somebody removes a member that is alive; it must come back by itself. */
@@ -349,10 +380,12 @@ static void fault_of_master(struct storm *storm)
     unsigned percent = random_between(&storm->random, 0, 99);
     if (storm->config.spare_master || storm->nodes[MASTER].state != NODE_UP)
         return;
-    if (percent < 40)
+    if (percent < 30)
         fault_freeze(storm, MASTER);
-    else if (percent < 55)
+    else if (percent < 45)
         fault_late_registration(storm);
+    else if (percent < 65)
+        fault_parting(storm);
     else
         fault_master_end(storm, percent >= 90);
 }
