@@ -132,6 +132,18 @@ SCENARIO(cluster_retries, the_pause_grows_and_ends_at_a_sign_of_life)
     cr_assert(now_ms() - began < late(700), "the pause went on for %d ms", (int)(now_ms() - began));
 }
 
+SCENARIO(cluster_retries, retries_do_not_end_although_the_secondary_does_not_register)
+{
+    struct node *master = master_start("");
+    struct fake *fake = fake_open(FAKE_500);
+    expect_status(fake_register(fake, master, "f1"), 200);
+    struct call *call = post_begin(master, "?w=2", "a");
+    eventually(SOON, fake_connections(fake) >= 8);
+    cr_assert_not(call_done(call));
+    fake_mode(fake, FAKE_GOOD);
+    expect_stored(call_end(call), 201, 1, 2, 2);
+}
+
 SCENARIO(cluster_retries, a_secondary_that_restarts_after_a_long_absence_is_served_at_once)
 {
     struct node *master = master_start("--heartbeat-interval 0.2");
