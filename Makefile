@@ -167,6 +167,11 @@ TORTURE_SECONDS ?= 30
 torture: $(PROGRAMS) $(OUT)/test/torture ## a cluster under random faults, TORTURE_SECONDS=30, SEED=N to repeat a run
 	@BUILD_DIR='$(abspath $(OUT))' $(OUT)/test/torture $(TORTURE_SECONDS)
 
+SLOW_SECONDS ?= 30
+.PHONY: slow
+slow: $(PROGRAMS) ## slowhttptest's attacks on a master and a secondary, SLOW_SECONDS=30 each
+	@test/slow $(OUT) $(SLOW_SECONDS)
+
 .PHONY: proxy
 proxy: $(PROGRAMS) ## docs/nginx.conf in front of a cluster, and curl, node and Python as its clients
 	@test/proxy/run $(OUT)

@@ -355,6 +355,42 @@ LIMIT(who_does_not_go_on_is_cut_after_thirty_seconds)
 
 /* ---- readers */
 
+/* What the kernel keeps for the other ends of the node's connections. */
+static unsigned long kernel_bytes(const struct node *node)
+{
+    char line[512];
+    unsigned long sum = 0;
+    FILE *file = fopen("/proc/net/tcp", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        unsigned port, state, queued;
+        if (sscanf(line, "%*s %*8x:%x %*s %x %x:", &port, &state, &queued) == 3 && port == node->port)
+            sum += queued;
+    }
+    if (file)
+        fclose(file);
+    return sum;
+}
+
+LIMIT(readers_that_take_nothing_cost_the_kernel_little)
+{
+    enum { READERS = 50, EACH = 300000 };
+    struct node *node = start("");
+    char *message = padded("", "m", "", 1000000);
+    int fds[READERS];
+    for (int i = 0; i < 5; i++)
+        store(node, i + 1, message);
+    for (int i = 0; i < READERS; i++) {
+        int small = 4096;
+        fds[i] = raw_open(node->port);
+        setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+        raw_text(fds[i], GET);
+    }
+    eventually(5000, kernel_bytes(node) > READERS * 1000);
+    always(300, kernel_bytes(node) < READERS * EACH);
+    for (int i = 0; i < READERS; i++)
+        close(fds[i]);
+}
+
 LIMIT(readers_that_take_their_time_hold_nobody_and_cost_little)
 {
     enum { READERS = 100, MESSAGE = 1000000, MESSAGES = 30 };
