@@ -207,6 +207,23 @@ LIMIT(a_body_far_too_large_is_refused_early_and_its_sender_can_read_why)
     free(bytes);
 }
 
+LIMIT(a_slow_sender_of_a_body_far_too_large_can_read_why_too)
+{
+    enum { PIECE = 100000, PIECES = 120 };
+    struct node *node = start("");
+    char *bytes = calloc(1, PIECE);
+    int fd = raw_open(node->port);
+    raw_text(fd, "POST /messages HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", PIECE * PIECES);
+    for (int i = 0; i < PIECES; i++) {
+        cr_assert(raw_send(fd, bytes, PIECE), "after %d bytes", i * PIECE);
+        nap_ms(25);
+    }
+    cr_expect(raw_reply(fd, false, 5000).status == 413);
+    cr_expect(raw_closed(fd, 5000));
+    close(fd);
+    free(bytes);
+}
+
 /* ---- connections */
 
 LIMIT(past_the_connection_limit_clients_get_503)

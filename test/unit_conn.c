@@ -338,6 +338,34 @@ Test(conn, after_a_closing_answer_the_rest_is_dropped_for_a_while)
     cr_expect(hand.shared.open == 0);
 }
 
+Test(conn, who_goes_on_behind_a_closing_answer_is_listened_to_for_half_a_minute)
+{
+    say("BAD\r\n\r\n");
+    expect_heard("400 close end");
+    for (int i = 0; i < 28; i++) {
+        time_passes(1);
+        say("and more");
+        cr_expect(hand.shared.open == 1);
+    }
+    time_passes(1);
+    say("and more");
+    time_passes(2);
+    cr_expect(hand.shared.open == 0);
+}
+
+Test(conn, who_goes_on_behind_a_closing_answer_sends_so_much_at_most)
+{
+    static char mebibyte[1024 * 1024];
+    say("BAD\r\n\r\n");
+    expect_heard("400 close end");
+    for (int i = 0; i < 250; i++)
+        say_bytes(mebibyte, sizeof mebibyte);
+    cr_expect(hand.shared.open == 1);
+    for (int i = 0; i < 10; i++)
+        say_bytes(mebibyte, sizeof mebibyte);
+    cr_expect(hand.shared.open == 0);
+}
+
 /* ---- 100-continue */
 
 #define EXPECT(length) POST("Expect: 100-continue\r\nContent-Length: " #length "\r\n")

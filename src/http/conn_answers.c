@@ -132,6 +132,14 @@ void conn_send(struct http_conn *conn)
     }
 }
 
+/* Waits for more to drop. */
+static void linger_on(struct http_conn *conn)
+{
+    int64_t until_ms = loop_now_ms(conn->shared->loop) + HTTP_LINGER_MS;
+    loop_deadline(conn->shared->loop, &conn->watch,
+                  until_ms < conn->linger_until_ms ? until_ms : conn->linger_until_ms);
+}
+
 /* Behind the last answer of an ending connection. */
 void conn_end(struct http_conn *conn)
 {
@@ -142,13 +150,18 @@ void conn_end(struct http_conn *conn)
     shutdown(conn->watch.fd, SHUT_WR);
     conn->state = CONN_LINGER;
     conn_release_in(conn);
-    loop_deadline(conn->shared->loop, &conn->watch,
-                  clock_after(loop_now_ms(conn->shared->loop), HTTP_LINGER_MS));
+    conn->linger_until_ms =
+        loop_now_ms(conn->shared->loop) + (conn->turned_away ? HTTP_LINGER_MS : HTTP_LINGER_MOST_MS);
+    linger_on(conn);
 }
 
 void conn_linger(struct http_conn *conn)
 {
     ssize_t got = recv(conn->watch.fd, conn->shared->read_buffer, HTTP_READ_BYTES, 0);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+    if (got > 0)
+        conn->lingered += (size_t)got;
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR) || conn->lingered > HTTP_LINGER_BYTES)
         conn_close(conn);
+    else if (got > 0)
+        linger_on(conn);
 }

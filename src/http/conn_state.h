@@ -38,11 +38,13 @@ struct http_conn {
     bool has_turn;
     enum conn_state state;
     short events;
-    bool eof;            /* the client sends no more */
-    bool paused;         /* `in` may hold whole requests that had to wait for room */
-    bool blocked;        /* more is ready to be sent: the socket is full, or the others have their turn */
-    int64_t progress_ms; /* blocked: when the client last took something */
-    int unsent;          /* blocked: bytes in the socket then */
+    bool eof;                /* the client sends no more */
+    bool paused;             /* `in` may hold whole requests that had to wait for room */
+    bool blocked;            /* more is ready to be sent: the socket is full, or the others have their turn */
+    int64_t progress_ms;     /* blocked: when the client last took something */
+    int unsent;              /* blocked: bytes in the socket then */
+    int64_t linger_until_ms; /* CONN_LINGER: at the latest */
+    size_t lingered;         /* CONN_LINGER: bytes dropped */
     bool turned_away;
     char peer[HTTP_PEER_SIZE];
     struct buf in; /* bytes from the start of an incomplete request on */

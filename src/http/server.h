@@ -17,9 +17,12 @@
 #include "http/writer.h"
 
 enum {
-    HTTP_REQUEST_TIME_MS = 30000,  /* a request once begun is complete by then, or gets 408 and a close */
-    HTTP_WRITE_TIME_MS = 30000,    /* a reader that takes nothing for so long is cut */
-    HTTP_LINGER_MS = 2000,         /* after a closing answer, what still comes in is dropped for so long */
+    HTTP_REQUEST_TIME_MS = 30000, /* a request once begun is complete by then, or gets 408 and a close */
+    HTTP_WRITE_TIME_MS = 30000,   /* a reader that takes nothing for so long is cut */
+    HTTP_LINGER_MS = 2000,        /* after a closing answer, what still comes in is dropped until nothing came
+                                     for so long, */
+    HTTP_LINGER_MOST_MS = 30000,  /* it has gone on for so long, */
+    HTTP_LINGER_BYTES = 256 * 1024 * 1024, /* or was so many bytes */
     HTTP_PIPELINE_MAX = 1024,      /* unanswered requests of a connection; it is not read from beyond that */
     HTTP_READ_BYTES = 64 * 1024,   /* taken from a connection at a time */
     HTTP_SEND_MOST = 256 * 1024,   /* sent on a connection before the others have their turn */
