@@ -2,9 +2,12 @@
  * refused, and nothing is thrown away silently. */
 #include "cluster.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define FAST "--heartbeat-interval 0.2"
 
@@ -364,4 +367,47 @@ SCENARIO(cluster_identity, messages_from_an_earlier_run_of_the_master_are_refuse
     expect_status(http_post_json(s1->port, "/replicate", body), 409);
     expect_stored(post(master, "", "b"), 201, 2, 2, 2);
     cr_assert(shows(s1, "a b"));
+}
+
+/* A list as another program may write it, in two parts. */
+static void serve_spaced_list(int listener)
+{
+    char request[1024];
+    int fd = accept(listener, NULL, NULL);
+    cr_assert(fd >= 0 && raw_receive(fd, request, sizeof request, SOON) > 0);
+    raw_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 31\r\n\r\n { \"messages\" ");
+    nap_ms(50);
+    raw_text(fd, ":\t[ \"a\", \"b\"\r\n] }");
+    close(fd);
+}
+
+SCENARIO(cluster_identity, white_space_in_a_list_does_not_keep_it_from_being_taken_over)
+{
+    struct node *master = master_start("");
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert(bind(listener, (struct sockaddr *)&address, len) == 0 && listen(listener, 4) == 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    char body[128];
+    snprintf(body, sizeof body, "{\"id\":\"x\",\"port\":%d,\"log\":\"L\",\"last_id\":2}",
+             ntohs(address.sin_port));
+    struct call *call = call_begin(master->port, "POST", "/register", NULL, body, strlen(body));
+    serve_spaced_list(listener);
+    expect_status(call_end(call), 200);
+    cr_assert(shows(master, "a b"));
+    cr_assert_str_eq(log_name(master), "L");
+    close(listener);
+}
+
+SCENARIO(cluster_identity, a_take_over_that_fails_says_why_once)
+{
+    struct node *master = master_start("");
+    static const char body[] = "{\"id\":\"x\",\"url\":\"http://127.0.0.1:9\",\"log\":\"L\",\"last_id\":2}";
+    struct call *call = call_begin(master->port, "POST", "/register", NULL, body, sizeof body - 1);
+    eventually(SOON, node_logged(master, "cannot take over from x: Connection refused; trying again"));
+    always(300, !call_done(call));
+    expect_logged(master, "cannot take over from x", 1);
+    expect_end(node_stop(master));
+    expect_status(call_end(call), 503);
 }

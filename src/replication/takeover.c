@@ -19,7 +19,9 @@ enum {
     PAUSE_MS = 100
 };
 
-static const char list_begin[] = "{\"messages\":[";
+/* What a list's text begins with, white space between the tokens passed over. */
+static const char *const list_begin[] = {"{", "\"messages\"", ":", "["};
+enum { LIST_BEGIN_TOKENS = sizeof list_begin / sizeof *list_begin };
 
 struct takeover {
     struct takeover_config config;
@@ -29,9 +31,10 @@ struct takeover {
     _Atomic int64_t progressed_ms; /* when messages came last, or the take-over began */
 
     /* the thread alone */
-    bool begun;     /* list_begin was passed */
-    struct buf in;  /* text not yet taken */
-    struct buf run; /* messages taken and not yet appended, canonical, one comma between two */
+    bool begun;      /* list_begin was passed */
+    bool complained; /* of an attempt that failed */
+    struct buf in;   /* text not yet taken */
+    struct buf run;  /* messages taken and not yet appended, canonical, one comma between two */
     uint64_t run_count;
 };
 
@@ -76,6 +79,28 @@ static int run_append(struct takeover *takeover)
     return result;
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* The bytes before a list's first message; 0 where they have not all come yet, -EPROTO where it is none. */
+static ssize_t list_begin_len(struct span in)
+{
+    size_t at = 0;
+    for (int i = 0; i < LIST_BEGIN_TOKENS; i++) {
+        size_t len = strlen(list_begin[i]);
+        while (at < in.len && is_space(in.at[at]))
+            at++;
+        if (in.len - at < len)
+            return 0;
+        if (memcmp(in.at + at, list_begin[i], len) != 0)
+            return -EPROTO;
+        at += len;
+    }
+    return (ssize_t)at;
+}
+
 /* Takes all whole messages from the buffered text. */
 static int text_take(struct takeover *takeover)
 {
@@ -83,15 +108,14 @@ static int text_take(struct takeover *takeover)
     size_t at = 0;
     int result = 0;
     if (!takeover->begun) {
-        at = sizeof list_begin - 1;
-        if (in.len < at)
-            return 0;
-        if (memcmp(in.at, list_begin, at) != 0)
-            return -EPROTO;
+        ssize_t begin = list_begin_len(in);
+        if (begin <= 0)
+            return (int)begin;
+        at = (size_t)begin;
         takeover->begun = true;
     }
     while (at < in.len && result == 0) {
-        if (in.at[at] != '"') { /* a comma, or the end */
+        if (in.at[at] != '"') { /* a comma, white space, or the end */
             at++;
             continue;
         }
@@ -159,6 +183,25 @@ static int lists_join(struct takeover *takeover)
     return status < 0 ? status : -EPROTO;
 }
 
+static bool takeover_complete(const struct takeover *takeover)
+{
+    return log_last(takeover->config.log) >= takeover->config.last;
+}
+
+/* Says why, once: there will be many attempts. `status` is 0 where there was no answer. */
+static void attempt_failed(struct takeover *takeover, int error, int status)
+{
+    char why[64] = "its answer is no list";
+    if (takeover->complained || error == -ECANCELED || takeover_complete(takeover))
+        return;
+    if (status != 0 && status != 200)
+        snprintf(why, sizeof why, "it answered %d", status);
+    else if (error != -EPROTO)
+        snprintf(why, sizeof why, "%s", strerror(-error));
+    takeover->complained = true;
+    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->config.name, why);
+}
+
 static int takeover_attempt(struct takeover *takeover)
 {
     char target[64];
@@ -179,14 +222,11 @@ static int takeover_attempt(struct takeover *takeover)
     buf_clear(&takeover->in);
     int result = http_call(&call, &reply);
     buf_free(&reply.body);
-    if (result == 0 && reply.status != 200)
-        return -EPROTO;
+    if (result == 0 && (reply.status != 200 || !takeover->begun))
+        result = -EPROTO;
+    if (result < 0)
+        attempt_failed(takeover, result, reply.status);
     return result;
-}
-
-static bool takeover_complete(const struct takeover *takeover)
-{
-    return log_last(takeover->config.log) >= takeover->config.last;
 }
 
 /* Fetches until all is there. Returns whether it is. */
