@@ -72,8 +72,8 @@ int http_connect(const struct http_url *url, const char *from, int64_t deadline_
     char service[8];
     snprintf(service, sizeof service, "%u", url->port);
     if (getaddrinfo(url->host, service, &hints, &addresses) != 0)
-        return -EHOSTUNREACH;
-    int result = -EHOSTUNREACH;
+        return -ENXIO;
+    int result = -ENXIO;
     for (const struct addrinfo *address = addresses; address && result < 0; address = address->ai_next) {
         result = connect_address(address, from, deadline_ms, cancel_fd);
         if (result == -ETIMEDOUT || result == -ECANCELED)

@@ -9,8 +9,8 @@
 #include <poll.h>
 
 /* Connects, from the local address `from` (numeric) unless that is NULL. Returns a non-blocking socket, which
- * the caller closes, or a negative errno: -ETIMEDOUT at the deadline, -ECANCELED, -EHOSTUNREACH also for a
- * name that does not resolve. */
+ * the caller closes, or a negative errno: -ETIMEDOUT at the deadline, -ECANCELED, -ENXIO ("No such device or
+ * address") for a name that does not resolve. */
 int http_connect(const struct http_url *url, const char *from, int64_t deadline_ms, int cancel_fd);
 
 /* Waits until fd has one of `events`. Returns 0, -ETIMEDOUT or -ECANCELED. */
