@@ -411,3 +411,25 @@ SCENARIO(cluster_identity, a_take_over_that_fails_says_why_once)
     expect_end(node_stop(master));
     expect_status(call_end(call), 503);
 }
+
+/* Each was said again when another one had been refused in between. */
+SCENARIO(cluster_identity, those_who_are_refused_in_turn_are_told_of_once_for_each_list)
+{
+    struct node *master = master_start("--log-level debug");
+    char body[256];
+    char line[64];
+    expect_status(post(master, "", "a"), 201);
+    for (int i = 0; i < 30; i++) {
+        snprintf(body, sizeof body, "{\"id\":\"x%d\",\"port\":9,\"log\":\"other\",\"last_id\":7}", i % 3);
+        expect_status(http_post_json(master->port, "/register", body), 409);
+    }
+    expect_logged(master, "DEBUG master refused x", 27);
+    for (int i = 0; i < 3; i++) {
+        snprintf(line, sizeof line, "ERROR master refused x%d, which holds 7 messages", i);
+        expect_logged(master, line, 1);
+    }
+    expect_status(http_post_json(master->port, "/register",
+                                 "{\"id\":\"x1\",\"port\":9,\"log\":\"other\",\"last_id\":8}"),
+                  409);
+    expect_logged(master, "ERROR master refused x1", 2);
+}

@@ -431,3 +431,43 @@ SCENARIO(cluster_retries, only_a_master_gets_signs_of_life_ahead_of_a_late_answe
     cr_assert_eq(first_status(s1, "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\"]}"), 200);
     cr_assert_eq(first_status(s1, "{\"log\":\"L\",\"run\":\"R\",\"first\":2,\"messages\":[\"b\"]}"), 102);
 }
+
+/* ---- a secondary whose MAX_MESSAGE is lower */
+
+static void expect_too_long(size_t len, const char *why)
+{
+    struct node *master = master_start("--log-level debug --max-message 3000000");
+    member_start(master, "s1", "--max-message 3000000");
+    struct node *low = member_start(master, "low", "--max-message 100");
+    char *text = malloc(len);
+    char warning[256];
+    cr_assert_not_null(text);
+    memset(text, 'x', len);
+    expect_stored(post(master, "", "a"), 201, 1, 3, 3);
+    expect_stored(http_post(master->port, "/messages?w=2", text, len), 201, 2, 2, 2);
+    struct reply reply = post(master, "?w=2", "b");
+    expect_stored(reply, 201, 3, 2, 2);
+    expect_at_once(reply);
+    eventually(SOON, node_logged(master, "DEBUG master low: it answered 413") >= 3);
+    snprintf(warning, sizeof warning, "WARN  master low: it answered 413: %s", why);
+    expect_logged(master, warning, 1);
+    expect_logged(master, "WARN  master low", 1);
+    cr_assert_geq(node_logged(master, "its MAX_MESSAGE is too low"), 1);
+    cr_assert_leq(node_logged(master, "INFO  master connected to low"), 2);
+    cr_assert(shows(low, "a"));
+    node_kill(low);
+    node_words(low, "--master-url %s --secondary-id low --max-message 3000000", master->url);
+    node_restart(low);
+    expect_stored(http_get(master->port, "/messages/3?w=3"), 200, 3, 3, 3);
+    free(text);
+}
+
+SCENARIO(cluster_retries, a_message_that_is_too_long_for_one_member_is_told_once_and_stops_no_other)
+{
+    expect_too_long(101, "a message has 101 bytes, and MAX_MESSAGE here is 100");
+}
+
+SCENARIO(cluster_retries, a_request_that_is_too_long_for_one_member_is_told_once_and_stops_no_other)
+{
+    expect_too_long(2000000, "the body is longer than");
+}

@@ -41,6 +41,7 @@ void link_open(struct link *link, const struct link_shared *shared, const char *
     link->heard_ms = link->sent_ms = now_ms;
     http_url_authority(url, link->authority, sizeof link->authority);
     snprintf(link->peer_run, sizeof link->peer_run, "%s", peer_run);
+    link->stuck_at = UINT64_MAX;
 }
 
 void link_close(struct link *link)
@@ -227,9 +228,20 @@ static int link_greet(struct link *link, uint64_t position)
                          last);
     link->greeted = true;
     link->next = position + 1;
-    logline(LOGLINE_INFO, "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->name,
-            position, last);
+    logline(position == link->stuck_at ? LOGLINE_DEBUG : LOGLINE_INFO,
+            "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->name, position, last);
     return 0;
+}
+
+static int link_refused(struct link *link, int status, const char *error)
+{
+    if (status == 413)
+        return link_fail(
+            link, EPROTO,
+            "it answered 413: %s; its MAX_MESSAGE is too low for what this log holds: restart it "
+            "with this master's",
+            error);
+    return link_fail(link, EPROTO, "it answered %d%s%s", status, error[0] ? ": " : "", error);
 }
 
 /* One answer to the oldest request under way. */
@@ -245,7 +257,7 @@ static int link_answered(struct link *link, int status, struct span body)
     link->bytes_under_way -= flight->bytes;
     bool told = wire_position_read(body, &position, error, sizeof error);
     if (status != 200)
-        return link_fail(link, EPROTO, "it answered %d%s%s", status, error[0] ? ": " : "", error);
+        return link_refused(link, status, error);
     if (!told)
         return link_fail(link, EBADMSG, "its answer has no last_id");
     if (position < flight->last)

@@ -43,7 +43,9 @@ struct link {
     int fd;
     char authority[HTTP_AUTHORITY_MAX];
     char peer_run[WIRE_NAME_SIZE];
-    char why[512]; /* after a failure: what happened, for a log line */
+    uint64_t stuck_at; /* the position at which the link before this one got no further: a greeting with it is
+                          no news; or UINT64_MAX */
+    char why[512];     /* after a failure: what happened, for a log line */
 
     bool greeted;       /* the first answer is there: `position` and `next` are valid */
     uint64_t position;  /* what the secondary said last */

@@ -12,13 +12,21 @@
 
 enum { QUIET_MS = 2000 }; /* a take-over that brings nothing for so long makes way for another */
 
+/* What a secondary was refused with last. */
+struct refusal {
+    char id[WIRE_ID_SIZE];
+    char log[WIRE_NAME_SIZE];
+    uint64_t stored;
+};
+
 struct registry {
     struct registry_config config;
     struct takeover *takeover;        /* NULL: none under way */
     struct wire_register taking_from; /* the registration that began it */
     struct http_url taking_url;
     struct http_exchange *taking_exchange;
-    struct wire_register refused; /* the last one */
+    struct refusal refusals[MEMBERS_MAX]; /* the latest, each id once; a new one takes the oldest's place */
+    unsigned refusals_next;
 };
 
 struct registry *registry_open(const struct registry_config *config)
@@ -84,13 +92,23 @@ static void registration_accept(struct registry *registry, const struct wire_reg
     answer_json(exchange, 200, &body);
 }
 
-/* One who is refused tries again and again: that is said once for each list that it comes with. */
+static struct refusal *refusal_find(struct registry *registry, const char *id)
+{
+    for (unsigned i = 0; i < MEMBERS_MAX; i++)
+        if (strcmp(registry->refusals[i].id, id) == 0)
+            return &registry->refusals[i];
+    return &registry->refusals[registry->refusals_next++ % MEMBERS_MAX];
+}
+
+/* Those who are refused try again and again: that is said once for each list that one comes with. */
 static bool refusal_is_new(struct registry *registry, const struct wire_register *registration)
 {
-    const struct wire_register *last = &registry->refused;
+    struct refusal *last = refusal_find(registry, registration->id);
     bool known = strcmp(last->id, registration->id) == 0 && strcmp(last->log, registration->log) == 0 &&
                  last->stored == registration->stored;
-    registry->refused = *registration;
+    snprintf(last->id, sizeof last->id, "%s", registration->id);
+    snprintf(last->log, sizeof last->log, "%s", registration->log);
+    last->stored = registration->stored;
     return !known;
 }
 

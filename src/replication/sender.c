@@ -50,6 +50,7 @@ struct sender {
     /* the sender's thread alone */
     int64_t pause_ms;
     int64_t attempt_ms;
+    uint64_t stuck_at; /* see struct link */
     unsigned random;
 
     /* like the link */
@@ -281,6 +282,8 @@ static int session_run(struct sender *sender)
 /* What a link that ended teaches about the next one. */
 static void session_learn(struct sender *sender, int result)
 {
+    bool stuck = result == -EPROTO && sender->link.greeted && !sender->link.progressed;
+    sender->stuck_at = stuck ? sender->link.position : UINT64_MAX;
     int64_t least_ms = ATTEMPT_INTERVALS * sender->shared->link.heartbeat_ms;
     if (least_ms < LINK_ATTEMPT_MS)
         least_ms = LINK_ATTEMPT_MS;
@@ -311,6 +314,7 @@ static int session(struct sender *sender)
     }
     link_open(&sender->link, &sender->shared->link, sender->name, &target.url, target.run, fd,
               sender->attempt_ms, clock_ms());
+    sender->link.stuck_at = sender->stuck_at;
     int result = session_run(sender);
     session_learn(sender, result);
     link_close(&sender->link);
