@@ -433,3 +433,25 @@ SCENARIO(cluster_identity, those_who_are_refused_in_turn_are_told_of_once_for_ea
                   409);
     expect_logged(master, "ERROR master refused x1", 2);
 }
+
+/* It was looked through from its start with each part of it that came. */
+SCENARIO(cluster_identity, a_very_long_message_is_taken_over_in_time)
+{
+    enum { LEN = 50 * 1000 * 1000 };
+    struct node *master = master_start("--heartbeat-interval 0.2 --max-message %d", LEN);
+    member_start(master, "s1", "--max-message %d", LEN);
+    char *text = malloc(LEN);
+    cr_assert_not_null(text);
+    memset(text, '"', LEN / 10); /* with escapes, which may be cut in two */
+    memset(text + LEN / 10, 'x', LEN - LEN / 10);
+    expect_stored(http_post(master->port, "/messages", text, LEN), 201, 1, 2, 2);
+    struct reply before = http_get(master->port, "/messages/1");
+    node_kill(master);
+    node_restart(master);
+    int64_t began = now_ms();
+    eventually(SOON, last_id(master) == 1);
+    cr_assert(now_ms() - began < late(5000));
+    struct reply after = http_get(master->port, "/messages/1");
+    cr_assert(after.body_len == before.body_len && memcmp(after.body, before.body, after.body_len) == 0);
+    free(text);
+}

@@ -34,21 +34,27 @@ struct takeover {
     bool begun;      /* list_begin was passed */
     bool complained; /* of an attempt that failed */
     struct buf in;   /* text not yet taken */
+    size_t scanned;  /* of the string at its front whose end has not come; or 0 */
     struct buf run;  /* messages taken and not yet appended, canonical, one comma between two */
     uint64_t run_count;
 };
 
 /* ---- the list's text, as it comes in */
 
-/* The string at the front of text with its quotes; empty where its end has not come yet. */
-static struct span string_whole(struct span text)
+/* The string at the front of text with its quotes; empty where its end has not come yet. *scanned is 0 for a
+ * new string, and kept from call to call while more of it comes. */
+static struct span string_whole(struct span text, size_t *scanned)
 {
-    for (size_t i = 1; i < text.len; i++) {
-        if (text.at[i] == '\\')
-            i++;
-        else if (text.at[i] == '"')
-            return (struct span){text.at, i + 1};
+    size_t at = *scanned ? *scanned : 1;
+    for (; at < text.len; at++) {
+        if (text.at[at] == '\\') {
+            at++;
+        } else if (text.at[at] == '"') {
+            *scanned = 0;
+            return (struct span){text.at, at + 1};
+        }
     }
+    *scanned = at; /* behind the end where that cuts an escape in two */
     return (struct span){0};
 }
 
@@ -119,7 +125,7 @@ static int text_take(struct takeover *takeover)
             at++;
             continue;
         }
-        struct span string = string_whole((struct span){in.at + at, in.len - at});
+        struct span string = string_whole((struct span){in.at + at, in.len - at}, &takeover->scanned);
         if (!string.len)
             break;
         result = run_add(takeover, string);
@@ -220,6 +226,7 @@ static int takeover_attempt(struct takeover *takeover)
     };
     takeover->begun = false;
     buf_clear(&takeover->in);
+    takeover->scanned = 0;
     int result = http_call(&call, &reply);
     buf_free(&reply.body);
     if (result == 0 && (reply.status != 200 || !takeover->begun))
