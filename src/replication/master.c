@@ -4,6 +4,7 @@
 #include "http/router.h"
 #include "json.h"
 #include "replication/answer.h"
+#include "replication/listen.h"
 #include "replication/members.h"
 #include "replication/posts.h"
 #include "replication/reading.h"
@@ -274,13 +275,6 @@ static void server_wake(void *ctx)
 
 static int master_listen(struct master *master, char *why, size_t why_size)
 {
-    const struct settings *settings = master->settings;
-    const struct http_server_config config = {
-        .host = settings->host,
-        .port = settings->port,
-        .max_connections = settings->max_connections,
-        .idle_timeout_ms = settings->idle_timeout_ms,
-    };
     const struct http_service service = {
         .ctx = master,
         .body_limit = service_body_limit,
@@ -288,7 +282,7 @@ static int master_listen(struct master *master, char *why, size_t why_size)
         .pass = service_pass,
         .gone = service_gone,
     };
-    return http_server_open(&master->server, &config, &service, why, why_size);
+    return listen_open(&master->server, master->settings, &service, why, why_size);
 }
 
 static bool master_build(struct master *master)

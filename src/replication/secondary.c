@@ -3,6 +3,7 @@
 #include "http/router.h"
 #include "json.h"
 #include "replication/answer.h"
+#include "replication/listen.h"
 #include "replication/reading.h"
 #include "replication/receiver.h"
 #include "replication/registrar.h"
@@ -200,20 +201,13 @@ static bool host_is_wildcard(const char *host)
 
 static int secondary_listen(struct secondary *secondary, char *why, size_t why_size)
 {
-    const struct settings *settings = secondary->settings;
-    const struct http_server_config config = {
-        .host = settings->host,
-        .port = settings->port,
-        .max_connections = settings->max_connections,
-        .idle_timeout_ms = settings->idle_timeout_ms,
-    };
     const struct http_service service = {
         .ctx = secondary,
         .body_limit = service_body_limit,
         .handle = service_handle,
         .pass = service_pass,
     };
-    return http_server_open(&secondary->server, &config, &service, why, why_size);
+    return listen_open(&secondary->server, secondary->settings, &service, why, why_size);
 }
 
 static bool secondary_register(struct secondary *secondary)
