@@ -93,22 +93,22 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
         return;
     }
     pthread_mutex_lock(&secondary->taking);
-    if (names_another(request, WIRE_RUN_FIELD, secondary->run)) {
+    bool foreign = names_another(request, WIRE_RUN_FIELD, secondary->run);
+    bool misdirected = names_another(request, WIRE_SECONDARY_RUN_FIELD, secondary->own_run);
+    if (!foreign && !misdirected && request->body.len)
+        receiver_replicate(secondary->receiver, secondary->run, request, exchange);
+    pthread_mutex_unlock(&secondary->taking);
+    /* A master that looks for another is there all the same, for one that it does not know yet. */
+    if (!foreign && !(misdirected && registrar_registered(secondary->registrar)))
+        registrar_heard(secondary->registrar);
+    if (foreign)
         answer_conflict(exchange, "this secondary follows another run of a master",
                         receiver_shown(secondary->receiver));
-    } else if (names_another(request, WIRE_SECONDARY_RUN_FIELD, secondary->own_run)) {
-        if (!registrar_registered(secondary->registrar))
-            registrar_heard(secondary->registrar); /* the master is there, and does not know this one yet */
+    else if (misdirected)
         answer_conflict(exchange, "another program answers at this address than the one that registered",
                         receiver_shown(secondary->receiver));
-    } else {
-        registrar_heard(secondary->registrar);
-        if (request->body.len)
-            receiver_replicate(secondary->receiver, secondary->run, request, exchange);
-        else
-            receiver_sign_of_life(secondary->receiver, exchange);
-    }
-    pthread_mutex_unlock(&secondary->taking);
+    else if (!request->body.len)
+        receiver_sign_of_life(secondary->receiver, exchange);
 }
 
 static void handle_post(void *ctx, const struct http_request *request, const char *rest,
