@@ -26,7 +26,8 @@ enum {
     STRANGER_PERCENT = 25,
     HOLD_PERCENT = 40,
     PARTING_MS = 3000,
-    FULL_MS = 2000, /* about so long after its start a secondary has the list again */
+    SILENT_MS = 700, /* more than the heartbeat intervals after which a secondary registers again */
+    FULL_MS = 2000,  /* about so long after its start a secondary has the list again */
     ALONE_PERCENT = 20
 };
 
@@ -280,29 +281,33 @@ static void fault_master_end(struct storm *storm, bool stop)
     master_end(storm, stop, ms);
 }
 
-/* A secondary comes back empty, is filled again, gets what the others do not get, and then the master is
- * killed. The secondary's registration is on its way all the time, tells of an empty list, and reaches the
- * next master. */
+/* A secondary hears nothing for so long that it registers again, is then sent what the others do not get, and
+ * then the master is killed. The registration is on its way all the time, tells of less than the secondary
+ * holds by then, and reaches the next master. */
 static void fault_late_registration(struct storm *storm)
 {
     struct random *random = &storm->random;
     unsigned number = random_between(random, 1, SECONDARIES);
+    struct link *to_secondary = &storm->links[2 * (number - 1)];
+    struct link *to_master = &storm->links[2 * (number - 1) + 1];
     unsigned delay_ms = random_between(random, 200, 1200);
     unsigned wait_ms = random_between(random, 50, delay_ms);
     unsigned away_ms = random_magnitude(random, 1, 100);
     struct relay_fault delay = {.kind = RELAY_DELAY, .delay_ms = delay_ms};
+    struct relay_fault stall = {.kind = RELAY_STALL, .directions = RELAY_BOTH_WAYS};
     struct relay_fault swallow = {.kind = RELAY_SWALLOW, .directions = RELAY_BOTH_WAYS};
     if (storm->nodes[number].state != NODE_UP || !list_elsewhere(storm, number) || !master_may_end(storm))
         return;
-    link_mend(&storm->links[2 * (number - 1)]);
-    link_spoil(storm, &storm->links[2 * (number - 1) + 1], delay, 3 * delay_ms);
-    fault_secondary_end(storm, number, false);
-    secondary_start(storm, number);
-    sleep_ms(wait_ms / 2);
+    link_mend(to_secondary);
+    link_mend(to_master);
+    link_spoil(storm, to_secondary, stall, SILENT_MS);
+    link_spoil(storm, to_master, delay, SILENT_MS + 3 * delay_ms);
+    sleep_ms(SILENT_MS);
+    link_mend(to_secondary);
     for (unsigned i = 1; i < NODES; i++)
         if (i != number)
             link_spoil(storm, &storm->links[2 * (i - 1)], swallow, wait_ms);
-    sleep_ms(wait_ms / 2);
+    sleep_ms(wait_ms);
     if (history_start_unseen())
         return;
     master_end(storm, false, away_ms);
