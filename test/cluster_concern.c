@@ -296,12 +296,12 @@ SCENARIO(cluster_concern, who_has_gone_is_waited_for_no_longer_and_what_was_appe
 {
     enum { CLIENTS = 20, POSTS = 50 };
     struct node *master = master_start("");
+    int descriptors = node_descriptors(master) + 1;
     int fds[CLIENTS];
     int half = raw_open(master->port);
     raw_text(half, "POST /messages?w=2 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nm1");
     shutdown(half, SHUT_WR);
     eventually(SOON, last_id(master) == 1);
-    int descriptors = node_descriptors(master);
     for (int i = 0; i < CLIENTS; i++) {
         fds[i] = raw_open(master->port);
         for (int m = 0; m < POSTS; m++)
