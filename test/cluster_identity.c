@@ -437,8 +437,8 @@ SCENARIO(cluster_identity, those_who_are_refused_in_turn_are_told_of_once_for_ea
 /* It was looked through from its start with each part of it that came. */
 SCENARIO(cluster_identity, a_very_long_message_is_taken_over_in_time)
 {
-    enum { LEN = 50 * 1000 * 1000 };
-    struct node *master = master_start("--heartbeat-interval 0.2 --max-message %d", LEN);
+    enum { LEN = 30 * 1000 * 1000 };
+    struct node *master = master_start("--max-message %d", LEN);
     member_start(master, "s1", "--max-message %d", LEN);
     char *text = malloc(LEN);
     cr_assert_not_null(text);
@@ -448,9 +448,10 @@ SCENARIO(cluster_identity, a_very_long_message_is_taken_over_in_time)
     struct reply before = http_get(master->port, "/messages/1");
     node_kill(master);
     node_restart(master);
+    eventually(SOON, node_logged(master, "taking over messages 1..1"));
     int64_t began = now_ms();
     eventually(SOON, last_id(master) == 1);
-    cr_assert(now_ms() - began < late(5000));
+    cr_assert(now_ms() - began < late(3000));
     struct reply after = http_get(master->port, "/messages/1");
     cr_assert(after.body_len == before.body_len && memcmp(after.body, before.body, after.body_len) == 0);
     free(text);
