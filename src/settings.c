@@ -297,11 +297,17 @@ static size_t find_flag(const char *flag, enum settings_role role)
     return i;
 }
 
-static enum settings_result unknown_flag(const struct reading *reading, const char *flag)
+/* `number` is its place among the arguments. A word that is no flag is not shown: it may be a secret's end,
+ * which was not quoted. */
+static enum settings_result unknown_flag(const struct reading *reading, const char *flag, int number)
 {
     enum settings_role other = reading->role == SETTINGS_MASTER ? SETTINGS_SECONDARY : SETTINGS_MASTER;
-    if (*flag != '-')
-        return wrong_flag(reading, flag, "want flags alone, such as --port 5000; --help lists them", "");
+    if (*flag != '-') {
+        fprintf(reading->err_file,
+                "%s: argument %d: want flags and their values, such as --port 5000; --help lists them\n",
+                role_names[reading->role], number);
+        return SETTINGS_WRONG;
+    }
     if (find_flag(flag, other) < TABLE_LEN)
         return wrong_flag(reading, flag, "a flag of another program, the ", role_names[other]);
     return wrong_flag(reading, flag, "no such flag; --help lists them", "");
@@ -314,7 +320,7 @@ static enum settings_result take_setting(struct reading *reading, int argc, char
     const char *equals = strchr(flag, '=');
     size_t index = find_flag(flag, reading->role);
     if (index == TABLE_LEN)
-        return unknown_flag(reading, flag);
+        return unknown_flag(reading, flag, *i);
     if (!equals && *i + 1 == argc)
         return wrong_flag(reading, flag, "want a value behind it: ", table[index].kind->want);
     reading->given[index] = (struct given){.value = equals ? equals + 1 : argv[++*i], .by_flag = true};

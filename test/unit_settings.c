@@ -181,8 +181,9 @@ Test(settings, errors_name_the_setting_the_value_and_what_would_do)
                    "master: --prot: no such flag; --help lists them\n");
     assert_refused(FLAGS(SETTINGS_MASTER, "--health-check=1"),
                    "master: --health-check: no such flag; --help lists them\n");
-    assert_refused(FLAGS(SETTINGS_MASTER, "5000"),
-                   "master: 5000: want flags alone, such as --port 5000; --help lists them\n");
+    assert_refused(
+        FLAGS(SETTINGS_MASTER, "5000"),
+        "master: argument 1: want flags and their values, such as --port 5000; --help lists them\n");
     assert_refused(FLAGS(SETTINGS_MASTER, "--secondary-id", "a"),
                    "master: --secondary-id: a flag of another program, the secondary\n");
     assert_refused(FLAGS(SETTINGS_SECONDARY, "--write-concern=2"),
@@ -396,6 +397,9 @@ Test(settings, the_token_is_never_shown)
                    "master: CLUSTER_TOKEN: want 1 to 255 visible ASCII characters without a space\n");
     assert_refused(FLAGS(SETTINGS_MASTER, "--cluster-token", "secret word"),
                    "master: --cluster-token: want 1 to 255 visible ASCII characters without a space\n");
+    assert_refused(
+        FLAGS(SETTINGS_MASTER, "--cluster-token", "a", "secret"),
+        "master: argument 3: want flags and their values, such as --port 5000; --help lists them\n");
     assert_refused(FLAGS(SETTINGS_MASTER, "--cluster-tokn=secret"),
                    "master: --cluster-tokn: no such flag; --help lists them\n");
     cr_assert_eq(run(SETTINGS_MASTER, LIST("--help"), LIST("CLUSTER_TOKEN=secret")), SETTINGS_DONE);
