@@ -1,5 +1,6 @@
-/* What RFC 9110 and 9112 ask of an origin server, a row for each rule: raw bytes to a live master, and what
- * becomes of them. Each answer is also held against what holds for all: see answers.h. */
+/* What RFC 9110 and 9112 ask of an origin server, a row for each rule: raw bytes to a live master, and to a
+ * live secondary where no message is posted, and what becomes of them. Each answer is also held against what
+ * holds for all: see answers.h. */
 #include "answers.h"
 #include "node.h"
 
@@ -374,15 +375,26 @@ static const struct row contents[] = {
 
 /* ---- how a row is tried */
 
-static struct node *master;
+static struct node *node;
 
 static void start(void)
 {
-    master = master_start("--write-concern 1 --max-message 1000");
-    http_post(master->port, "/messages", "one", 3);
+    node = master_start("--write-concern 1 --max-message 1000");
+    cr_assert(http_post(node->port, "/messages", "one", 3).status == 201);
+}
+
+/* Without a master, but with a message. */
+static void start_secondary(void)
+{
+    node = node_start("secondary", "--master-url http://127.0.0.1:1");
+    struct reply reply =
+        http_post_json(node->port, "/replicate",
+                       "{\"log\":\"0123456789abcdef0123456789abcdef\",\"first\":1,\"messages\":[\"one\"]}");
+    cr_assert(reply.status == 200, "%s", reply.body);
 }
 
 TestSuite(conformance, .init = start, .fini = nodes_stop, .timeout = 120);
+TestSuite(conformance_of_a_secondary, .init = start_secondary, .fini = nodes_stop, .timeout = 120);
 
 static const char probe[] = "GET /health?probe HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
@@ -430,7 +442,7 @@ static const char *outcome(const struct row *row)
 {
     bool probed = !strstr(row->expected, "nothing");
     size_t lead = strspn(row->bytes, "\r\n");
-    int fd = raw_open(master->port);
+    int fd = raw_open(node->port);
     raw_send(fd, row->bytes, row->len);
     if (probed)
         raw_send(fd, probe, sizeof probe - 1);
@@ -457,18 +469,28 @@ static void try_row(const struct row *row)
             try_row(&rows[i]);                                                                               \
     }
 
-TABLE(parsing)
-TABLE(versions)
-TABLE(lines)
-TABLE(targets)
-TABLE(hosts)
-TABLE(fields)
+/* The same for either; where a message is posted a secondary has an answer of its own. */
+#define TABLE_OF_BOTH(rows)                                                                                  \
+    TABLE(rows)                                                                                              \
+    Test(conformance_of_a_secondary, rows)                                                                   \
+    {                                                                                                        \
+        for (size_t i = 0; i < COUNT(rows); i++)                                                             \
+            if (!memmem(rows[i].bytes, rows[i].len, "POST", 4))                                              \
+                try_row(&rows[i]);                                                                           \
+    }
+
+TABLE_OF_BOTH(parsing)
+TABLE_OF_BOTH(versions)
+TABLE_OF_BOTH(lines)
+TABLE_OF_BOTH(targets)
+TABLE_OF_BOTH(hosts)
+TABLE_OF_BOTH(fields)
 TABLE(framing)
 TABLE(chunks)
 TABLE(methods)
-TABLE(conditions)
-TABLE(expectations)
-TABLE(connections)
+TABLE_OF_BOTH(conditions)
+TABLE_OF_BOTH(expectations)
+TABLE_OF_BOTH(connections)
 TABLE(contents)
 
 _Static_assert(COUNT(parsing) + COUNT(versions) + COUNT(lines) + COUNT(targets) + COUNT(hosts) +
