@@ -70,7 +70,7 @@ static void assert_value(const struct json_string *string, const char *value, si
 Test(json_string, every_character_survives_as_itself_and_as_an_escape)
 {
     for (uint32_t code = 0; code <= LAST_CODE; code++) {
-        char value[4], plain[64], escaped[64];
+        char value[4], plain[1024], escaped[64];
         struct json_string string;
         if (is_surrogate(code))
             continue;
@@ -87,7 +87,7 @@ Test(json_string, every_character_survives_as_itself_and_as_an_escape)
                               : snprintf(escaped, sizeof escaped, "\"\\u%04X\\u%04x\"",
                                          0xd800 + ((code - 0x10000) >> 10), 0xdc00 + (code & 0x3ff));
         cr_assert(take(escaped, (size_t)escaped_len, &string), "U+%04X", code);
-        char value_again[64];
+        char value_again[1024];
         struct buf again = {.data = value_again, .cap = sizeof value_again};
         json_string_value(&string, &again);
         cr_assert(again.len == len && memcmp(value_again, value, len) == 0, "U+%04X", code);
@@ -141,15 +141,14 @@ Test(json_string, control_bytes_and_only_those_must_be_escaped)
     }
 }
 
-/* Each kind of special byte must be found wherever it lies in the words of eight that are looked at at once.
- */
+/* Each kind of special byte must be found wherever it lies in the blocks of 64 that are looked at at once. */
 Test(json_string, a_special_byte_is_found_at_every_place)
 {
     static const unsigned char specials[] = {'"', '\\', 0x00, 0x1f, 0x80, 0xc0, 0xff, 0x0a};
-    char text[64];
+    char text[160];
     struct json_string string;
     for (size_t i = 0; i < sizeof specials; i++)
-        for (size_t len = 1; len <= 40; len++)
+        for (size_t len = 1; len <= 140; len++)
             for (size_t at = 0; at < len; at++) {
                 memset(text, at % 2 ? '~' : ' ', sizeof text);
                 text[at] = (char)specials[i];
@@ -161,10 +160,10 @@ Test(json_string, a_special_byte_is_found_at_every_place)
 Test(json_string, plain_bytes_beside_special_ones_are_not_taken_for_those)
 {
     static const unsigned char plain[] = {' ', '!', '#', '[', ']', 0x7e, 0x7f, '0'};
-    char text[64];
+    char text[160];
     struct json_string string;
     for (size_t i = 0; i < sizeof plain; i++)
-        for (size_t len = 0; len <= 40; len++) {
+        for (size_t len = 0; len <= 140; len++) {
             memset(text, plain[i], sizeof text);
             cr_assert(take_inside(text, len, &string), "%02x * %zu", plain[i], len);
             cr_assert(string.canonical);
@@ -191,18 +190,41 @@ Test(json_string, escapes_and_characters_are_found_at_every_place)
         {"\\u20ac", "\xe2\x82\xac"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        for (size_t before = 0; before <= 17; before++)
-            for (size_t behind = 0; behind <= 9; behind++) {
-                char text[64], value[64];
+        for (int before = 0; before <= 140; before++)
+            for (int behind = 0; behind <= 9; behind++) {
+                char text[192], value[192];
                 struct json_string string;
-                int len = snprintf(text, sizeof text, "%.*s%s%.*s", (int)before, "abcdefghijklmnopqrst",
-                                   rows[i].text, (int)behind, "abcdefghij");
-                int value_len = snprintf(value, sizeof value, "%.*s%s%.*s", (int)before,
-                                         "abcdefghijklmnopqrst", rows[i].value, (int)behind, "abcdefghij");
+                int len = snprintf(text, sizeof text, "%0*d%s%.*s", before + 1, 0, rows[i].text, behind,
+                                   "abcdefghij");
+                int value_len = snprintf(value, sizeof value, "%0*d%s%.*s", before + 1, 0, rows[i].value,
+                                         behind, "abcdefghij");
                 cr_assert(take_inside(text, (size_t)len, &string), "%s", text);
                 assert_value(&string, value, (size_t)value_len, text);
                 cr_assert(json_string_is(&string, value), "%s", text);
             }
+}
+
+/* Of a run of backslashes every second one is escaped, wherever it begins and however many blocks it fills.
+ */
+Test(json_string, runs_of_backslashes_escape_one_another)
+{
+    for (size_t before = 0; before <= 70; before++)
+        for (size_t run = 1; run <= 140; run++) {
+            char inside[256], value[256];
+            struct json_string string;
+            memset(inside, 'a', sizeof inside);
+            memset(inside + before, '\\', run);
+            inside[before + run] = '"';
+            size_t len = before + run + 9;
+            cr_assert_eq(take_inside(inside, len, &string), run % 2 == 1, "%zu behind %zu", run, before);
+            inside[before + run] = 'a';
+            cr_assert_eq(take_inside(inside, len, &string), run % 2 == 0, "%zu behind %zu", run, before);
+            if (run % 2 != 0)
+                continue;
+            memset(value, 'a', sizeof value);
+            memset(value + before, '\\', run / 2);
+            assert_value(&string, value, len - run / 2, "backslashes");
+        }
 }
 
 static const struct {
