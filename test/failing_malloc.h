@@ -1,12 +1,16 @@
-/* malloc, calloc and realloc of the test's own process, made to fail on demand in the code under test:
+/* malloc, calloc, realloc and mmap of the test's own process, made to fail on demand in the code under test:
  * failing_after(0) lets the next call in this thread fail, failing_after(2) the third one; just that one
  * fails. failing_after(-1) calls it off. Include it in one file of a program. */
 #ifndef TEST_FAILING_MALLOC_H
 #define TEST_FAILING_MALLOC_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Whether AddressSanitizer is here: it has its own malloc, and needs memory for itself. */
 #if defined __SANITIZE_ADDRESS__
@@ -66,6 +70,15 @@ void *calloc(size_t count, size_t size)
 void *realloc(void *memory, size_t size)
 {
     return failing_now() ? NULL : FAILING_REAL(realloc)(memory, size);
+}
+
+void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
+{
+    if (failing_now()) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return (void *)syscall(SYS_mmap, at, len, protection, flags, fd, offset);
 }
 
 #endif

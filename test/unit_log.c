@@ -383,6 +383,33 @@ Test(log, messages_of_any_length_meet_the_end_of_a_segment)
     }
 }
 
+Test(log, a_list_goes_on_in_huge_segments_as_before)
+{
+    struct model model = {0};
+    struct log *log;
+    uint64_t first = 1 + LOG_HUGE_FROM / (LOG_SEGMENT_BYTES / 2);
+    unsigned seed = 9;
+
+    model_add_random(&model, LOG_SEGMENT_BYTES / 2 - 1, true, &seed);
+    log = log_of_model(&model, 1);
+    while (model.count + 1 < first) {
+        char *at = model_room(&model, LOG_SEGMENT_BYTES / 2);
+
+        memcpy(at, model.bytes, LOG_SEGMENT_BYTES / 2 - 1);
+        model_taken(&model, LOG_SEGMENT_BYTES / 2 - 1);
+        add_model(log, &model, model.count, model.count);
+    }
+    while (model.len < LOG_HUGE_FROM + 2 * LOG_HUGE_SEGMENT_BYTES + LOG_SEGMENT_BYTES) {
+        model_add_random(&model, 3 + (size_t)rand_r(&seed) % 30000, true, &seed);
+        add_model(log, &model, model.count, model.count);
+    }
+    for (uint64_t id = first - 2; id <= model.count; id++)
+        expect_model(log, &model, id, id);
+    expect_model(log, &model, first - 2, model.count);
+    log_close(log);
+    model_free(&model);
+}
+
 Test(log, the_shortest_messages_are_found_among_very_many)
 {
     enum { COUNT = 900000 }; /* more marks than the first chunk of them takes */
@@ -498,9 +525,31 @@ Test(log, the_digest_of_a_part_is_that_of_a_list_of_just_this_part)
 
 Test(log, a_digest_is_the_same_on_every_machine)
 {
+    char text[1000];
+
     cr_assert_eq(digest_of("\"a\"", 1), UINT64_C(0x3d339b99a0398619));
     cr_assert_eq(digest_of("\"a\",\"0123456789abcd\",\"0123456789abcdef0123456789abcdef!\"", 3),
                  UINT64_C(0x74f91a47b13b136b));
+    memset(text, 'z', sizeof text);
+    text[0] = text[sizeof text - 2] = '"';
+    text[sizeof text - 1] = '\0';
+    cr_assert_eq(digest_of(text, 1), UINT64_C(0xa7cadeb5ffbdacc7));
+}
+
+Test(log, the_digest_sees_every_byte_of_a_long_message)
+{
+    char text[300];
+    for (size_t len = 250; len < 270; len++) {
+        memset(text, 'a', len);
+        text[0] = text[len - 1] = '"';
+        text[len] = '\0';
+        uint64_t digest = digest_of(text, 1);
+        for (size_t i = 1; i + 1 < len; i++) {
+            text[i] = 'b';
+            cr_assert_neq(digest_of(text, 1), digest, "%zu of %zu", i, len);
+            text[i] = 'a';
+        }
+    }
 }
 
 /* ---- memory ---- */
