@@ -38,7 +38,13 @@ static void conn_pop(struct http_conn *conn)
     exchange_free(exchange);
 }
 
-/* All ready answers, as far as iovecs reach. */
+/* Whether what the exchange's source has left goes out without a copy. */
+static bool goes_uncopied(const struct http_exchange *exchange)
+{
+    return exchange->source.len >= ZERO_COPY_LEAST && exchange->shared->zero_copy.open;
+}
+
+/* All ready answers, as far as iovecs reach, or up to one that goes out without a copy. */
 static int conn_iov(const struct http_conn *conn, struct iovec *iov)
 {
     int count = 0;
@@ -46,8 +52,11 @@ static int conn_iov(const struct http_conn *conn, struct iovec *iov)
         iov[count++] = (struct iovec){conn->interim.data, conn->interim.len};
     for (const struct http_exchange *exchange = conn->first;
          exchange && exchange->ready && !exchange->head.failed && count + 3 < IOV_MAX_PIECES;
-         exchange = exchange->next)
+         exchange = exchange->next) {
+        if (goes_uncopied(exchange))
+            return count + exchange_iov_head(exchange, iov + count);
         count += exchange_iov(exchange, iov + count, IOV_MAX_PIECES - count);
+    }
     return count;
 }
 
@@ -95,6 +104,31 @@ bool conn_drains(struct http_conn *conn)
     return now_ms < conn->progress_ms + HTTP_WRITE_TIME_MS;
 }
 
+/* Whether an uncopied part is what comes next. */
+static bool conn_sends_uncopied(const struct http_conn *conn)
+{
+    const struct http_exchange *first = conn->first;
+    return !conn->interim.len && first && first->ready && first->head_sent == first->head.len &&
+           goes_uncopied(first);
+}
+
+/* Sends up to `most` bytes of what is ready; returns how many, or a negative errno. */
+static ssize_t conn_send_some(struct http_conn *conn, size_t most)
+{
+    struct iovec iov[IOV_MAX_PIECES];
+    if (conn_sends_uncopied(conn)) {
+        const struct http_source *source = &conn->first->source;
+        int pieces = source->pieces(source->state, iov, IOV_MAX_PIECES);
+        pieces = iov_cut(iov, pieces, most);
+        return zero_copy_send(&conn->shared->zero_copy, conn->watch.fd, iov, pieces, true);
+    }
+    int pieces = conn_iov(conn, iov);
+    pieces = iov_cut(iov, pieces, most);
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
+    ssize_t sent = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent < 0 ? -errno : sent;
+}
+
 /* Sends what is ready until nothing is, the socket is full or others are to have their turn. */
 void conn_send(struct http_conn *conn)
 {
@@ -107,18 +141,10 @@ void conn_send(struct http_conn *conn)
             conn_close(conn); /* there was no memory for the answer */
             return;
         }
-        struct iovec iov[IOV_MAX_PIECES];
-        int pieces = conn_iov(conn, iov);
-        pieces = iov_cut(iov, pieces, most);
-        if (pieces == 0) {
-            conn_block(conn);
-            return;
-        }
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
-        ssize_t sent = sendmsg(conn->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno == EINTR)
+        ssize_t sent = most ? conn_send_some(conn, most) : -EAGAIN;
+        if (sent == -EINTR)
             continue;
-        if (sent < 0 && errno == EAGAIN) {
+        if (sent == -EAGAIN) {
             conn_block(conn);
             return;
         }

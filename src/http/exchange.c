@@ -61,12 +61,16 @@ void exchanges_free_spare(struct conn_shared *shared)
     shared->spares = 0;
 }
 
+int exchange_iov_head(const struct http_exchange *exchange, struct iovec *iov)
+{
+    size_t left = exchange->head.len - exchange->head_sent;
+    *iov = (struct iovec){exchange->head.data + exchange->head_sent, left};
+    return left > 0;
+}
+
 int exchange_iov(const struct http_exchange *exchange, struct iovec *iov, int max)
 {
-    int count = 0;
-    size_t head_left = exchange->head.len - exchange->head_sent;
-    if (head_left)
-        iov[count++] = (struct iovec){exchange->head.data + exchange->head_sent, head_left};
+    int count = exchange_iov_head(exchange, iov);
     if (!exchange->source.len) {
         if (exchange->after.len)
             iov[count++] = (struct iovec){(void *)(uintptr_t)exchange->after.at, exchange->after.len};

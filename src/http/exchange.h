@@ -34,6 +34,9 @@ void exchanges_free_spare(struct conn_shared *shared);
 /* Points iovecs at what is left to send of a ready exchange; returns how many. max is 3 at least. */
 int exchange_iov(const struct http_exchange *exchange, struct iovec *iov, int max);
 
+/* The same for the head alone: 1, or 0 where it is sent. */
+int exchange_iov_head(const struct http_exchange *exchange, struct iovec *iov);
+
 /* Counts up to *sent bytes as sent, takes them off *sent, and returns whether all of the exchange is sent. */
 bool exchange_skip(struct http_exchange *exchange, size_t *sent);
 

@@ -202,8 +202,8 @@ static void segments_free(struct log_segment *segment)
 }
 
 /* A segment has pages of its own, which nobody writes again when it is freed: the kernel may still be sending
- * from them (http/splice.h). Pages that no message has touched cost nothing. Huge pages are cleared 2 MiB at
- * a time, for a third of what 512 faults cost; they count whole, which adds a hundredth at most where the
+ * from them (http/zero_copy.h). Pages that no message has touched cost nothing. Huge pages are cleared 2 MiB
+ * at a time, for a third of what 512 faults cost; they count whole, which adds a hundredth at most where the
  * list is LOG_HUGE_FROM bytes long. Where there are none, the request for them does nothing. */
 static struct log_segment *segment_new(size_t least, bool huge)
 {
