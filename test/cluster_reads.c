@@ -302,7 +302,7 @@ static const struct wrong wrongs[] = {
     {"master", "--heartbeat-interval 0", {"--heartbeat-interval", "0"}},
     {"master", "--colour red", {"--colour", ""}},
     {"master", "--port", {"--port", ""}},
-    {"master", "red", {"red", ""}},
+    {"master", "red", {"argument 1", ""}},
     {"master", "--secondary-delays 1", {"--secondary-delays", ""}},
     {"secondary", "--master-url ftp://a", {"--master-url", "ftp://a"}},
     {"secondary", "MASTER_URL=a:b", {"MASTER_URL", "a:b"}},
