@@ -76,6 +76,17 @@ static inline struct block block_load(const char *at)
     return block;
 }
 
+/* The block that starts at `at`; behind `end` stand letters. */
+static inline struct block block_read(const char *at, const char *end)
+{
+    char padded[BLOCK_BYTES];
+    if (end - at >= BLOCK_BYTES)
+        return block_load(at);
+    memset(padded, 'a', sizeof padded);
+    memcpy(padded, at, (size_t)(end - at));
+    return block_load(padded);
+}
+
 static inline uint64_t block_equal(const struct block *block, char byte)
 {
     uint64_t mask = 0;

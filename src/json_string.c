@@ -10,17 +10,6 @@
  * Random text has an escape in 47 bytes: a loop that stopped at each of them would spend its time on branches
  * that are foretold wrongly. */
 
-/* The block that starts at `at`; behind the end stand letters. */
-static inline struct block block_read(const char *at, const char *end)
-{
-    char padded[BLOCK_BYTES];
-    if (end - at >= BLOCK_BYTES)
-        return block_load(at);
-    memset(padded, 'a', sizeof padded);
-    memcpy(padded, at, (size_t)(end - at));
-    return block_load(padded);
-}
-
 /* Which bytes are escaped, given which are backslashes. *open is 1 where the byte before the block is a
  * backslash that escapes the first one, and is set for the next block. Of a run of backslashes every second
  * one is escaped, and the byte behind it where the run is odd. A run that is added to its first bit carries
@@ -266,6 +255,12 @@ static bool piece_next(struct span *raw, char scratch[4], struct span *piece)
     return true;
 }
 
+/* Whether there is any escape: each is longer than what it stands for. */
+static bool is_escaped(const struct json_string *string)
+{
+    return string->raw.len != string->value_len;
+}
+
 bool json_string_is(const struct json_string *string, const char *text)
 {
     struct span raw = string->raw;
@@ -273,6 +268,8 @@ bool json_string_is(const struct json_string *string, const char *text)
     char scratch[4];
     if (string->value_len != strlen(text))
         return false;
+    if (!is_escaped(string))
+        return memcmp(raw.at, text, raw.len) == 0;
     for (; piece_next(&raw, scratch, &piece); text += piece.len)
         if (memcmp(piece.at, text, piece.len) != 0)
             return false;
@@ -306,7 +303,7 @@ bool json_string_copy(const struct json_string *string, char *out, size_t out_si
     struct span raw = string->raw;
     struct span piece;
     char scratch[4];
-    if (string->value_len >= out_size || holds_nul(string))
+    if (string->value_len >= out_size || (is_escaped(string) && holds_nul(string)))
         return false;
     for (; piece_next(&raw, scratch, &piece); out += piece.len)
         memcpy(out, piece.at, piece.len);

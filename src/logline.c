@@ -7,6 +7,8 @@
  * terminal or pipe, nor poll(2), after which another process may fill the pipe first, would be better. To
  * stop then, a signal without SA_RESTART ends the write. */
 #include "logline.h"
+#include "block.h"
+#include "format.h"
 #include "utf8.h"
 #include <assert.h>
 #include <errno.h>
@@ -48,7 +50,7 @@ struct half {
 /* Set by logline_start, while no other thread logs. */
 static int out_fd;
 static bool as_json;
-static const char *role_name;
+static char before_event[LOGLINE_ERROR + 1][80];
 
 /* OFF unless started. Not under the lock: it is asked for every line that is not written. */
 static atomic_int least_level = OFF;
@@ -71,11 +73,15 @@ static char time_text[TIME_LEN + 1];
 
 /* ---- A line ---- */
 
-static const char *level_name(enum logline_level level)
+/* What stands between the time and the event of each level's lines. */
+static void before_event_make(const char *role)
 {
     static const char *const text[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
     static const char *const json[] = {"debug", "info", "warn", "error"};
-    return (as_json ? json : text)[level];
+    for (int level = LOGLINE_DEBUG; level <= LOGLINE_ERROR; level++)
+        snprintf(before_event[level], sizeof before_event[level],
+                 as_json ? "\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"" : " %s %s ",
+                 (as_json ? json : text)[level], role);
 }
 
 /* Characters of more than one byte that a terminal or viewer would obey instead of show: C1 controls, line
@@ -92,19 +98,23 @@ static bool sequence_obeyed(const char *at, size_t len)
     return (rest >= 0x80a8 && rest <= 0x80ae) || (rest >= 0x81a6 && rest <= 0x81a9);
 }
 
-/* A byte that stands in a line as it is. */
-static bool byte_plain(char c)
+/* Bytes of a block that do not stand in a line as they are. */
+static uint64_t block_special(const struct block *block)
 {
-    return c >= 0x20 && c < 0x7f && c != '\\' && !(c == '"' && as_json);
+    uint64_t quotes = as_json ? block_equal(block, '"') : 0;
+    return block_control(block) | block_high(block) | block_equal(block, 0x7f) | block_equal(block, '\\') |
+           quotes;
 }
 
-/* How many bytes from `at` on may stand in a line as they are: all plain ones, nearly always the whole event,
- * or one character of more bytes; 0 where the first must be escaped. */
+/* How many bytes from `at` on may stand in a line as they are: all plain ones of a block, nearly always the
+ * whole event, or one character of more bytes; 0 where the first must be escaped. */
 static size_t plain_len(const char *at, const char *end)
 {
-    size_t len = 0;
-    while (at + len < end && byte_plain(at[len]))
-        len++;
+    struct block block = block_read(at, end);
+    uint64_t special = block_special(&block);
+    size_t len = end - at < BLOCK_BYTES ? (size_t)(end - at) : BLOCK_BYTES;
+    if (special)
+        len = (size_t)__builtin_ctzll(special);
     if (len > 0 || (unsigned char)*at < 0x80)
         return len;
     len = utf8_len(at, end);
@@ -149,11 +159,7 @@ static void line_add_event(struct line *line, const char *at, const char *end)
 static void line_make(struct line *line, enum logline_level level, const char *event, size_t len)
 {
     line->len = 0;
-    line_add_text(line, as_json ? "\",\"level\":\"" : " ");
-    line_add_text(line, level_name(level));
-    line_add_text(line, as_json ? "\",\"role\":\"" : " ");
-    line_add_text(line, role_name);
-    line_add_text(line, as_json ? "\",\"event\":\"" : " ");
+    line_add_text(line, before_event[level]);
     line_add_event(line, event, event + len);
     line_add_text(line, as_json ? "\"}\n" : "\n");
 }
@@ -309,7 +315,7 @@ int logline_start(int fd, enum logline_level least, bool json, const char *role)
         return error;
     out_fd = fd;
     as_json = json;
-    role_name = role;
+    before_event_make(role);
     atomic_store(&abandon, false);
     stopping = finished = urgent = false;
     dropped = 0;
@@ -415,8 +421,13 @@ void logline(enum logline_level level, const char *format, ...)
         return;
     int saved = errno;
     va_start(args, format);
-    int len = vsnprintf(event, sizeof event, format, args);
+    int len = format_simple(event, sizeof event, format, args);
     va_end(args);
+    if (len < 0) {
+        va_start(args, format);
+        len = vsnprintf(event, sizeof event, format, args);
+        va_end(args);
+    }
     if (len >= 0) {
         line_make(&line, level, event, len < (int)sizeof event ? (size_t)len : event_cut(event));
         line_hand_over(&line, level);
