@@ -383,33 +383,6 @@ Test(log, messages_of_any_length_meet_the_end_of_a_segment)
     }
 }
 
-Test(log, a_list_goes_on_in_huge_segments_as_before)
-{
-    struct model model = {0};
-    struct log *log;
-    uint64_t first = 1 + LOG_HUGE_FROM / (LOG_SEGMENT_BYTES / 2);
-    unsigned seed = 9;
-
-    model_add_random(&model, LOG_SEGMENT_BYTES / 2 - 1, true, &seed);
-    log = log_of_model(&model, 1);
-    while (model.count + 1 < first) {
-        char *at = model_room(&model, LOG_SEGMENT_BYTES / 2);
-
-        memcpy(at, model.bytes, LOG_SEGMENT_BYTES / 2 - 1);
-        model_taken(&model, LOG_SEGMENT_BYTES / 2 - 1);
-        add_model(log, &model, model.count, model.count);
-    }
-    while (model.len < LOG_HUGE_FROM + 2 * LOG_HUGE_SEGMENT_BYTES + LOG_SEGMENT_BYTES) {
-        model_add_random(&model, 3 + (size_t)rand_r(&seed) % 30000, true, &seed);
-        add_model(log, &model, model.count, model.count);
-    }
-    for (uint64_t id = first - 2; id <= model.count; id++)
-        expect_model(log, &model, id, id);
-    expect_model(log, &model, first - 2, model.count);
-    log_close(log);
-    model_free(&model);
-}
-
 Test(log, the_shortest_messages_are_found_among_very_many)
 {
     enum { COUNT = 900000 }; /* more marks than the first chunk of them takes */

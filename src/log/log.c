@@ -21,6 +21,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { POPULATE_BYTES = 64 * 1024 };
+
 /* The end of the list: all that changes with an append. Who follows the list asks for what was appended last,
  * so where that begins is kept too. */
 struct tail {
@@ -202,29 +204,41 @@ static void segments_free(struct log_segment *segment)
 }
 
 /* A segment has pages of its own, which nobody writes again when it is freed: the kernel may still be sending
- * from them (http/zero_copy.h). Pages that no message has touched cost nothing. Huge pages are cleared 2 MiB
- * at a time, for a third of what 512 faults cost; they count whole, which adds a hundredth at most where the
- * list is LOG_HUGE_FROM bytes long. Where there are none, the request for them does nothing. */
-static struct log_segment *segment_new(size_t least, bool huge)
+ * from them (http/zero_copy.h). Those that no message has touched cost nothing. */
+static struct log_segment *segment_new(size_t least)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t usual = huge ? LOG_HUGE_SEGMENT_BYTES : LOG_SEGMENT_BYTES;
     size_t len = (sizeof(struct log_segment) + least + page - 1) / page * page;
     struct log_segment *segment;
 
-    len = len > usual ? len : usual;
+    len = len > LOG_SEGMENT_BYTES ? len : LOG_SEGMENT_BYTES;
     segment = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (segment == MAP_FAILED)
         return NULL;
-    if (huge)
-        (void)madvise(segment, len, MADV_HUGEPAGE);
     segment->cap = len - sizeof *segment;
+    segment->populated = 0;
     return segment;
+}
+
+/* Has the system make pages for what is about to be written and for some of what follows: less than faults,
+ * one by one, would cost. Where it does not (Linux before 5.14) they come with the faults. */
+static void segment_populate(struct log_segment *segment, size_t used)
+{
+    size_t step = (sizeof *segment + used) / POPULATE_BYTES * POPULATE_BYTES + POPULATE_BYTES;
+    size_t most = sizeof *segment + segment->cap;
+    size_t end = step < most ? step : most;
+
+    if (end <= segment->populated)
+        return;
+#ifdef MADV_POPULATE_WRITE
+    (void)madvise((char *)segment + segment->populated, end - segment->populated, MADV_POPULATE_WRITE);
+#endif
+    segment->populated = end;
 }
 
 static int draft_add_segment(struct draft *draft, size_t least)
 {
-    struct log_segment *segment = segment_new(least, draft->tail.bytes >= LOG_HUGE_FROM);
+    struct log_segment *segment = segment_new(least);
 
     if (segment == NULL)
         return -ENOMEM;
@@ -272,6 +286,7 @@ static int draft_count(struct draft *draft, struct span message)
     draft->tail.bytes += message.len + 1;
     draft->tail.digest = digest_chain(draft->tail.digest, message);
     draft->used += message.len + 1;
+    segment_populate(draft->segment, draft->used);
     return 0;
 }
 

@@ -16,9 +16,7 @@
 #include <sys/uio.h>
 
 enum {
-    LOG_SEGMENT_BYTES = 1024 * 1024,   /* a longer message has a segment to itself */
-    LOG_HUGE_FROM = 200 * 1024 * 1024, /* a list of so many bytes goes on in longer segments of huge pages */
-    LOG_HUGE_SEGMENT_BYTES = 16 * 1024 * 1024,
+    LOG_SEGMENT_BYTES = 1024 * 1024, /* a longer message has a segment to itself */
     LOG_MARK_BYTES = 16 * 1024,
     LOG_MARK_MESSAGES = 256
 };

@@ -13,6 +13,7 @@ struct log_segment {
     uint64_t position;                  /* bytes of the list before this segment */
     _Atomic(struct log_segment *) next; /* set once, before the first message behind this segment shows */
     size_t cap;                         /* bytes allocated */
+    size_t populated;                   /* how much of the segment has pages; the appender's alone */
     char bytes[];                       /* below the published tail they never change */
 };
 
