@@ -42,7 +42,7 @@ SCENARIO(cluster_quorum, without_a_majority_the_master_is_read_only_until_it_has
     expect_status(post(master, "?w=2", "c"), 201);
     node_thaw(s2);
     eventually(SOON, shows(s1, "a b c") && shows(s2, "a b c"));
-    expect_logged(master, "read-only: 1 of the 2 nodes of the quorum are missing", 1);
+    expect_logged(master, "read-only: 1 of the 2 nodes of the quorum is missing", 1);
     expect_logged(master, "writable again", 1);
 }
 
@@ -63,9 +63,9 @@ SCENARIO(cluster_quorum, a_number_is_waited_for_from_the_start)
 {
     struct node *master = master_start("--quorum 3 --heartbeat-interval 0.2");
     cr_assert(read_only(master));
-    expect_refused(post(master, "", "x"), "2 of the 3 nodes of the quorum");
+    expect_refused(post(master, "", "x"), "2 of the 3 nodes of the quorum are missing");
     struct node *s1 = member_start(master, "s1", "");
-    expect_refused(post(master, "", "x"), "1 of the 3 nodes of the quorum");
+    expect_refused(post(master, "", "x"), "1 of the 3 nodes of the quorum is missing");
     struct node *s2 = member_start(master, "s2", "");
     eventually(SOON, !read_only(master));
     expect_stored(post(master, "", "a"), 201, 1, 3, 3);

@@ -61,17 +61,26 @@ static unsigned quorum_missing(const struct master *master)
     return alive < need ? need - alive : 0;
 }
 
+/* "1 of the 3 nodes of the quorum is missing" */
+static void quorum_say_missing(const struct master *master, unsigned missing, char *out, size_t out_size)
+{
+    unsigned need = quorum_need(master);
+    snprintf(out, out_size, "%u of the %u nodes of the quorum %s missing", missing, need,
+             missing == 1 ? "is" : "are");
+}
+
 static void quorum_notice(struct master *master)
 {
     unsigned missing = quorum_missing(master);
+    char why[80];
     if (master->read_only == (missing > 0))
         return;
     master->read_only = missing > 0;
+    quorum_say_missing(master, missing, why, sizeof why);
     if (missing)
-        logline(LOGLINE_WARN, "read-only: %u of the %u nodes of the quorum are missing", missing,
-                quorum_need(master));
+        logline(LOGLINE_WARN, "read-only: %s", why);
     else
-        logline(LOGLINE_INFO, "writable again: the %u nodes of the quorum are there", quorum_need(master));
+        logline(LOGLINE_INFO, "writable again: no node of the quorum of %u is missing", quorum_need(master));
 }
 
 /* ---- appends and reads */
@@ -86,9 +95,9 @@ static bool appends_allowed(void *ctx, struct http_exchange *exchange)
     unsigned missing = quorum_missing(master);
     if (missing == 0)
         return true;
-    http_answer_error(exchange, 503, "Retry-After: 1\r\n",
-                      "the log is read-only: %u of the %u nodes of the quorum are missing", missing,
-                      quorum_need(master));
+    char why[80];
+    quorum_say_missing(master, missing, why, sizeof why);
+    http_answer_error(exchange, 503, "Retry-After: 1\r\n", "the log is read-only: %s", why);
     return false;
 }
 
