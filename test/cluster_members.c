@@ -126,6 +126,19 @@ SCENARIO(cluster_members, a_secondary_that_changed_its_port_is_found_where_it_is
     cr_assert(relay_connections(relay) >= 1 && shows(s1, "a b"));
 }
 
+SCENARIO(cluster_members, two_that_replace_each_other_are_told_apart_by_a_warning)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct node *s1 = member_start(master, "s1", "");
+    struct node *twin = secondary_start(master, "--secondary-id s1");
+    char line[160];
+    snprintf(line, sizeof line, "WARN  master registered s1 at %s in place of the one at %s: ", twin->url,
+             s1->url);
+    eventually(SOON, node_logged(master, line));
+    eventually(SOON, node_logged(master, "; if both of them run, give each its own SECONDARY_ID"));
+    cr_assert_eq(members(master), 1);
+}
+
 /* Its ACKs counted for both names. */
 SCENARIO(cluster_members, a_program_at_a_dead_members_address_is_not_taken_for_it)
 {

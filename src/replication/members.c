@@ -77,11 +77,31 @@ no_ack:
     return NULL;
 }
 
+/* "registered s1 at http://…: it holds 2 of 3 messages; 1 member now". `before` is where a known member was,
+ * or NULL; a healthy one that is somewhere else may be two programs, which replace each other for ever. */
+static void log_registered(const struct members *members, const struct member *member, const char *before,
+                           bool healthy, uint64_t position)
+{
+    bool elsewhere = before && strcmp(before, member->authority) != 0;
+    bool twice = elsewhere && healthy;
+    logline(twice ? LOGLINE_WARN : LOGLINE_INFO,
+            "registered %s at http://%s%s%s: it holds %" PRIu64 " of %" PRIu64 " messages; %u %s now%s",
+            member->id, member->authority,
+            elsewhere ? " in place of the one at http://"
+            : before  ? " again"
+                      : "",
+            elsewhere ? before : "", position, log_last(members->shared->link.log), members->count,
+            members->count == 1 ? "member" : "members",
+            twice ? "; if both of them run, give each its own SECONDARY_ID" : "");
+}
+
 int members_register(struct members *members, const char *id, const struct sender_target *target,
                      uint64_t position)
 {
     struct member **at = member_find(members, id);
     bool known = *at != NULL;
+    bool healthy = known && (*at)->state == MEMBER_HEALTHY;
+    char before[HTTP_AUTHORITY_MAX];
     if (!known && members->count == MEMBERS_MAX)
         return -ENOSPC;
     if (known) {
@@ -93,12 +113,10 @@ int members_register(struct members *members, const char *id, const struct sende
     if (!*at)
         return -ENOMEM;
     members->count += !known;
+    memcpy(before, (*at)->authority, sizeof before);
     http_url_authority(&target->url, (*at)->authority, sizeof(*at)->authority);
     members_check(members, clock_ms());
-    logline(LOGLINE_INFO,
-            "registered %s at http://%s%s: it holds %" PRIu64 " of %" PRIu64 " messages; %u %s now", id,
-            (*at)->authority, known ? " again" : "", position, log_last(members->shared->link.log),
-            members->count, members->count == 1 ? "member" : "members");
+    log_registered(members, *at, known ? before : NULL, healthy, position);
     return 0;
 }
 
