@@ -42,6 +42,7 @@ void link_open(struct link *link, const struct link_shared *shared, const char *
     http_url_authority(url, link->authority, sizeof link->authority);
     snprintf(link->peer_run, sizeof link->peer_run, "%s", peer_run);
     link->stuck_at = UINT64_MAX;
+    link->batch_bytes = LINK_BATCH_BYTES;
 }
 
 void link_close(struct link *link)
@@ -129,7 +130,8 @@ static void begin_messages(struct link *link, int64_t now_ms)
     struct buf start = {0};
     uint64_t first = link->next;
     identity_get(link->shared->identity, name);
-    link->slice = log_slice_within(link->shared->log, first, UINT64_MAX, LINK_BATCH_BYTES);
+    link->slice = log_slice_within(link->shared->log, first, UINT64_MAX, link->batch_bytes);
+    link->batch_begun++;
     link->next += link->slice.count;
     uint64_t digest = link->compared ? 0 : log_digest(link->shared->log, first - 1);
     wire_replicate_begin(&start, name, link->shared->run, first, link->compared ? NULL : &digest);
@@ -245,6 +247,24 @@ static int link_refused(struct link *link, int status, const char *error)
 }
 
 /* One answer to the oldest request under way. */
+/* A request with messages was answered. */
+static void batch_answered(struct link *link)
+{
+    link->batch_answered++;
+    if (link->batch_answered < LINK_BATCH_GROWS || link->batch_bytes >= LINK_BATCH_BYTES)
+        return;
+    link->batch_bytes *= 2;
+    link->batch_begun = link->batch_answered = 0;
+}
+
+uint64_t link_next_batch(const struct link *link)
+{
+    if (!link->batch_begun || link->batch_answered)
+        return link->batch_bytes;
+    uint64_t quarter = link->batch_bytes / 4;
+    return quarter > LINK_BATCH_LEAST ? quarter : LINK_BATCH_LEAST;
+}
+
 static int link_answered(struct link *link, int status, struct span body)
 {
     char error[320];
@@ -273,6 +293,8 @@ static int link_answered(struct link *link, int status, struct span body)
         link->progressed = true;
     }
     link->round_us = clock_us() - flight->sent_us;
+    if (flight->last)
+        batch_answered(link);
     /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it.
      */
     if (position > link->position)

@@ -16,7 +16,9 @@
 enum {
     LINK_WINDOW = 1000,                   /* requests under way; below the pipeline limit of the server */
     LINK_WINDOW_BYTES = 64 * 1024 * 1024, /* of messages under way */
-    LINK_BATCH_BYTES = 1024 * 1024,       /* of messages in one request, but for a single longer one */
+    LINK_BATCH_BYTES = 1024 * 1024, /* of messages in one request, but for a single longer one; at most */
+    LINK_BATCH_LEAST = 16 * 1024,   /* where longer requests did not get through */
+    LINK_BATCH_GROWS = 16,          /* so many answers double what a request may hold */
     LINK_FIELDS_SIZE = 512,
     LINK_ATTEMPT_MS = 2000 /* silence for so long, while an answer is due, is a failure; at least */
 };
@@ -47,9 +49,12 @@ struct link {
                           no news; or UINT64_MAX */
     char why[512];     /* after a failure: what happened, for a log line */
 
-    bool greeted;       /* the first answer is there: `position` and `next` are valid */
-    uint64_t position;  /* what the secondary said last */
-    uint64_t next;      /* the id to send next */
+    bool greeted;         /* the first answer is there: `position` and `next` are valid */
+    uint64_t position;    /* what the secondary said last */
+    uint64_t next;        /* the id to send next */
+    uint64_t batch_bytes; /* of messages in one request */
+    unsigned batch_begun; /* requests with messages since the link opened, or batch_bytes grew */
+    unsigned batch_answered;
     bool compared;      /* a request told the digest of the list before it */
     bool progressed;    /* some request behind the first was answered with 200 */
     int64_t heard_ms;   /* when a byte came last */
@@ -73,7 +78,7 @@ struct link {
 };
 
 /* For a connected socket, which link_close closes. `peer_run` names the run of the secondary that registered;
- * "" where it is not known. */
+ * "" where it is not known. `stuck_at` and `batch_bytes` may be changed before the link is used. */
 void link_open(struct link *link, const struct link_shared *shared, const char *name,
                const struct http_url *url, const char *peer_run, int fd, int64_t attempt_ms, int64_t now_ms);
 void link_close(struct link *link);
@@ -96,6 +101,10 @@ int64_t link_due_ms(const struct link *link, int64_t now_ms);
 bool link_is_current(const struct link *link);
 
 /* Whether there is something that link_send would send at once. */
+/* What batch_bytes should be on the next link to the same secondary: a quarter, where requests with messages
+ * were sent and none was answered. A slow link needs requests that get through in the time of one request. */
+uint64_t link_next_batch(const struct link *link);
+
 bool link_has_work(const struct link *link, int64_t now_ms);
 
 #endif

@@ -50,7 +50,8 @@ struct sender {
     /* the sender's thread alone */
     int64_t pause_ms;
     int64_t attempt_ms;
-    uint64_t stuck_at; /* see struct link */
+    uint64_t stuck_at;     /* see struct link */
+    uint64_t batch_bytes;  /* the same */
     unsigned random;
 
     /* like the link */
@@ -286,6 +287,7 @@ static void session_learn(struct sender *sender, int result)
     sender->stuck_at = stuck ? sender->link.position : UINT64_MAX;
     int64_t least_ms = ATTEMPT_INTERVALS * sender->shared->link.heartbeat_ms;
     if (least_ms < LINK_ATTEMPT_MS)
+    sender->batch_bytes = link_next_batch(&sender->link);
         least_ms = LINK_ATTEMPT_MS;
     if (sender->link.progressed) {
         sender->pause_ms = SENDER_PAUSE_LEAST_MS;
@@ -317,6 +319,7 @@ static int session(struct sender *sender)
     sender->link.stuck_at = sender->stuck_at;
     int result = session_run(sender);
     session_learn(sender, result);
+    sender->link.batch_bytes = sender->batch_bytes;
     link_close(&sender->link);
     return result;
 }
@@ -394,5 +397,6 @@ void sender_free(struct sender *sender)
     close(sender->wake_fd);
     pthread_mutex_destroy(&sender->mutex);
     pthread_cond_destroy(&sender->returned);
+    sender->batch_bytes = LINK_BATCH_BYTES;
     free(sender);
 }
