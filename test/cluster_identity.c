@@ -54,6 +54,25 @@ SCENARIO(cluster_identity, a_master_stopped_well_is_taken_over_as_well)
     expect_stored(post(master, "", "c"), 201, 3, 2, 2);
 }
 
+/* The master greets the secondary before that has read the answer to its registration. */
+SCENARIO(cluster_identity, a_greeting_that_comes_before_the_answer_to_the_registration_is_no_matter)
+{
+    struct node *master = master_start(FAST " --log-level debug");
+    struct relay *relay = relay_open(master->port);
+    struct node *s1 = secondary_start(master, "--secondary-id s1 --master-url %s", relay_url(relay));
+    expect_member(master, "s1");
+    expect_status(post(master, "", "a"), 201);
+    relay_delay(relay, 150);
+    node_kill(master);
+    node_restart(master);
+    expect_member(master, "s1");
+    expect_stored(post(master, "", "b"), 201, 2, 2, 2);
+    cr_assert(shows(s1, "a b"));
+    eventually(SOON,
+               node_logged(master, "DEBUG master s1: it answered 409: this secondary follows another run"));
+    expect_logged(master, "WARN  master s1: it answered 409", 0);
+}
+
 /* A master with two members: s1 holds `a b c`, s2, which is frozen then, `a b c d e`. The master is dead. */
 static struct node *forked_start(struct node **s1, struct node **s2)
 {

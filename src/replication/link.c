@@ -237,6 +237,7 @@ static int link_greet(struct link *link, uint64_t position)
 
 static int link_refused(struct link *link, int status, const char *error)
 {
+    link->status = status;
     if (status == 413)
         return link_fail(
             link, EPROTO,
@@ -246,7 +247,6 @@ static int link_refused(struct link *link, int status, const char *error)
     return link_fail(link, EPROTO, "it answered %d%s%s", status, error[0] ? ": " : "", error);
 }
 
-/* One answer to the oldest request under way. */
 /* A request with messages was answered. */
 static void batch_answered(struct link *link)
 {
@@ -265,6 +265,7 @@ uint64_t link_next_batch(const struct link *link)
     return quarter > LINK_BATCH_LEAST ? quarter : LINK_BATCH_LEAST;
 }
 
+/* One answer to the oldest request under way. */
 static int link_answered(struct link *link, int status, struct span body)
 {
     char error[320];
@@ -292,9 +293,9 @@ static int link_answered(struct link *link, int status, struct span body)
     } else {
         link->progressed = true;
     }
-    link->round_us = clock_us() - flight->sent_us;
     if (flight->last)
         batch_answered(link);
+    link->round_us = clock_us() - flight->sent_us;
     /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it.
      */
     if (position > link->position)

@@ -48,6 +48,7 @@ struct link {
     uint64_t stuck_at; /* the position at which the link before this one got no further: a greeting with it is
                           no news; or UINT64_MAX */
     char why[512];     /* after a failure: what happened, for a log line */
+    int status;        /* after a failure: the status of the answer that it was, or 0 */
 
     bool greeted;         /* the first answer is there: `position` and `next` are valid */
     uint64_t position;    /* what the secondary said last */
@@ -100,11 +101,11 @@ int64_t link_due_ms(const struct link *link, int64_t now_ms);
 /* Whether the secondary has been sent all there is. */
 bool link_is_current(const struct link *link);
 
-/* Whether there is something that link_send would send at once. */
 /* What batch_bytes should be on the next link to the same secondary: a quarter, where requests with messages
  * were sent and none was answered. A slow link needs requests that get through in the time of one request. */
 uint64_t link_next_batch(const struct link *link);
 
+/* Whether there is something that link_send would send at once. */
 bool link_has_work(const struct link *link, int64_t now_ms);
 
 #endif

@@ -13,6 +13,7 @@
 enum {
     CONNECT_MS = 2000,
     ATTEMPT_INTERVALS = 5,  /* heartbeat intervals of silence that end a link while an answer is due */
+    EARLY_MS = 1000,        /* a greeting may overtake the answer to the registration by so much */
     ATTEMPT_MOST_MS = 60000 /* for a secondary that is alive and needs longer: the time doubles up to this */
 };
 
@@ -52,6 +53,7 @@ struct sender {
     int64_t attempt_ms;
     uint64_t stuck_at;     /* see struct link */
     uint64_t batch_bytes;  /* the same */
+    int64_t registered_ms; /* when it was last seen that the secondary had registered */
     unsigned random;
 
     /* like the link */
@@ -285,9 +287,9 @@ static void session_learn(struct sender *sender, int result)
 {
     bool stuck = result == -EPROTO && sender->link.greeted && !sender->link.progressed;
     sender->stuck_at = stuck ? sender->link.position : UINT64_MAX;
+    sender->batch_bytes = link_next_batch(&sender->link);
     int64_t least_ms = ATTEMPT_INTERVALS * sender->shared->link.heartbeat_ms;
     if (least_ms < LINK_ATTEMPT_MS)
-    sender->batch_bytes = link_next_batch(&sender->link);
         least_ms = LINK_ATTEMPT_MS;
     if (sender->link.progressed) {
         sender->pause_ms = SENDER_PAUSE_LEAST_MS;
@@ -317,16 +319,27 @@ static int session(struct sender *sender)
     link_open(&sender->link, &sender->shared->link, sender->name, &target.url, target.run, fd,
               sender->attempt_ms, clock_ms());
     sender->link.stuck_at = sender->stuck_at;
+    sender->link.batch_bytes = sender->batch_bytes;
     int result = session_run(sender);
     session_learn(sender, result);
-    sender->link.batch_bytes = sender->batch_bytes;
     link_close(&sender->link);
     return result;
 }
 
-/* Says once what is wrong, and again only when it is something else. */
-static void complain(struct sender *sender)
+/* Whether the secondary refused the greeting because it has not read the answer to its registration yet. */
+static bool greeted_early(const struct sender *sender, int result)
 {
+    return result == -EPROTO && sender->link.status == 409 && !sender->link.greeted &&
+           clock_ms() - sender->registered_ms < EARLY_MS;
+}
+
+/* Says once what is wrong, and again only when it is something else. */
+static void complain(struct sender *sender, int result)
+{
+    if (greeted_early(sender, result)) {
+        logline(LOGLINE_DEBUG, "%s: %s; trying again", sender->name, sender->link.why);
+        return;
+    }
     bool said = strcmp(sender->complaint, sender->link.why) == 0;
     logline(said ? LOGLINE_DEBUG : LOGLINE_WARN, "%s: %s; trying again", sender->name, sender->link.why);
     snprintf(sender->complaint, sizeof sender->complaint, "%s", sender->link.why);
@@ -351,12 +364,15 @@ static void *sender_thread(void *arg)
     struct sender *sender = arg;
     while (!atomic_load(&sender->ending)) {
         wake_read(sender);
-        if (atomic_exchange(&sender->renewed, false))
+        if (atomic_exchange(&sender->renewed, false)) {
             sender->pause_ms = SENDER_PAUSE_LEAST_MS;
+            sender->registered_ms = clock_ms();
+        }
         if (atomic_load(&sender->ending))
             break;
-        if (session(sender) < 0) {
-            complain(sender);
+        int result = session(sender);
+        if (result < 0) {
+            complain(sender, result);
             sender_pause(sender);
         }
     }
@@ -375,11 +391,13 @@ struct sender *sender_start(const struct sender_shared *shared, const char *name
     sender->member = member;
     sender->target = *target;
     sender->pause_ms = SENDER_PAUSE_LEAST_MS;
+    sender->registered_ms = clock_ms();
     sender->random = (unsigned)clock_us();
     atomic_store(&sender->seen_ms, clock_ms());
     pthread_mutex_init(&sender->mutex, NULL);
     pthread_cond_init(&sender->returned, NULL);
     session_learn(sender, 0);
+    sender->batch_bytes = LINK_BATCH_BYTES;
     sender->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (sender->wake_fd >= 0 && pthread_create(&sender->thread, NULL, sender_thread, sender) == 0)
         return sender;
@@ -397,6 +415,5 @@ void sender_free(struct sender *sender)
     close(sender->wake_fd);
     pthread_mutex_destroy(&sender->mutex);
     pthread_cond_destroy(&sender->returned);
-    sender->batch_bytes = LINK_BATCH_BYTES;
     free(sender);
 }
