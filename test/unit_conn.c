@@ -427,6 +427,92 @@ Test(conn, who_waits_for_100_behind_a_slow_answer_is_not_late)
     expect_heard("408 close end");
 }
 
+/* ---- a service that wants to know of bodies on their way */
+
+#define WATCHED(fields) "POST /x HTTP/1.1\r\n" HOST fields "\r\n"
+
+static struct {
+    int came; /* calls of body_came */
+    bool tells;
+} watching;
+
+static bool watches_x(void *ctx, const struct http_head *head, const struct http_target *target)
+{
+    (void)ctx;
+    return span_equals(head->method, "POST") && strcmp(target->path, "/x") == 0;
+}
+
+static bool count_came(void *ctx)
+{
+    (void)ctx;
+    watching.came++;
+    return watching.tells;
+}
+
+static void watch(bool tells)
+{
+    hand.service.watches_body = watches_x;
+    hand.service.body_came = count_came;
+    watching.tells = tells;
+}
+
+static void expect_told_of_each_piece(const char *head, const char *end)
+{
+    watch(false);
+    watching.came = 0;
+    say(head);
+    cr_expect_eq(watching.came, 1);
+    say("ab");
+    say("c");
+    cr_expect_eq(watching.came, 3);
+    say(end);
+    expect_heard("200");
+    cr_expect_eq(watching.came, 3);
+}
+
+Test(conn, a_service_is_told_of_each_piece_of_a_body_that_it_watches)
+{
+    expect_told_of_each_piece(WATCHED("Content-Length: 4\r\n"), "d");
+    expect_told_of_each_piece(WATCHED("Transfer-Encoding: chunked\r\n") "4\r\n", "d\r\n0\r\n\r\n");
+}
+
+Test(conn, a_service_is_told_nothing_of_whole_requests_and_of_those_that_it_does_not_watch)
+{
+    watch(true);
+    say(WATCHED("Content-Length: 1\r\n") "a" POST("Content-Length: 2\r\n") "a");
+    say("b");
+    expect_heard("200 200");
+    cr_assert_eq(watching.came, 0);
+}
+
+Test(conn, who_sends_a_watched_body_may_be_told_by_100_unless_an_earlier_answer_is_due)
+{
+    watch(true);
+    say(PARK WATCHED("Content-Length: 3\r\n") "a");
+    cr_assert_eq(watching.came, 1);
+    expect_heard("");
+    hand_answer("");
+    passes(1);
+    expect_heard("200");
+    say("b");
+    expect_heard("100");
+    watch(false);
+    say("c");
+    expect_heard("200");
+    say(WATCHED("Content-Length: 1\r\n"));
+    say("a");
+    expect_heard("200");
+}
+
+Test(conn, who_waits_for_100_and_is_told_so_gets_it_once)
+{
+    watch(true);
+    say(WATCHED("Expect: 100-continue\r\nContent-Length: 1\r\n"));
+    expect_heard("100");
+    say("a");
+    expect_heard("200");
+}
+
 /* ---- HEAD */
 
 static const char *head_of(const char *text)

@@ -117,6 +117,24 @@ static enum step body_decode(struct http_conn *conn, char *bytes, size_t len)
     return STEP_MORE;
 }
 
+/* Whether the body is there, as far as it can be told from the bytes that are. */
+static enum step body_take(struct http_conn *conn, char *bytes, size_t len)
+{
+    if (!conn->receiving.need)
+        return body_decode(conn, bytes, len);
+    return len < conn->receiving.need ? STEP_MORE : STEP_READY;
+}
+
+/* More of a request that is not complete has come. */
+static void body_tell(struct http_conn *conn)
+{
+    const struct http_service *service = conn->shared->service;
+    if (!conn->receiving.watched || !service->body_came(service->ctx) || conn->first || conn->interim.len)
+        return;
+    conn->receiving.owes_continue = false;
+    conn_add_interim(conn, 100);
+}
+
 static enum step head_parse(struct http_conn *conn, struct span in, struct http_head *head,
                             struct http_target *target)
 {
@@ -162,9 +180,11 @@ static void request_dispatch(struct http_conn *conn, const struct http_head *hea
 static size_t request_take(struct http_conn *conn, char *bytes, size_t len)
 {
     struct receiving *receiving = &conn->receiving;
-    if (receiving->head_done && len < receiving->need)
-        return 0;
-    if (receiving->head_done && !receiving->need && body_decode(conn, bytes, len) != STEP_READY)
+    const struct http_service *service = conn->shared->service;
+    enum step step = receiving->head_done ? body_take(conn, bytes, len) : STEP_READY;
+    if (step == STEP_MORE)
+        body_tell(conn);
+    if (step != STEP_READY)
         return 0;
 
     struct http_head head;
@@ -176,9 +196,14 @@ static size_t request_take(struct http_conn *conn, char *bytes, size_t len)
         return 0;
     if (!receiving->head_done) {
         struct span in = {bytes, len};
-        if (body_begin(conn, in, &head, &target) != STEP_READY || len < receiving->need)
+        if (body_begin(conn, in, &head, &target) != STEP_READY)
             return 0;
-        if (!receiving->need && body_decode(conn, bytes, len) != STEP_READY)
+        step = body_take(conn, bytes, len);
+        if (step == STEP_MORE && service->watches_body) {
+            receiving->watched = service->watches_body(service->ctx, &head, &target);
+            body_tell(conn);
+        }
+        if (step != STEP_READY)
             return 0;
     }
     size_t taken = receiving->need ? receiving->need : receiving->raw;

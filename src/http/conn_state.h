@@ -25,6 +25,7 @@ struct receiving {
     uint64_t limit;  /* the longest body allowed */
     struct http_chunked chunked;
     bool owes_continue;
+    bool watched;     /* the service wants to know when more of it has come */
     int64_t began_ms; /* since when the client may send the rest; 0: not now */
 };
 

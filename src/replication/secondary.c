@@ -28,6 +28,7 @@ struct secondary {
     char fields[TOKEN_FIELDS_SIZE];
     char own_run[WIRE_NAME_SIZE]; /* names this run of the program */
     atomic_bool stopping;
+    int64_t continue_ms; /* the loop's thread alone: when the master may be sent the next 100 */
 
     /* Held while messages are stored, so that those of an earlier run of the master come before a
      * registration with the present one is described, or are seen when it was taken, or are refused. */
@@ -75,9 +76,9 @@ static void handle_health(void *ctx, const struct http_request *request, const c
 }
 
 /* Whether the request has the field, and that names another run than this. */
-static bool names_another(const struct http_request *request, const char *name, const char *run)
+static bool names_another(const struct http_head *head, const char *name, const char *run)
 {
-    const struct http_field *field = http_head_field(request->head, name);
+    const struct http_field *field = http_head_field(head, name);
     return field && run[0] && !span_equals(field->value, run);
 }
 
@@ -93,8 +94,8 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
         return;
     }
     pthread_mutex_lock(&secondary->taking);
-    bool foreign = names_another(request, WIRE_RUN_FIELD, secondary->run);
-    bool misdirected = names_another(request, WIRE_SECONDARY_RUN_FIELD, secondary->own_run);
+    bool foreign = names_another(request->head, WIRE_RUN_FIELD, secondary->run);
+    bool misdirected = names_another(request->head, WIRE_SECONDARY_RUN_FIELD, secondary->own_run);
     if (!foreign && !misdirected && request->body.len)
         receiver_replicate(secondary->receiver, secondary->run, request, exchange);
     pthread_mutex_unlock(&secondary->taking);
@@ -141,6 +142,32 @@ static uint64_t service_body_limit(void *ctx, const struct http_head *head, cons
     (void)head;
     (void)target; /* who posts a message here learns where to post it, not that it is too long */
     return receiver_body_limit(secondary->receiver);
+}
+
+/* On a slow link a request of the master may take longer to arrive than this would wait for a word of it. */
+static bool service_watches_body(void *ctx, const struct http_head *head, const struct http_target *target)
+{
+    struct secondary *secondary = ctx;
+    const struct http_field *run = http_head_field(head, WIRE_RUN_FIELD);
+    if (strcmp(target->path, "/replicate") != 0 || head->minor == 0 || !run ||
+        !token_is_right(secondary->settings->cluster_token, head))
+        return false;
+    pthread_mutex_lock(&secondary->taking);
+    bool follows = secondary->run[0] && span_equals(run->value, secondary->run);
+    pthread_mutex_unlock(&secondary->taking);
+    return follows && !names_another(head, WIRE_SECONDARY_RUN_FIELD, secondary->own_run);
+}
+
+/* The master takes the 100 for a sign of life. */
+static bool service_body_came(void *ctx)
+{
+    struct secondary *secondary = ctx;
+    int64_t now_ms = clock_ms();
+    registrar_heard(secondary->registrar);
+    if (now_ms < secondary->continue_ms)
+        return false;
+    secondary->continue_ms = now_ms + registrar_heartbeat_ms(secondary->registrar) / 2;
+    return true;
 }
 
 static void service_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
@@ -204,6 +231,8 @@ static int secondary_listen(struct secondary *secondary, char *why, size_t why_s
     const struct http_service service = {
         .ctx = secondary,
         .body_limit = service_body_limit,
+        .watches_body = service_watches_body,
+        .body_came = service_body_came,
         .handle = service_handle,
         .pass = service_pass,
     };

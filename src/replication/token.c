@@ -24,9 +24,14 @@ static struct span bearer(const struct http_head *head)
     return (struct span){field->value.at + start.len, field->value.len - start.len};
 }
 
+bool token_is_right(const char *token, const struct http_head *head)
+{
+    return !*token || equal_in_constant_time(bearer(head), token);
+}
+
 bool token_admits(const char *token, const struct http_request *request, struct http_exchange *exchange)
 {
-    if (!*token || equal_in_constant_time(bearer(request->head), token))
+    if (token_is_right(token, request->head))
         return true;
     http_answer_error(exchange, 401, "WWW-Authenticate: Bearer\r\n",
                       "this needs the field Authorization: Bearer with the cluster's token");

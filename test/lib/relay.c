@@ -30,9 +30,10 @@ struct chunk {
 /* One direction of a pair. */
 struct flow {
     int from, to;
-    long left; /* bytes until the cut; -1: no cut */
-    bool eof;  /* `from` sends no more */
-    bool shut; /* and `to` was told */
+    long left;       /* bytes until the cut; -1: no cut */
+    int64_t next_us; /* with a rate: when the next bytes are taken */
+    bool eof;        /* `from` sends no more */
+    bool shut;       /* and `to` was told */
     struct chunk *first, **last;
     int queued;
 };
@@ -54,6 +55,7 @@ struct relay {
     int listen_fd; /* -1 while connections are refused */
     enum relay_mode mode;
     int delay_ms;
+    int rate; /* bytes a second each way; 0: as fast as they come */
     long cut_after[2];
     struct pair pairs[PAIRS_MAX];
     int connections, cuts;
@@ -118,13 +120,32 @@ static void pair_accept(struct relay *relay)
 
 /* Each of these returns false where the pair is over. */
 
+/* With a rate, as many bytes as 20 ms carry are taken at a time. */
+static size_t flow_room(const struct relay *relay, const struct flow *flow)
+{
+    size_t room = CHUNK;
+    if (relay->rate && (size_t)relay->rate / 50 < room)
+        room = (size_t)relay->rate / 50;
+    return flow->left >= 0 && (size_t)flow->left < room ? (size_t)flow->left : room;
+}
+
+static void flow_took(const struct relay *relay, struct flow *flow, long got)
+{
+    int64_t now_us = now_ms() * 1000;
+    if (flow->next_us < now_us - 20000)
+        flow->next_us = now_us;
+    if (relay->rate)
+        flow->next_us += got * 1000000 / relay->rate;
+    if (flow->left > 0)
+        flow->left -= got;
+}
+
 static bool flow_receive(const struct relay *relay, struct flow *flow)
 {
     struct chunk *chunk = malloc(sizeof *chunk);
     if (!chunk)
         return false;
-    size_t room = flow->left >= 0 && flow->left < CHUNK ? (size_t)flow->left : CHUNK;
-    ssize_t got = recv(flow->from, chunk->bytes, room, MSG_DONTWAIT);
+    ssize_t got = recv(flow->from, chunk->bytes, flow_room(relay, flow), MSG_DONTWAIT);
     if (got <= 0) {
         free(chunk);
         flow->eof = flow->eof || got == 0;
@@ -137,8 +158,7 @@ static bool flow_receive(const struct relay *relay, struct flow *flow)
     *flow->last = chunk;
     flow->last = &chunk->next;
     flow->queued++;
-    if (flow->left > 0)
-        flow->left -= got;
+    flow_took(relay, flow, got);
     return true;
 }
 
@@ -160,9 +180,14 @@ static bool flow_send(struct flow *flow)
     return true;
 }
 
-static bool flow_wants(const struct relay *relay, const struct flow *flow)
+static bool flow_open_for_more(const struct relay *relay, const struct flow *flow)
 {
     return relay->mode == RELAY_PASS && !flow->eof && flow->left != 0 && flow->queued < QUEUED_MAX;
+}
+
+static bool flow_wants(const struct relay *relay, const struct flow *flow)
+{
+    return flow_open_for_more(relay, flow) && (!relay->rate || now_ms() * 1000 >= flow->next_us);
 }
 
 static bool flow_due(const struct relay *relay, const struct flow *flow)
@@ -207,6 +232,8 @@ static int64_t flow_poll(const struct relay *relay, const struct flow *flow, str
 {
     if (flow_wants(relay, flow))
         in->events |= POLLIN;
+    else if (flow_open_for_more(relay, flow) && flow->next_us / 1000 + 1 < due_ms)
+        due_ms = flow->next_us / 1000 + 1;
     if (flow_due(relay, flow))
         out->events |= POLLOUT;
     else if (relay->mode == RELAY_PASS && flow->first && flow->first->due_ms < due_ms)
@@ -342,6 +369,13 @@ void relay_delay(struct relay *relay, int ms)
 {
     pthread_mutex_lock(&relay->mutex);
     relay->delay_ms = ms;
+    order_done(relay);
+}
+
+void relay_rate(struct relay *relay, int bytes)
+{
+    pthread_mutex_lock(&relay->mutex);
+    relay->rate = bytes;
     order_done(relay);
 }
 

@@ -33,6 +33,9 @@ void relay_mode(struct relay *relay, enum relay_mode mode);
 /* Bytes of both directions come through so much later. */
 void relay_delay(struct relay *relay, int ms);
 
+/* At most so many bytes a second come through each way of a connection, 50 at least; 0 for no limit. */
+void relay_rate(struct relay *relay, int bytes);
+
 /* Every connection to come is cut after that many bytes one way, which still get through; -1 for none. Both
  * sides see the end of the stream. */
 void relay_cut_after(struct relay *relay, enum relay_way way, long bytes);
