@@ -1,6 +1,7 @@
 #include "format.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { DIGITS_MAX = 20 };
@@ -61,7 +62,8 @@ static size_t add_conversion(struct out *out, const char *conversion, va_list *a
     }
 }
 
-int format_simple(char *out, size_t size, const char *format, va_list args)
+/* The length, or -1 where this is not for here; `out` is undefined then. */
+static int format_simple(char *out, size_t size, const char *format, va_list args)
 {
     struct out end = {.at = out, .left = size};
     va_list rest;
@@ -82,4 +84,19 @@ int format_simple(char *out, size_t size, const char *format, va_list args)
         return -1;
     *end.at = '\0';
     return (int)(end.at - out);
+}
+
+int format_args(char *out, size_t size, const char *format, va_list args)
+{
+    int len = format_simple(out, size, format, args);
+    return len >= 0 ? len : vsnprintf(out, size, format, args);
+}
+
+int format_text(char *out, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = format_args(out, size, format, args);
+    va_end(args);
+    return len;
 }

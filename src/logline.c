@@ -421,13 +421,8 @@ void logline(enum logline_level level, const char *format, ...)
         return;
     int saved = errno;
     va_start(args, format);
-    int len = format_simple(event, sizeof event, format, args);
+    int len = format_args(event, sizeof event, format, args);
     va_end(args);
-    if (len < 0) {
-        va_start(args, format);
-        len = vsnprintf(event, sizeof event, format, args);
-        va_end(args);
-    }
     if (len >= 0) {
         line_make(&line, level, event, len < (int)sizeof event ? (size_t)len : event_cut(event));
         line_hand_over(&line, level);

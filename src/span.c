@@ -21,6 +21,8 @@ bool span_equals_nocase(struct span span, const char *text)
 {
     if (span.len != strlen(text))
         return false;
+    if (span.len > 0 && memcmp(span.at, text, span.len) == 0)
+        return true;
     for (size_t i = 0; i < span.len; i++)
         if (lower(span.at[i]) != lower(text[i]))
             return false;

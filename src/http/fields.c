@@ -70,24 +70,24 @@ static bool field_note(struct http_reader *reader, const struct http_field *fiel
     struct span name = field->name;
     switch (name.len) {
     case 4:
-        if (span_equals_nocase(name, "host")) {
+        if (span_equals_nocase(name, "Host")) {
             reader->host_repeated = reader->host.at != NULL;
             reader->host = field->value;
         }
         return true;
     case 6:
-        if (span_equals_nocase(name, "expect"))
+        if (span_equals_nocase(name, "Expect"))
             expect_note(reader, field->value);
         return true;
     case 10:
-        if (span_equals_nocase(name, "connection"))
+        if (span_equals_nocase(name, "Connection"))
             connection_note(reader, field->value);
         return true;
     case 14:
-        return !span_equals_nocase(name, "content-length") ||
+        return !span_equals_nocase(name, "Content-Length") ||
                framing_note(reader, &reader->length, field->value, "the Content-Length field is repeated");
     case 17:
-        return !span_equals_nocase(name, "transfer-encoding") ||
+        return !span_equals_nocase(name, "Transfer-Encoding") ||
                framing_note(reader, &reader->coding, field->value, "the Transfer-Encoding field is repeated");
     default:
         return true;

@@ -4,6 +4,7 @@
  * What happens to many posts in one pass of the loop is logged as one line. */
 #include "replication/posts.h"
 #include "clock.h"
+#include "format.h"
 #include "json.h"
 #include "logline.h"
 #include "replication/append_request.h"
@@ -193,15 +194,15 @@ static void post_answer(struct posts *posts, struct post *post)
     int status = !held ? 202 : post->is_get ? 200 : 201;
     char fields[64];
     char body[256];
-    snprintf(fields, sizeof fields, "Location: /messages/%" PRIu64 "\r\n", waiter->id);
-    int len = snprintf(body, sizeof body, "{\"id\":%" PRIu64 ",\"w\":%u,\"acks\":%u%s}", waiter->id,
-                       waiter->tally.need, waiter->tally.held,
-                       held ? ""
-                       : waiter->outcome == ACKS_LATE
-                           ? ",\"error\":\"the time is over before enough nodes hold the "
-                             "message; it is in the log and is still being replicated\""
-                           : ",\"error\":\"the master is shutting down before enough nodes "
-                             "hold the message\"");
+    format_text(fields, sizeof fields, "Location: /messages/%" PRIu64 "\r\n", waiter->id);
+    int len = format_text(body, sizeof body, "{\"id\":%" PRIu64 ",\"w\":%u,\"acks\":%u%s}", waiter->id,
+                          waiter->tally.need, waiter->tally.held,
+                          held ? ""
+                          : waiter->outcome == ACKS_LATE
+                              ? ",\"error\":\"the time is over before enough nodes hold the "
+                                "message; it is in the log and is still being replicated\""
+                              : ",\"error\":\"the master is shutting down before enough nodes "
+                                "hold the message\"");
     answer_log(posts, post, status, clock_ms() - post->began_ms);
     http_answer(post->exchange, status, fields, (struct span){body, (size_t)len});
     post_free(posts, post);
@@ -235,7 +236,7 @@ static void post_append(struct posts *posts, struct post *post)
     tally_add(line, post->waiter.id);
     line->bytes += post->message.value_len;
     if (line->count == 1)
-        snprintf(line->peer, sizeof line->peer, "%s", http_exchange_peer(post->exchange));
+        format_text(line->peer, sizeof line->peer, "%s", http_exchange_peer(post->exchange));
     post_park(posts, post);
 }
 
