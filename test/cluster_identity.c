@@ -400,23 +400,49 @@ static void serve_spaced_list(int listener)
     close(fd);
 }
 
+/* Listens as x, and registers with two messages. */
+static struct call *register_listener(const struct node *master, int *listener)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    char body[128];
+    *listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert(bind(*listener, (struct sockaddr *)&address, len) == 0 && listen(*listener, 4) == 0);
+    cr_assert_eq(getsockname(*listener, (struct sockaddr *)&address, &len), 0);
+    snprintf(body, sizeof body, "{\"id\":\"x\",\"port\":%d,\"log\":\"L\",\"last_id\":2}",
+             ntohs(address.sin_port));
+    return call_begin(master->port, "POST", "/register", NULL, body, strlen(body));
+}
+
 SCENARIO(cluster_identity, white_space_in_a_list_does_not_keep_it_from_being_taken_over)
 {
     struct node *master = master_start("");
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert(bind(listener, (struct sockaddr *)&address, len) == 0 && listen(listener, 4) == 0);
-    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
-    char body[128];
-    snprintf(body, sizeof body, "{\"id\":\"x\",\"port\":%d,\"log\":\"L\",\"last_id\":2}",
-             ntohs(address.sin_port));
-    struct call *call = call_begin(master->port, "POST", "/register", NULL, body, strlen(body));
+    int listener;
+    struct call *call = register_listener(master, &listener);
     serve_spaced_list(listener);
     expect_status(call_end(call), 200);
     cr_assert(shows(master, "a b"));
     cr_assert_str_eq(log_name(master), "L");
     close(listener);
+}
+
+SCENARIO(cluster_identity, white_space_without_end_is_no_list)
+{
+    struct node *master = master_start("");
+    char request[1024];
+    char space[5000];
+    int listener;
+    struct call *call = register_listener(master, &listener);
+    int fd = accept(listener, NULL, NULL);
+    cr_assert(fd >= 0 && raw_receive(fd, request, sizeof request, SOON) > 0);
+    memset(space, ' ', sizeof space);
+    raw_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{ \"messages\"");
+    raw_send(fd, space, sizeof space);
+    eventually(SOON, node_logged(master, "cannot take over from x: its answer is no list; trying again"));
+    close(fd);
+    close(listener);
+    expect_end(node_stop(master));
+    expect_status(call_end(call), 503);
 }
 
 SCENARIO(cluster_identity, a_take_over_that_fails_says_why_once)

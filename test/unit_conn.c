@@ -436,17 +436,20 @@ static struct {
     bool tells;
 } watching;
 
-static bool watches_x(void *ctx, const struct http_head *head, const struct http_target *target)
+enum { MARK = 7, TELL_MS = 1000 };
+
+static unsigned watches_x(void *ctx, const struct http_head *head, const struct http_target *target)
 {
     (void)ctx;
-    return span_equals(head->method, "POST") && strcmp(target->path, "/x") == 0;
+    return span_equals(head->method, "POST") && strcmp(target->path, "/x") == 0 ? MARK : 0;
 }
 
-static bool count_came(void *ctx)
+static int64_t count_came(void *ctx, unsigned mark)
 {
     (void)ctx;
+    cr_expect_eq(mark, MARK);
     watching.came++;
-    return watching.tells;
+    return watching.tells ? TELL_MS : 0;
 }
 
 static void watch(bool tells)
@@ -502,6 +505,20 @@ Test(conn, who_sends_a_watched_body_may_be_told_by_100_unless_an_earlier_answer_
     say(WATCHED("Content-Length: 1\r\n"));
     say("a");
     expect_heard("200");
+}
+
+Test(conn, who_sends_a_watched_body_is_told_now_and_then_only)
+{
+    watch(true);
+    say(WATCHED("Content-Length: 9\r\n") "a");
+    expect_heard("100");
+    say("b");
+    expect_heard("");
+    time_passes(2);
+    say("c");
+    expect_heard("100");
+    say("d");
+    expect_heard("");
 }
 
 Test(conn, who_waits_for_100_and_is_told_so_gets_it_once)

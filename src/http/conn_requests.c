@@ -129,9 +129,15 @@ static enum step body_take(struct http_conn *conn, char *bytes, size_t len)
 static void body_tell(struct http_conn *conn)
 {
     const struct http_service *service = conn->shared->service;
-    if (!conn->receiving.watched || !service->body_came(service->ctx) || conn->first || conn->interim.len)
+    struct receiving *receiving = &conn->receiving;
+    int64_t now_ms = loop_now_ms(conn->shared->loop);
+    if (!receiving->watched)
         return;
-    conn->receiving.owes_continue = false;
+    int64_t pause_ms = service->body_came(service->ctx, receiving->watched);
+    if (!pause_ms || now_ms < receiving->tell_ms || conn->first || conn->interim.len)
+        return;
+    receiving->tell_ms = now_ms + pause_ms;
+    receiving->owes_continue = false;
     conn_add_interim(conn, 100);
 }
 

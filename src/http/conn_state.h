@@ -25,7 +25,8 @@ struct receiving {
     uint64_t limit;  /* the longest body allowed */
     struct http_chunked chunked;
     bool owes_continue;
-    bool watched;     /* the service wants to know when more of it has come */
+    unsigned watched; /* the mark with which the service is told when more of it has come; 0: it is not */
+    int64_t tell_ms;  /* watched: when the client is told next that it has */
     int64_t began_ms; /* since when the client may send the rest; 0: not now */
 };
 

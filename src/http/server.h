@@ -54,10 +54,11 @@ struct http_service {
     /* The longest body that a request with this head may have; called before the body is there. */
     uint64_t (*body_limit)(void *ctx, const struct http_head *head, const struct http_target *target);
     /* Optional, both: a request with this head has begun to come, and is not complete. Where watches_body
-     * says so, body_came is called then and whenever more of it has come, until it is complete. Where that
-     * returns true, the client is told by a 100, unless earlier answers are due to it. */
-    bool (*watches_body)(void *ctx, const struct http_head *head, const struct http_target *target);
-    bool (*body_came)(void *ctx);
+     * returns a mark other than 0, body_came gets it then and whenever more has come, until it is complete.
+     * It returns how many milliseconds to leave between two 100s, which tell the client that its bytes come,
+     * or 0 for none. They are sent where no earlier answer is due. */
+    unsigned (*watches_body)(void *ctx, const struct http_head *head, const struct http_target *target);
+    int64_t (*body_came)(void *ctx, unsigned mark);
     /* Answers the exchange now, or keeps it and answers it later. */
     void (*handle)(void *ctx, const struct http_request *request, struct http_exchange *exchange);
     /* Called once a pass of the loop, after all requests that came in; returns when it must be called again

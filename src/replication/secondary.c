@@ -28,12 +28,12 @@ struct secondary {
     char fields[TOKEN_FIELDS_SIZE];
     char own_run[WIRE_NAME_SIZE]; /* names this run of the program */
     atomic_bool stopping;
-    int64_t continue_ms; /* the loop's thread alone: when the master may be sent the next 100 */
 
     /* Held while messages are stored, so that those of an earlier run of the master come before a
      * registration with the present one is described, or are seen when it was taken, or are refused. */
     pthread_mutex_t taking;
     char run[WIRE_NAME_SIZE]; /* guarded by it: the master's run that messages are taken from; "": any */
+    unsigned run_number;      /* guarded by it: another, and never 0, for each run that is followed */
     uint64_t described;       /* guarded by it: where the list ended when it was described to the master */
 };
 
@@ -145,29 +145,34 @@ static uint64_t service_body_limit(void *ctx, const struct http_head *head, cons
 }
 
 /* On a slow link a request of the master may take longer to arrive than this would wait for a word of it. */
-static bool service_watches_body(void *ctx, const struct http_head *head, const struct http_target *target)
+static unsigned service_watches_body(void *ctx, const struct http_head *head,
+                                     const struct http_target *target)
 {
     struct secondary *secondary = ctx;
     const struct http_field *run = http_head_field(head, WIRE_RUN_FIELD);
     if (strcmp(target->path, "/replicate") != 0 || head->minor == 0 || !run ||
-        !token_is_right(secondary->settings->cluster_token, head))
-        return false;
+        !token_is_right(secondary->settings->cluster_token, head) ||
+        names_another(head, WIRE_SECONDARY_RUN_FIELD, secondary->own_run))
+        return 0;
     pthread_mutex_lock(&secondary->taking);
     bool follows = secondary->run[0] && span_equals(run->value, secondary->run);
+    unsigned mark = follows ? secondary->run_number : 0;
     pthread_mutex_unlock(&secondary->taking);
-    return follows && !names_another(head, WIRE_SECONDARY_RUN_FIELD, secondary->own_run);
+    return mark;
 }
 
 /* The master takes the 100 for a sign of life. */
-static bool service_body_came(void *ctx)
+static int64_t service_body_came(void *ctx, unsigned run_number)
 {
     struct secondary *secondary = ctx;
-    int64_t now_ms = clock_ms();
+    pthread_mutex_lock(&secondary->taking);
+    bool follows = run_number == secondary->run_number;
+    pthread_mutex_unlock(&secondary->taking);
+    if (!follows)
+        return 0;
     registrar_heard(secondary->registrar);
-    if (now_ms < secondary->continue_ms)
-        return false;
-    secondary->continue_ms = now_ms + registrar_heartbeat_ms(secondary->registrar) / 2;
-    return true;
+    int64_t half_ms = registrar_heartbeat_ms(secondary->registrar) / 2;
+    return half_ms > 0 ? half_ms : 1;
 }
 
 static void service_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
@@ -211,6 +216,7 @@ static bool registration_accepted(void *ctx, const struct wire_registered *answe
     bool accepted =
         strcmp(secondary->run, answer->run) == 0 || log_last(secondary->log) == secondary->described;
     if (accepted) {
+        secondary->run_number += strcmp(secondary->run, answer->run) != 0;
         snprintf(secondary->run, sizeof secondary->run, "%s", answer->run);
         if (log_last(secondary->log) == 0)
             identity_set(&secondary->identity, answer->log);
@@ -294,6 +300,7 @@ int secondary_start(struct secondary **out, const struct settings *settings, cha
         return result;
     secondary->settings = settings;
     secondary->identity = (struct identity)IDENTITY_INIT;
+    secondary->run_number = 1;
     pthread_mutex_init(&secondary->taking, NULL);
     if (secondary_build(secondary))
         result = secondary_listen(secondary, why, why_size);

@@ -16,7 +16,8 @@
 
 enum {
     ATTEMPT_MS = 2000, /* to connect, and between two parts of the answer */
-    PAUSE_MS = 100
+    PAUSE_MS = 100,
+    LIST_BEGIN_MOST = 4096 /* bytes before a list's first message, white space included */
 };
 
 /* What a list's text begins with, white space between the tokens passed over. */
@@ -115,6 +116,8 @@ static int text_take(struct takeover *takeover)
     int result = 0;
     if (!takeover->begun) {
         ssize_t begin = list_begin_len(in);
+        if (begin == 0 && in.len > LIST_BEGIN_MOST)
+            begin = -EPROTO;
         if (begin <= 0)
             return (int)begin;
         at = (size_t)begin;
@@ -145,6 +148,25 @@ static int body_take(void *ctx, struct span bytes)
 }
 
 /* ---- the thread */
+
+static bool takeover_complete(const struct takeover *takeover)
+{
+    return log_last(takeover->config.log) >= takeover->config.last;
+}
+
+/* Says why, once: there will be many attempts. `outcome` is the status of the answer, or a negative errno. */
+static void attempt_failed(struct takeover *takeover, int outcome)
+{
+    char why[64] = "its answer is no list";
+    if (takeover->complained || outcome == -ECANCELED || takeover_complete(takeover))
+        return;
+    if (outcome > 0)
+        snprintf(why, sizeof why, "it answered %d", outcome);
+    else if (outcome != -EPROTO)
+        snprintf(why, sizeof why, "%s", strerror(-outcome));
+    takeover->complained = true;
+    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->config.name, why);
+}
 
 /* Asks for the answer's status only. Returns it, or a negative errno. */
 static int status_ask(struct takeover *takeover, const char *target, const char *field)
@@ -178,6 +200,8 @@ static int lists_join(struct takeover *takeover)
         return 1;
     snprintf(target, sizeof target, "/messages/%" PRIu64, last);
     int status = status_ask(takeover, target, "");
+    if (status != 200 && status != 404) /* 404: it does not show yet */
+        attempt_failed(takeover, status);
     if (status != 200)
         return status < 0 ? status : -EAGAIN;
     reading_etag(takeover->config.log, 1, last, etag);
@@ -186,26 +210,8 @@ static int lists_join(struct takeover *takeover)
     status = status_ask(takeover, target, field);
     if (status == 304 || status == 200)
         return status == 304;
+    attempt_failed(takeover, status);
     return status < 0 ? status : -EPROTO;
-}
-
-static bool takeover_complete(const struct takeover *takeover)
-{
-    return log_last(takeover->config.log) >= takeover->config.last;
-}
-
-/* Says why, once: there will be many attempts. `status` is 0 where there was no answer. */
-static void attempt_failed(struct takeover *takeover, int error, int status)
-{
-    char why[64] = "its answer is no list";
-    if (takeover->complained || error == -ECANCELED || takeover_complete(takeover))
-        return;
-    if (status != 0 && status != 200)
-        snprintf(why, sizeof why, "it answered %d", status);
-    else if (error != -EPROTO)
-        snprintf(why, sizeof why, "%s", strerror(-error));
-    takeover->complained = true;
-    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->config.name, why);
 }
 
 static int takeover_attempt(struct takeover *takeover)
@@ -232,7 +238,7 @@ static int takeover_attempt(struct takeover *takeover)
     if (result == 0 && (reply.status != 200 || !takeover->begun))
         result = -EPROTO;
     if (result < 0)
-        attempt_failed(takeover, result, reply.status);
+        attempt_failed(takeover, reply.status > 0 && reply.status != 200 ? reply.status : result);
     return result;
 }
 
