@@ -25,14 +25,6 @@ static inline uint64_t block_escaped(uint64_t slashes, uint64_t *open)
     return (even ^ ends << 1) & behind;
 }
 
-/* Passes sequences of UTF-8 and single spaces between them: words. NULL at a wrong sequence. */
-static const char *words_skip(const char *at, const char *end)
-{
-    while ((at = utf8_skip(at, end)) && end - at >= 2 && *at == ' ' && (unsigned char)at[1] >= 0x80)
-        at++;
-    return at;
-}
-
 bool json_utf8_valid(struct span bytes)
 {
     const char *at = bytes.at;
@@ -40,12 +32,18 @@ bool json_utf8_valid(struct span bytes)
     while (at < end) {
         struct block block = block_read(at, end);
         uint64_t high = block_high(&block);
-        if (high)
-            at = words_skip(at + __builtin_ctzll(high), end);
-        else
-            at = end - at > BLOCK_BYTES ? at + BLOCK_BYTES : end;
-        if (!at)
-            return false;
+        const char *next = end - at > BLOCK_BYTES ? at + BLOCK_BYTES : end;
+        while (high) {
+            const char *behind = utf8_skip(at + __builtin_ctzll(high), end);
+            if (!behind)
+                return false;
+            if (behind >= next) {
+                next = behind;
+                break;
+            }
+            high &= ~block_below((unsigned)(behind - at));
+        }
+        at = next;
     }
     return true;
 }
@@ -167,47 +165,67 @@ static bool escape_canonical(const char *at, struct escape escape)
     return escape_write((char)escape.code, canonical) == escape.len && memcmp(at, canonical, escape.len) == 0;
 }
 
-/* Passes printable ASCII and the escapes \" and \\, which are nearly all; stops at anything else and at the
- * closing quote. Counts the escapes in *saved. */
-static const char *plain_skip(const char *at, const char *end, size_t *saved)
-{
-    uint64_t open = 0;
-    for (; at < end; at += BLOCK_BYTES) {
-        struct block block = block_read(at, end);
-        uint64_t quotes = block_equal(&block, '"');
-        uint64_t slashes = block_equal(&block, '\\');
-        uint64_t escaped = block_escaped(slashes, &open);
-        uint64_t stops =
-            (quotes & ~escaped) | (escaped & ~quotes & ~slashes) | block_control(&block) | block_high(&block);
-        if (stops) {
-            unsigned len = (unsigned)__builtin_ctzll(stops);
-            *saved += (size_t)__builtin_popcountll(escaped & block_below(len));
-            return at + len - (escaped >> len & 1);
-        }
-        *saved += (size_t)__builtin_popcountll(escaped);
-        if (end - at <= BLOCK_BYTES)
-            break;
-    }
-    return end;
-}
+/* What is known of a string that is being read. */
+struct reading {
+    size_t saved;  /* bytes by which the value is shorter than the text */
+    uint64_t open; /* see block_escaped */
+    bool canonical;
+};
 
-/* Takes what plain_skip stops at. Counts in *saved the bytes by which the value is shorter than the text. */
-static bool take_special(struct json *json, size_t *saved, bool *canonical)
+/* Takes what is neither printable ASCII nor the escape \" or \\: another escape, or sequences of UTF-8. */
+static bool take_special(struct json *json, struct reading *reading)
 {
-    if ((unsigned char)*json->at < 0x20)
-        return json_fail(json, "a JSON string holds a control character that is not escaped");
-    while (json->at < json->end && *json->at == '\\') { /* \u seldom comes alone */
+    if (*json->at == '\\') {
         struct escape escape = escape_read(json->at, json->end);
         if (escape.len == 0)
             return json_fail(json, "a JSON string holds a bad escape or a lone surrogate");
-        *canonical = *canonical && escape_canonical(json->at, escape);
-        *saved += escape.len - utf8_code_len(escape.code);
+        reading->canonical = reading->canonical && escape_canonical(json->at, escape);
+        reading->saved += escape.len - utf8_code_len(escape.code);
         json->at += escape.len;
+        return true;
     }
-    const char *behind = words_skip(json->at, json->end);
+    if ((unsigned char)*json->at < 0x20)
+        return json_fail(json, "a JSON string holds a control character that is not escaped");
+    const char *behind = utf8_skip(json->at, json->end);
     if (!behind)
         return json_fail(json, "a JSON string is not UTF-8");
     json->at = behind;
+    return true;
+}
+
+/* Takes a block of a string, and what reaches beyond it, or as much as comes before the closing quote. Returns whether
+ * all is well. */
+static bool block_take(struct json *json, struct reading *reading, bool *closed)
+{
+    const char *start = json->at;
+    const char *next = json->end - start > BLOCK_BYTES ? start + BLOCK_BYTES : json->end;
+    struct block block = block_read(start, json->end);
+    uint64_t quotes = block_equal(&block, '"');
+    uint64_t slashes = block_equal(&block, '\\');
+    uint64_t escaped = block_escaped(slashes, &reading->open);
+    uint64_t usual = escaped & (quotes | slashes); /* nearly all escapes are \" and \\ */
+    uint64_t ends = quotes & ~escaped;
+    uint64_t stops = ends | (escaped & ~usual) | block_control(&block) | block_high(&block);
+    while (stops && json->at < next) {
+        unsigned i = (unsigned)__builtin_ctzll(stops);
+        *closed = ends >> i & 1;
+        if (*closed) {
+            next = start + i;
+            usual &= block_below(i);
+            break;
+        }
+        json->at = start + i - (escaped >> i & 1);
+        if (!take_special(json, reading))
+            return false;
+        if (json->at - start >= BLOCK_BYTES) {
+            next = json->at;
+            reading->open = 0;
+        } else {
+            stops &= ~block_below((unsigned)(json->at - start));
+        }
+    }
+    reading->saved += (size_t)__builtin_popcountll(usual);
+    json->at = next;
     return true;
 }
 
@@ -216,19 +234,16 @@ bool json_string(struct json *json, struct json_string *out)
     if (!json_take(json, '"'))
         return json_fail_here(json, "a JSON string is wanted");
     const char *start = json->at;
-    size_t saved = 0;
-    bool canonical = true;
-    for (;;) {
-        json->at = plain_skip(json->at, json->end, &saved);
+    struct reading reading = {.canonical = true};
+    for (bool closed = false; !closed;) {
         if (json->at == json->end)
             return json_fail(json, "a JSON string has no closing quote");
-        if (*json->at == '"')
-            break;
-        if (!take_special(json, &saved, &canonical))
+        if (!block_take(json, &reading, &closed))
             return false;
     }
     struct span raw = {.at = start, .len = (size_t)(json->at - start)};
-    *out = (struct json_string){.raw = raw, .value_len = raw.len - saved, .canonical = canonical};
+    *out =
+        (struct json_string){.raw = raw, .value_len = raw.len - reading.saved, .canonical = reading.canonical};
     json->at++;
     return true;
 }
@@ -332,26 +347,31 @@ static inline char *block_quote(const char *at, char *out)
     return out + BLOCK_BYTES;
 }
 
+/* The last bytes of a value, fewer than two blocks. */
+static void last_quote(struct span value, struct buf *out)
+{
+    char padded[3 * BLOCK_BYTES];
+    char quoted[2 * QUOTED_MOST];
+    char *end = quoted;
+    memset(padded, 'a', sizeof padded);
+    memcpy(padded, value.at, value.len);
+    for (size_t i = 0; i < value.len; i += BLOCK_BYTES)
+        end = block_quote(padded + i, end);
+    buf_add(out, quoted, (size_t)(end - quoted) - (BLOCK_BYTES - value.len % BLOCK_BYTES) % BLOCK_BYTES);
+}
+
 void json_quote(struct span value, struct buf *out)
 {
-    char last[3 * BLOCK_BYTES];
-    if (!buf_reserve(out, value.len + value.len / 16 + QUOTED_MOST + 2))
+    if (!buf_reserve(out, value.len + value.len / 16 + 2))
         return;
     buf_add_char(out, '"');
-    for (size_t i = 0; i < value.len; i += BLOCK_BYTES) {
-        const char *at = value.at + i;
-        size_t left = value.len - i;
-        if (left < 2 * BLOCK_BYTES) {
-            memset(last, 'a', sizeof last);
-            at = memcpy(last, at, left);
-        }
+    for (; value.len >= 2 * BLOCK_BYTES; value.at += BLOCK_BYTES, value.len -= BLOCK_BYTES) {
         if (!buf_reserve(out, QUOTED_MOST))
             return;
-        char *end = block_quote(at, out->data + out->len);
-        out->len = (size_t)(end - out->data);
-        if (left < BLOCK_BYTES)
-            out->len -= BLOCK_BYTES - left;
+        out->len = (size_t)(block_quote(value.at, out->data + out->len) - out->data);
     }
+    if (value.len > 0)
+        last_quote(value, out);
     buf_add_char(out, '"');
 }
 
