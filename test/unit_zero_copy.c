@@ -67,8 +67,7 @@ Test(zero_copy, a_reader_that_lags_gets_every_byte_once)
     cr_assert(zero_copy_open(&copy, PIPE));
     while (received < LEN) {
         struct iovec iov[2];
-        ssize_t step =
-            sent < LEN ? zero_copy_send(&copy, ends.near, iov, pieces(bytes, sent, iov), true) : -EAGAIN;
+        ssize_t step = sent < LEN ? zero_copy_send(&copy, ends.near, iov, pieces(bytes, sent, iov)) : -EAGAIN;
         cr_assert(step > 0 || step == -EAGAIN, "%zd", step);
         if (step > 0) {
             sent += (size_t)step;
@@ -102,13 +101,13 @@ Test(zero_copy, a_reader_that_has_gone_is_an_error_of_its_socket_alone)
     cr_assert(zero_copy_open(&copy, PIPE));
     close(ends.far);
     do
-        sent = zero_copy_send(&copy, ends.near, iov, pieces(bytes, 0, iov), false);
+        sent = zero_copy_send(&copy, ends.near, iov, pieces(bytes, 0, iov));
     while (sent > 0);
     cr_assert(sent == -EPIPE || sent == -ECONNRESET, "%zd", sent);
     cr_assert(copy.open);
 
     ends = connect_ends();
-    sent = zero_copy_send(&copy, ends.near, iov, pieces(bytes, 0, iov), false);
+    sent = zero_copy_send(&copy, ends.near, iov, pieces(bytes, 0, iov));
     cr_assert_gt(sent, 0);
     char first;
     cr_assert_eq(recv(ends.far, &first, 1, 0), 1);
@@ -128,7 +127,7 @@ Test(zero_copy, where_it_is_not_allowed_it_closes)
     unlink(path);
     cr_assert_eq(fcntl(file, F_SETFL, O_APPEND), 0); /* such a file takes no splice */
     cr_assert(zero_copy_open(&copy, PIPE));
-    cr_assert_eq(zero_copy_send(&copy, file, iov, pieces(bytes, 0, iov), false), -EINTR);
+    cr_assert_eq(zero_copy_send(&copy, file, iov, pieces(bytes, 0, iov)), -EINTR);
     cr_assert(!copy.open);
     zero_copy_close(&copy);
     free(bytes);

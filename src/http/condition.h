@@ -6,7 +6,8 @@
 
 /* What the If-Match and If-None-Match fields of a request ask for, of a resource that is there and has this
  * strong entity tag (with its quotes): 0 to go on, 412, or 304 (GET and HEAD alone). In the order of section
- * 13.2.2; several lines of a field count as one. Text that is no entity tag matches nothing. */
+ * 13.2.2; several lines of a field count as one. Text that is no entity tag ends the
+ * list of its line: nothing behind it matches. */
 int http_condition(const struct http_head *head, const char *etag);
 
 #endif

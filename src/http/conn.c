@@ -108,7 +108,9 @@ static void memory_give_back(struct conn_shared *shared)
     if (shared->buffered_most < GIVE_BACK_BYTES || shared->buffered > shared->buffered_most / 4)
         return;
     shared->buffered_most = shared->buffered;
+#ifdef __GLIBC__
     malloc_trim(0);
+#endif
 }
 
 void conns_sweep(struct conn_shared *shared)

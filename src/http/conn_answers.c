@@ -120,7 +120,7 @@ static ssize_t conn_send_some(struct http_conn *conn, size_t most)
         const struct http_source *source = &conn->first->source;
         int pieces = source->pieces(source->state, iov, IOV_MAX_PIECES);
         pieces = iov_cut(iov, pieces, most);
-        return zero_copy_send(&conn->shared->zero_copy, conn->watch.fd, iov, pieces, true);
+        return zero_copy_send(&conn->shared->zero_copy, conn->watch.fd, iov, pieces);
     }
     int pieces = conn_iov(conn, iov);
     pieces = iov_cut(iov, pieces, most);

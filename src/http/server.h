@@ -110,7 +110,7 @@ void http_answer(struct http_exchange *exchange, int status, const char *fields,
 void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
                        ...) __attribute__((format(printf, 4, 5)));
 
-/* A body of `before` (copied), what the source holds, and `after` (static text). */
+/* A body of `before` (copied), what the source holds, and `after` (static text, not empty). */
 void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
                         const struct http_source *source, const char *after);
 

@@ -51,15 +51,14 @@ static bool is_not_allowed(int error)
     return error == EINVAL || error == ENOSYS || error == EPERM;
 }
 
-ssize_t zero_copy_send(struct zero_copy *copy, int socket, const struct iovec *iov, int count, bool more)
+ssize_t zero_copy_send(struct zero_copy *copy, int socket, const struct iovec *iov, int count)
 {
-    unsigned flags = SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0);
     ssize_t put = vmsplice(copy->in, iov, (size_t)count, SPLICE_F_NONBLOCK);
     if (put <= 0) {
         zero_copy_close(copy); /* an empty pipe takes something */
         return -EINTR;
     }
-    ssize_t sent = splice(copy->out, NULL, socket, NULL, (size_t)put, flags);
+    ssize_t sent = splice(copy->out, NULL, socket, NULL, (size_t)put, SPLICE_F_NONBLOCK | SPLICE_F_MORE);
     int error = errno;
     zero_copy_drop(copy, (size_t)(put - (sent > 0 ? sent : 0)));
     if (sent >= 0)

@@ -23,9 +23,9 @@ struct zero_copy {
 bool zero_copy_open(struct zero_copy *copy, int bytes);
 void zero_copy_close(struct zero_copy *copy);
 
-/* Sends what the non-blocking socket takes; `more` says that something follows at once. Returns the bytes
- * sent, or a negative errno: -EAGAIN where the socket is full, -EINTR where to try again. Where the system
- * does not allow all this it returns -EINTR too, and is closed then. */
-ssize_t zero_copy_send(struct zero_copy *copy, int socket, const struct iovec *iov, int count, bool more);
+/* Sends what the non-blocking socket takes. Something must follow at once: the end of it may wait for that.
+ * Returns the bytes sent, or a negative errno: -EAGAIN where the socket is full, -EINTR where to try again.
+ * Where the system does not allow all this it returns -EINTR too, and is closed then. */
+ssize_t zero_copy_send(struct zero_copy *copy, int socket, const struct iovec *iov, int count);
 
 #endif

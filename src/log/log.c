@@ -204,7 +204,7 @@ static void segments_free(struct log_segment *segment)
 }
 
 /* A segment has pages of its own, which nobody writes again when it is freed: the kernel may still be sending
- * from them (http/zero_copy.h). Those that no message has touched cost nothing. */
+ * from them (http/zero_copy.h). Those behind what is populated cost nothing. */
 static struct log_segment *segment_new(size_t least)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
