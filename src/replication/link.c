@@ -107,7 +107,7 @@ static void flight_add(struct link *link, uint64_t last, uint64_t bytes, int64_t
 
 static void begin_sign_of_life(struct link *link, int64_t now_ms)
 {
-    char fields[LINK_FIELDS_SIZE + sizeof WIRE_SECONDARY_RUN_FIELD + WIRE_NAME_SIZE];
+    char fields[LINK_FIELDS_SIZE + sizeof WIRE_SECONDARY_RUN_FIELD ": \r\n" + WIRE_NAME_SIZE];
     bool names = !link->greeted && link->peer_run[0];
     snprintf(fields, sizeof fields, "%s%s%s%s", link->shared->fields,
              names ? WIRE_SECONDARY_RUN_FIELD ": " : "", names ? link->peer_run : "", names ? "\r\n" : "");

@@ -313,6 +313,8 @@ static bool master_build(struct master *master)
         .ctx = master,
     };
     wire_name_new(master->senders.link.run);
+    _Static_assert(TOKEN_FIELDS_SIZE + WIRE_NAME_SIZE + sizeof WIRE_RUN_FIELD ": \r\n" <= LINK_FIELDS_SIZE,
+                   "the fields of a link fit");
     snprintf(master->link_fields, sizeof master->link_fields, "%s" WIRE_RUN_FIELD ": %s\r\n", master->fields,
              master->senders.link.run);
     const struct posts_config config = {
