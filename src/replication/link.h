@@ -101,8 +101,8 @@ int64_t link_due_ms(const struct link *link, int64_t now_ms);
 /* Whether the secondary has been sent all there is. */
 bool link_is_current(const struct link *link);
 
-/* What batch_bytes should be on the next link to the same secondary: a quarter, where requests with messages
- * were sent and none was answered. A slow link needs requests that get through in the time of one request. */
+/* What batch_bytes should be on the next link to the same secondary, after this one failed: a quarter, where
+ * requests with messages were begun and none was answered. A slow link needs requests that get through in the time of one request. */
 uint64_t link_next_batch(const struct link *link);
 
 /* Whether there is something that link_send would send at once. */

@@ -287,7 +287,8 @@ static void session_learn(struct sender *sender, int result)
 {
     bool stuck = result == -EPROTO && sender->link.greeted && !sender->link.progressed;
     sender->stuck_at = stuck ? sender->link.position : UINT64_MAX;
-    sender->batch_bytes = link_next_batch(&sender->link);
+    /* A link that was given up says nothing about what it can carry. */
+    sender->batch_bytes = result < 0 ? link_next_batch(&sender->link) : sender->link.batch_bytes;
     int64_t least_ms = ATTEMPT_INTERVALS * sender->shared->link.heartbeat_ms;
     if (least_ms < LINK_ATTEMPT_MS)
         least_ms = LINK_ATTEMPT_MS;
