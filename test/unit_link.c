@@ -536,6 +536,60 @@ Test(link, a_smaller_batch_is_kept_to_and_doubles_with_so_many_answers)
     cr_assert_eq(link_next_batch(&the_link), 2 * LINK_BATCH_LEAST, "none of this length was begun");
 }
 
+static void append_answered(unsigned count)
+{
+    while (count--) {
+        append(1);
+        pump();
+        cr_assert_eq(hear(position(log_last(shared.log))), 1, "%s", the_link.why);
+    }
+}
+
+Test(link, answers_to_requests_of_the_earlier_length_do_not_count_for_the_longer_one)
+{
+    enum { LEFT = 5 };
+    the_link.batch_bytes = LINK_BATCH_LEAST;
+    greet(0);
+    for (unsigned i = 0; i < LINK_BATCH_GROWS + LEFT; i++) {
+        append(1);
+        pump();
+    }
+    for (unsigned i = 0; i < LINK_BATCH_GROWS; i++)
+        cr_assert_eq(hear(position(log_last(shared.log))), 1, "%s", the_link.why);
+    append(1);
+    pump();
+    for (unsigned i = 0; i < LEFT; i++)
+        cr_assert_eq(hear(position(log_last(shared.log))), 1, "%s", the_link.why);
+    cr_assert_eq(link_next_batch(&the_link), LINK_BATCH_LEAST, "none of the longer ones was answered");
+    cr_assert_eq(hear(position(log_last(shared.log))), 1, "%s", the_link.why);
+    append_answered(LINK_BATCH_GROWS - 2);
+    cr_assert_eq(link_next_batch(&the_link), 2 * LINK_BATCH_LEAST);
+    append_answered(1);
+    cr_assert_eq(link_next_batch(&the_link), 4 * LINK_BATCH_LEAST);
+}
+
+/* What the next link's requests may hold, where the first request with messages of this one was answered so.
+ */
+static uint64_t next_batch_after(int status, const char *body)
+{
+    link_end();
+    link_start();
+    greet(0);
+    pump();
+    cr_assert_lt(hear(answer(status, body)), 0);
+    return link_next_batch(&the_link);
+}
+
+Test(link, a_request_that_was_refused_has_arrived_but_for_408)
+{
+    append(1);
+    cr_assert_eq(next_batch_after(500, ""), LINK_BATCH_BYTES);
+    cr_assert_eq(next_batch_after(503, ""), LINK_BATCH_BYTES);
+    cr_assert_eq(next_batch_after(409, "{\"error\":\"no\",\"last_id\":0}"), LINK_BATCH_BYTES);
+    cr_assert_eq(next_batch_after(200, "{}"), LINK_BATCH_BYTES);
+    cr_assert_eq(next_batch_after(408, ""), LINK_BATCH_BYTES / 4);
+}
+
 Test(link, a_batch_does_not_grow_past_its_limit)
 {
     greet(0);

@@ -247,14 +247,17 @@ static int link_refused(struct link *link, int status, const char *error)
     return link_fail(link, EPROTO, "it answered %d%s%s", status, error[0] ? ": " : "", error);
 }
 
-/* A request with messages was answered. */
-static void batch_answered(struct link *link)
+/* A request was answered, with whatever: it arrived. */
+static void batch_answered(struct link *link, const struct flight *flight)
 {
+    if (flight->last <= link->batch_grown_at)
+        return; /* a sign of life, or a request of an earlier length */
     link->batch_answered++;
     if (link->batch_answered < LINK_BATCH_GROWS || link->batch_bytes >= LINK_BATCH_BYTES)
         return;
     link->batch_bytes *= 2;
     link->batch_begun = link->batch_answered = 0;
+    link->batch_grown_at = link->next - 1;
 }
 
 uint64_t link_next_batch(const struct link *link)
@@ -276,6 +279,8 @@ static int link_answered(struct link *link, int status, struct span body)
     link->oldest = (link->oldest + 1) % LINK_WINDOW;
     link->under_way--;
     link->bytes_under_way -= flight->bytes;
+    if (status != 408) /* it did not arrive in time */
+        batch_answered(link, flight);
     bool told = wire_position_read(body, &position, error, sizeof error);
     if (status != 200)
         return link_refused(link, status, error);
@@ -293,8 +298,6 @@ static int link_answered(struct link *link, int status, struct span body)
     } else {
         link->progressed = true;
     }
-    if (flight->last)
-        batch_answered(link);
     link->round_us = clock_us() - flight->sent_us;
     /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it.
      */

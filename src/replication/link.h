@@ -50,19 +50,20 @@ struct link {
     char why[512];     /* after a failure: what happened, for a log line */
     int status;        /* after a failure: the status of the answer that it was, or 0 */
 
-    bool greeted;         /* the first answer is there: `position` and `next` are valid */
-    uint64_t position;    /* what the secondary said last */
-    uint64_t next;        /* the id to send next */
-    uint64_t batch_bytes; /* of messages in one request */
-    unsigned batch_begun; /* requests with messages since the link opened, or batch_bytes grew */
-    unsigned batch_answered;
-    bool compared;      /* a request told the digest of the list before it */
-    bool progressed;    /* some request behind the first was answered with 200 */
-    int64_t heard_ms;   /* when a byte came last */
-    int64_t waits_ms;   /* since when an answer is due */
-    int64_t sent_ms;    /* when a request was begun last */
-    int64_t round_us;   /* how long the last answered request took */
-    int64_t attempt_ms; /* silence allowed while an answer is due */
+    bool greeted;            /* the first answer is there: `position` and `next` are valid */
+    uint64_t position;       /* what the secondary said last */
+    uint64_t next;           /* the id to send next */
+    uint64_t batch_bytes;    /* of messages in one request */
+    unsigned batch_begun;    /* requests with messages since the link opened, or batch_bytes grew */
+    unsigned batch_answered; /* of these */
+    uint64_t batch_grown_at; /* the last id that was sent before batch_bytes grew, or 0 */
+    bool compared;           /* a request told the digest of the list before it */
+    bool progressed;         /* some request behind the first was answered with 200 */
+    int64_t heard_ms;        /* when a byte came last */
+    int64_t waits_ms;        /* since when an answer is due */
+    int64_t sent_ms;         /* when a request was begun last */
+    int64_t round_us;        /* how long the last answered request took */
+    int64_t attempt_ms;      /* silence allowed while an answer is due */
 
     struct flight flights[LINK_WINDOW]; /* a ring: `under_way` of them from `oldest` on */
     size_t oldest;
@@ -101,8 +102,9 @@ int64_t link_due_ms(const struct link *link, int64_t now_ms);
 /* Whether the secondary has been sent all there is. */
 bool link_is_current(const struct link *link);
 
-/* What batch_bytes should be on the next link to the same secondary, after this one failed: a quarter, where
- * requests with messages were begun and none was answered. A slow link needs requests that get through in the time of one request. */
+/* What batch_bytes should be on the next link to the same secondary, after this one failed. A quarter, where
+ * requests with messages were begun and none arrived: a slow link needs requests that get through in the time
+ * of one request. Any answer but 408 tells that its request arrived. */
 uint64_t link_next_batch(const struct link *link);
 
 /* Whether there is something that link_send would send at once. */
