@@ -434,6 +434,22 @@ SCENARIO(cluster_retries, only_a_master_gets_signs_of_life_ahead_of_a_late_answe
 
 /* ---- a secondary whose MAX_MESSAGE is lower */
 
+SCENARIO(cluster_retries, a_member_gets_all_messages_up_to_the_one_that_is_too_long_for_it)
+{
+    struct node *master = master_start("--write-concern 1");
+    char text[200];
+    memset(text, 'x', sizeof text);
+    expect_status(post(master, "", "a"), 201);
+    expect_status(post(master, "", "b"), 201);
+    expect_status(post(master, "", "c"), 201);
+    expect_status(http_post(master->port, "/messages", text, sizeof text), 201);
+    expect_status(post(master, "", "d"), 201);
+    struct node *low = secondary_start(master, "--secondary-id low --max-message 100");
+    eventually(SOON, shows(low, "a b c"));
+    eventually(SOON, node_logged(master, "sending 4 to low") >= 1);
+    cr_assert(shows(low, "a b c"));
+}
+
 static void expect_too_long(size_t len, const char *why)
 {
     struct node *master = master_start("--log-level debug --max-message 3000000");

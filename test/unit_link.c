@@ -590,6 +590,23 @@ Test(link, a_request_that_was_refused_has_arrived_but_for_408)
     cr_assert_eq(next_batch_after(408, ""), LINK_BATCH_BYTES / 4);
 }
 
+Test(link, after_one_that_was_too_long_each_request_has_one_message_until_some_are_answered)
+{
+    append(3);
+    cr_assert_eq(next_batch_after(413, ""), LINK_BATCH_SINGLE);
+    link_end();
+    link_start();
+    the_link.batch_bytes = LINK_BATCH_SINGLE;
+    greet(0);
+    pump();
+    cr_assert(sent.batches == 3 && sent.first == 3 && sent.last == 3);
+    cr_assert_eq(link_next_batch(&the_link), LINK_BATCH_SINGLE, "it does not grow by a failure");
+    for (unsigned i = 1; i <= 3; i++)
+        cr_assert_eq(hear(position(i)), 1, "%s", the_link.why);
+    append_answered(LINK_BATCH_GROWS - 3);
+    cr_assert_eq(link_next_batch(&the_link), 2 * LINK_BATCH_SINGLE);
+}
+
 Test(link, a_batch_does_not_grow_past_its_limit)
 {
     greet(0);

@@ -262,7 +262,9 @@ static void batch_answered(struct link *link, const struct flight *flight)
 
 uint64_t link_next_batch(const struct link *link)
 {
-    if (!link->batch_begun || link->batch_answered)
+    if (link->status == 413)
+        return LINK_BATCH_SINGLE;
+    if (!link->batch_begun || link->batch_answered || link->batch_bytes < LINK_BATCH_LEAST)
         return link->batch_bytes;
     uint64_t quarter = link->batch_bytes / 4;
     return quarter > LINK_BATCH_LEAST ? quarter : LINK_BATCH_LEAST;

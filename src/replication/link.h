@@ -18,6 +18,7 @@ enum {
     LINK_WINDOW_BYTES = 64 * 1024 * 1024, /* of messages under way */
     LINK_BATCH_BYTES = 1024 * 1024, /* of messages in one request, but for a single longer one; at most */
     LINK_BATCH_LEAST = 16 * 1024,   /* where longer requests did not get through */
+    LINK_BATCH_SINGLE = 1,          /* one message in each request: where one was refused as too long */
     LINK_BATCH_GROWS = 16,          /* so many answers double what a request may hold */
     LINK_FIELDS_SIZE = 512,
     LINK_ATTEMPT_MS = 2000 /* silence for so long, while an answer is due, is a failure; at least */
@@ -104,7 +105,8 @@ bool link_is_current(const struct link *link);
 
 /* What batch_bytes should be on the next link to the same secondary, after this one failed. A quarter, where
  * requests with messages were begun and none arrived: a slow link needs requests that get through in the time
- * of one request. Any answer but 408 tells that its request arrived. */
+ * of one request. Any answer but 408 tells that its request arrived. LINK_BATCH_SINGLE after a 413: so the
+ * secondary gets all that comes before the message that it refuses. */
 uint64_t link_next_batch(const struct link *link);
 
 /* Whether there is something that link_send would send at once. */
