@@ -193,8 +193,8 @@ static bool take_special(struct json *json, struct reading *reading)
     return true;
 }
 
-/* Takes a block of a string, and what reaches beyond it, or as much as comes before the closing quote. Returns whether
- * all is well. */
+/* Takes a block of a string, and what reaches beyond it, or as much as comes before the closing quote.
+ * Returns whether all is well. */
 static bool block_take(struct json *json, struct reading *reading, bool *closed)
 {
     const char *start = json->at;
@@ -242,8 +242,8 @@ bool json_string(struct json *json, struct json_string *out)
             return false;
     }
     struct span raw = {.at = start, .len = (size_t)(json->at - start)};
-    *out =
-        (struct json_string){.raw = raw, .value_len = raw.len - reading.saved, .canonical = reading.canonical};
+    *out = (struct json_string){
+        .raw = raw, .value_len = raw.len - reading.saved, .canonical = reading.canonical};
     json->at++;
     return true;
 }
