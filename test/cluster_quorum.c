@@ -170,6 +170,46 @@ SCENARIO(cluster_quorum, the_first_append_waits_until_the_members_that_count_hav
     eventually(SOON, shows_numbered(s1, 4));
 }
 
+SCENARIO(cluster_quorum, the_first_append_says_that_it_waits_for_a_member_and_when_it_goes_on)
+{
+    struct node *master = master_start("--quorum 2");
+    struct node *s1 = node_later("secondary", "");
+    struct relay *relay = relay_open(s1->port);
+    relay_mode(relay, RELAY_HOLD);
+    node_words(s1, "--master-url %s --secondary-id s1 --advertise-url %s", master->url, relay_url(relay));
+    node_restart(s1);
+    eventually(SOON, !read_only(master));
+    cr_assert_eq(node_logged(master, "appends wait"), 0); /* there is none yet */
+    struct call *call = post_begin(master, "", "a");
+    expect_logged(master, "INFO  master appends wait for 1 member to answer first, 5000 ms at most", 1);
+    relay_mode(relay, RELAY_PASS);
+    expect_stored(call_end(call), 201, 1, 2, 2);
+    expect_logged(master, "INFO  master appends go on: there is no member to wait for any more", 1);
+}
+
+/* Each of them held it for five heartbeat intervals more. */
+SCENARIO(cluster_quorum, the_first_append_does_not_wait_for_ever_new_members_that_never_answer)
+{
+    struct node *master = master_start("--quorum 2 --heartbeat-interval 0.2");
+    struct call *call = NULL;
+    char body[64];
+    member_start(master, "s1", "");
+    for (int i = 0; !call || !call_done(call); i++) {
+        cr_assert_lt(i, 20);
+        snprintf(body, sizeof body, "{\"id\":\"x%d\",\"url\":\"http://127.0.0.1:9\"}", i);
+        expect_status(http_post_json(master->port, "/register", body), 200);
+        if (!call)
+            call = post_begin(master, "?w=2", "a");
+        nap_ms(300);
+    }
+    struct reply reply = call_end(call);
+    expect_took(reply, 1000, 800);
+    expect_stored(reply, 201, 1, 2, 2);
+    expect_logged(master, "appends wait for", 1);
+    expect_logged(master, "not answered in time", 1);
+    expect_logged(master, "appends go on", 1);
+}
+
 /* It registered again and again, was counted as alive each time, and nothing reached it. */
 SCENARIO(cluster_quorum, a_member_that_can_register_and_cannot_be_reached_does_not_count)
 {

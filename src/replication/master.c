@@ -262,10 +262,10 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
     bool stopping = atomic_load(&master->stopping);
     if (stopping)
         posts_refuse_held(master->posts); /* before the end of a take-over would append them */
-    registry_settle(master->registry, stopping);
+    int64_t hold_ms = registry_settle(master->registry, now_ms, stopping);
     int64_t send_ms = appended_send(master, now_ms);
     int64_t posts_ms = posts_pass(master->posts, now_ms);
-    return earlier(earlier(send_ms, posts_ms), members_look(master, now_ms));
+    return earlier(earlier(send_ms, posts_ms), earlier(hold_ms, members_look(master, now_ms)));
 }
 
 static void service_gone(void *ctx, void *waiter)

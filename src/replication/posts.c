@@ -263,11 +263,10 @@ void posts_append(struct posts *posts, const struct http_request *request, struc
         return;
     }
     post_wish(post, &wish);
-    if (!posts->hold) {
+    if (posts->hold)
+        held_add(posts, post);
+    else
         post_append(posts, post);
-        return;
-    }
-    held_add(posts, post);
 }
 
 void posts_wait(struct posts *posts, const struct http_request *request, const char *text,
@@ -355,6 +354,11 @@ static int64_t held_expire(struct posts *posts, int64_t now_ms)
 bool posts_held_back(const struct posts *posts)
 {
     return posts->hold;
+}
+
+bool posts_any_held(const struct posts *posts)
+{
+    return posts->held != NULL;
 }
 
 void posts_refuse_held(struct posts *posts)

@@ -1,6 +1,7 @@
-/* The master's appends: a POST is read, appended, parked until its write concern holds, and answered. While a
- * list is being taken over, POSTs are held before they are appended, each as long as its time lasts. Also GET
- * /messages/ID?w=, which waits for an append that was made before. All of it belongs to the loop's thread. */
+/* The master's appends: a POST is read, appended, parked until its write concern holds, and answered. While
+ * it is not known yet which list this will be, POSTs are held before they are appended, each as long as its
+ * time lasts: during a take-over, and as long as registry.c says. Also GET /messages/ID?w=, which waits for
+ * an append that was made before. All of it belongs to the loop's thread. */
 #ifndef REPLICATION_POSTS_H
 #define REPLICATION_POSTS_H
 
@@ -45,6 +46,9 @@ void posts_hold(struct posts *posts, bool hold);
 
 /* Whether an append would be held now. */
 bool posts_held_back(const struct posts *posts);
+
+/* Whether some POST is held. */
+bool posts_any_held(const struct posts *posts);
 
 /* The client of a request that waits has gone; `waiter` is what http_exchange_waiter was told. One that waits
  * for ACKs is forgotten, and its message stays. One that is held waits on: it was not refused, so it is

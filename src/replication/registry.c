@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUIET_MS = 2000 }; /* a take-over that brings nothing for so long makes way for another */
+enum {
+    QUIET_MS = 2000,    /* a take-over that brings nothing for so long makes way for another */
+    HOLD_HEARTBEATS = 5 /* appends wait no longer for members to be met: so long after the first one came */
+};
 
 /* What a secondary was refused with last. */
 struct refusal {
@@ -25,6 +28,7 @@ struct registry {
     struct wire_register taking_from; /* the registration that began it */
     struct http_url taking_url;
     struct http_exchange *taking_exchange;
+    int64_t hold_until_ms; /* appends are held until members are met, or this; CLOCK_NEVER: none came yet */
     struct refusal refusals[MEMBERS_MAX]; /* the latest, each id once; a new one takes the oldest's place */
     unsigned refusals_next;
 };
@@ -32,8 +36,10 @@ struct registry {
 struct registry *registry_open(const struct registry_config *config)
 {
     struct registry *registry = calloc(1, sizeof *registry);
-    if (registry)
-        registry->config = *config;
+    if (!registry)
+        return NULL;
+    registry->config = *config;
+    registry->hold_until_ms = CLOCK_NEVER;
     return registry;
 }
 
@@ -158,14 +164,49 @@ static enum standing registration_standing(struct registry *registry,
                                                                           : STANDING_FOREIGN;
 }
 
-/* Appends wait while a list is taken over. Where there is a QUORUM, the first one also waits until each
- * member that counts for it was met: a registration may have been under way for long, and what the secondary
- * was sent meanwhile can be taken over only before anything is appended. */
-static void appends_hold(struct registry *registry)
+/* How many members the first append waits for. Where there is a QUORUM, that is each one that counts for it
+ * and was not met: a registration may have been under way for long, and what the secondary was sent meanwhile
+ * can be taken over only before anything is appended. */
+static unsigned unmet_members(const struct registry *registry)
 {
     const struct registry_config *config = &registry->config;
-    bool unmet = config->has_quorum && !posts_appended(config->posts) && members_unmet(config->members);
-    posts_hold(config->posts, registry->takeover || unmet);
+    if (registry->takeover || !config->has_quorum || posts_appended(config->posts))
+        return 0;
+    return members_unmet(config->members);
+}
+
+static void hold_begin(struct registry *registry, unsigned unmet, int64_t now_ms)
+{
+    int64_t limit_ms = HOLD_HEARTBEATS * registry->config.heartbeat_ms;
+    registry->hold_until_ms = clock_after(now_ms, limit_ms);
+    logline(LOGLINE_INFO, "appends wait for %u %s to answer first, %" PRId64 " ms at most", unmet,
+            unmet == 1 ? "member" : "members", limit_ms);
+}
+
+static void hold_end(unsigned unmet)
+{
+    if (unmet)
+        logline(LOGLINE_INFO, "appends go on: %u %s not answered in time", unmet,
+                unmet == 1 ? "member has" : "members have");
+    else
+        logline(LOGLINE_INFO, "appends go on: there is no member to wait for any more");
+}
+
+/* Appends wait while a list is taken over, and for members that were not met. These may be new ones again and
+ * again, so that has a limit. Returns when it is reached. */
+static int64_t appends_hold(struct registry *registry, int64_t now_ms)
+{
+    struct posts *posts = registry->config.posts;
+    unsigned unmet = unmet_members(registry);
+    if (unmet && registry->hold_until_ms == CLOCK_NEVER && posts_any_held(posts))
+        hold_begin(registry, unmet, now_ms);
+    bool hold = registry->takeover || (unmet && now_ms < registry->hold_until_ms);
+    if (!hold && posts_held_back(posts) && registry->hold_until_ms != CLOCK_NEVER)
+        hold_end(unmet);
+    if (!unmet)
+        registry->hold_until_ms = CLOCK_NEVER;
+    posts_hold(posts, hold);
+    return hold ? registry->hold_until_ms : CLOCK_NEVER;
 }
 
 /* Keeps the registration open until the list is taken over. */
@@ -220,12 +261,12 @@ static void takeover_end(struct registry *registry, enum takeover_state state)
 }
 
 /* Ends a take-over that is over, or all the same where the program stops. */
-void registry_settle(struct registry *registry, bool stop)
+int64_t registry_settle(struct registry *registry, int64_t now_ms, bool stop)
 {
     enum takeover_state state = registry->takeover ? takeover_state(registry->takeover) : TAKEOVER_RUNS;
     if (registry->takeover && (state != TAKEOVER_RUNS || stop))
         takeover_end(registry, state);
-    appends_hold(registry);
+    return appends_hold(registry, now_ms);
 }
 
 /* Whether somebody's registration shows that the take-over under way should end: it is from the secondary
@@ -274,5 +315,5 @@ void registry_register(struct registry *registry, const struct http_request *req
         registration_refuse(registry, &registration, why, exchange);
         break;
     }
-    appends_hold(registry);
+    appends_hold(registry, clock_ms());
 }

@@ -37,8 +37,9 @@ void registry_register(struct registry *registry, const struct http_request *req
                        struct http_exchange *exchange);
 
 /* Called once a pass of the loop. Answers the registration whose take-over is over; with `stop`, also one
- * whose is not. Lets appends go on that waited for it, or for a member to be met. */
-void registry_settle(struct registry *registry, bool stop);
+ * whose is not. Lets appends go on that waited for it, or for a member to be met. Returns when it must be
+ * called again. */
+int64_t registry_settle(struct registry *registry, int64_t now_ms, bool stop);
 
 /* Whether a list is being taken over. */
 bool registry_taking_over(const struct registry *registry);
