@@ -234,6 +234,31 @@ SCENARIO(cluster_identity, a_post_whose_time_is_over_while_it_is_held_is_refused
     eventually(SOON, shows_numbered(master, 4) && shows_numbered(s1, 4));
 }
 
+/* It waited for ever once it was appended, though nobody waited for its answer. */
+SCENARIO(cluster_identity, a_post_whose_client_goes_while_it_is_held_is_appended_and_waits_for_nobody)
+{
+    struct node *master = master_start(FAST);
+    struct relay *relay;
+    member_behind(master, "s1", &relay);
+    post_numbered(master, "", 1, 3);
+    node_kill(master);
+    relay_mode(relay, RELAY_HOLD);
+    node_restart(master);
+    eventually(SOON, node_logged(master, "taking over"));
+    int descriptors = node_descriptors(master);
+    int fd = raw_open(master->port);
+    raw_text(fd, "POST /messages?w=9 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nm4");
+    eventually(SOON, node_descriptors(master) == descriptors + 1);
+    expect_status(post(master, "?timeout=0.2", "x"), 503); /* m4 was read long before that */
+    raw_reset(fd);
+    eventually(SOON, node_descriptors(master) == descriptors);
+    relay_mode(relay, RELAY_PASS);
+    eventually(SOON, shows_numbered(master, 4));
+    expect_stored(post(master, "?w=2", "m5"), 201, 5, 2, 2);
+    cr_assert_eq(node_stop(master).code, 0);
+    cr_assert_eq(node_logged(master, "with 202"), 0); /* nobody was left to be told so at the end */
+}
+
 SCENARIO(cluster_identity, a_take_over_goes_on_where_its_link_was_cut)
 {
     struct node *master = master_start(FAST);

@@ -25,6 +25,7 @@ struct post {
     struct http_exchange *exchange;
     struct post *next; /* held, or spare */
     bool is_get;
+    bool gone; /* its client, while it was held */
     int64_t began_ms;
     struct append_message message;
 };
@@ -136,6 +137,7 @@ static struct post *post_begin(struct posts *posts, struct http_exchange *exchan
     post->exchange = exchange;
     http_exchange_waiter(exchange, post);
     post->began_ms = clock_ms();
+    post->gone = false;
     post->message.value_len = 0;
     buf_clear(&post->message.json);
     return post;
@@ -208,8 +210,19 @@ static void post_answer(struct posts *posts, struct post *post)
     post_free(posts, post);
 }
 
+/* Frees one whose client has gone. */
+static void post_forget(struct posts *posts, struct post *post)
+{
+    http_answer_error(post->exchange, 503, NULL, "the client has gone");
+    post_free(posts, post);
+}
+
 static void post_park(struct posts *posts, struct post *post)
 {
+    if (post->gone) { /* nobody would end its wait */
+        post_forget(posts, post);
+        return;
+    }
     switch (acks_park(posts->config.acks, &post->waiter)) {
     case ACKS_PARKED:
         return;
@@ -299,10 +312,10 @@ void posts_wait(struct posts *posts, const struct http_request *request, const c
 void posts_gone(struct posts *posts, void *waiter)
 {
     struct post *post = waiter;
-    if (!acks_unpark(posts->config.acks, &post->waiter))
-        return; /* held, or just released: answered in its turn, into nothing */
-    http_answer_error(post->exchange, 503, NULL, "the client has gone");
-    post_free(posts, post);
+    if (acks_unpark(posts->config.acks, &post->waiter))
+        post_forget(posts, post);
+    else /* held, or just released: answered in its turn, into nothing */
+        post->gone = true;
 }
 
 /* ---- holding */

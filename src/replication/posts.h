@@ -52,7 +52,7 @@ bool posts_any_held(const struct posts *posts);
 
 /* The client of a request that waits has gone; `waiter` is what http_exchange_waiter was told. One that waits
  * for ACKs is forgotten, and its message stays. One that is held waits on: it was not refused, so it is
- * appended. */
+ * appended, and forgotten then. */
 void posts_gone(struct posts *posts, void *waiter);
 
 /* Whether some POST was appended since the program started. */
