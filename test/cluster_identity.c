@@ -259,6 +259,52 @@ SCENARIO(cluster_identity, a_post_whose_client_goes_while_it_is_held_is_appended
     cr_assert_eq(node_logged(master, "with 202"), 0); /* nobody was left to be told so at the end */
 }
 
+static int first_done(struct call *const *calls, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (call_done(calls[i]))
+            return i;
+    return -1;
+}
+
+/* Nothing limited what they kept. */
+SCENARIO(cluster_identity, messages_that_are_held_have_a_limit_of_memory)
+{
+    enum { LEN = 30 * 1000 * 1000 };
+    struct node *master = master_start(FAST " --max-message %d", LEN);
+    struct relay *relay;
+    member_behind(master, "s1", &relay);
+    expect_status(post(master, "", "a"), 201);
+    node_kill(master);
+    relay_mode(relay, RELAY_HOLD);
+    node_restart(master);
+    eventually(SOON, node_logged(master, "taking over"));
+    char *text = calloc(1, LEN + 1);
+    cr_assert_not_null(text);
+    memset(text, 'x', LEN);
+    for (int i = 0; i < 2; i++) { /* what they kept is given back */
+        struct reply reply = http_post(master->port, "/messages?w=1&timeout=0.1", text, LEN);
+        expect_status(reply, 503);
+        cr_assert_not_null(strstr(reply.body, "the time is over"), "%s", reply.body);
+    }
+    struct call *calls[3];
+    int refused = -1;
+    for (int i = 0; i < 3; i++)
+        calls[i] = call_post(master->port, "/messages?w=1", text);
+    eventually(SOON, (refused = first_done(calls, 3)) >= 0);
+    struct reply reply = call_end(calls[refused]);
+    calls[refused] = calls[2];
+    expect_status(reply, 503);
+    cr_assert_not_null(http_field(&reply, "Retry-After"));
+    cr_assert_not_null(strstr(reply.body, "too much is held"), "%s", reply.body);
+    always(300, first_done(calls, 2) < 0);
+    relay_mode(relay, RELAY_PASS);
+    expect_status(call_end(calls[0]), 201);
+    expect_status(call_end(calls[1]), 201);
+    cr_assert_eq(last_id(master), 3);
+    free(text);
+}
+
 SCENARIO(cluster_identity, a_take_over_goes_on_where_its_link_was_cut)
 {
     struct node *master = master_start(FAST);

@@ -41,6 +41,7 @@ struct tally_line {
 struct posts {
     struct posts_config config;
     struct post *held, *held_last;
+    size_t held_bytes;   /* memory of their messages */
     int64_t held_due_ms; /* not after the first deadline of a held one */
     struct post *spare;
     size_t waiting; /* posts in use */
@@ -154,6 +155,15 @@ static bool may_wait(const struct posts *posts, const struct append_wish *wish,
     return false;
 }
 
+/* The same for one that would be held. */
+static bool may_hold(const struct posts *posts, const struct post *post, struct http_exchange *exchange)
+{
+    if (posts->held_bytes + post->message.json.cap <= POSTS_HELD_BYTES_MAX)
+        return true;
+    http_answer_error(exchange, 503, "Retry-After: 1\r\n", "too much is held back already");
+    return false;
+}
+
 static void post_wish(struct post *post, const struct append_wish *wish)
 {
     post->waiter.w = wish->w;
@@ -260,6 +270,7 @@ static void held_add(struct posts *posts, struct post *post)
     else
         posts->held = post;
     posts->held_last = post;
+    posts->held_bytes += post->message.json.cap;
     if (post->waiter.deadline_ms < posts->held_due_ms)
         posts->held_due_ms = post->waiter.deadline_ms;
 }
@@ -271,7 +282,8 @@ void posts_append(struct posts *posts, const struct http_request *request, struc
     if (!post)
         return;
     post->is_get = false;
-    if (!request_read(posts, request, post, &wish, exchange) || !may_wait(posts, &wish, exchange)) {
+    if (!request_read(posts, request, post, &wish, exchange) || !may_wait(posts, &wish, exchange) ||
+        (posts->hold && !may_hold(posts, post, exchange))) {
         post_free(posts, post);
         return;
     }
@@ -324,6 +336,7 @@ static struct post *held_take(struct posts *posts)
 {
     struct post *post = posts->held;
     posts->held = post->next;
+    posts->held_bytes -= post->message.json.cap;
     post->next = NULL;
     return post;
 }
@@ -347,6 +360,7 @@ static int64_t held_expire(struct posts *posts, int64_t now_ms)
         return posts->held_due_ms;
     struct post *post = posts->held;
     posts->held = NULL;
+    posts->held_bytes = 0;
     posts->held_due_ms = CLOCK_NEVER;
     while (post) {
         struct post *next = post->next;

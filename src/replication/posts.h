@@ -9,7 +9,10 @@
 #include "log/log.h"
 #include "replication/acks.h"
 
-enum { POSTS_WAITING_MAX = 100000 }; /* requests that wait; more that would have to get 503 */
+enum {
+    POSTS_WAITING_MAX = 100000,             /* requests that wait; more that would have to get 503 */
+    POSTS_HELD_BYTES_MAX = 64 * 1024 * 1024 /* memory of the messages that are held; past it: 503 */
+};
 
 struct posts;
 
