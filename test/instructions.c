@@ -212,6 +212,14 @@ static void handle_append(void *ctx, const struct http_request *request, const c
     posts_append(posts, request, exchange);
 }
 
+static bool no_condition(void *ctx, const struct http_request *request, struct http_exchange *exchange)
+{
+    (void)ctx;
+    (void)request;
+    (void)exchange;
+    return true;
+}
+
 static void master_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
 {
     static const struct http_route routes[] = {
@@ -241,8 +249,11 @@ static void master_open(void)
     node_open(&master, master_pass, NULL);
     master.service = (struct http_service){.body_limit = master_body_limit, .handle = master_handle};
     acks = acks_open();
-    const struct posts_config config = {
-        .log = master.log, .acks = acks, .max_message = MAX_MESSAGE, .write_concern = CONCERN_ALL};
+    const struct posts_config config = {.log = master.log,
+                                        .acks = acks,
+                                        .max_message = MAX_MESSAGE,
+                                        .write_concern = CONCERN_ALL,
+                                        .condition = no_condition};
     posts = posts_open(&config);
     need(acks && posts);
     identity_set(&master.identity, "0123456789abcdef0123456789abcdef");

@@ -102,9 +102,9 @@ static bool appends_allowed(void *ctx, struct http_exchange *exchange)
 }
 
 /* RFC 9110 section 13: an append may be meant for the list as its client saw it. */
-static bool append_condition_holds(struct master *master, const struct http_request *request,
-                                   struct http_exchange *exchange)
+static bool append_condition(void *ctx, const struct http_request *request, struct http_exchange *exchange)
 {
+    struct master *master = ctx;
     char etag[READING_ETAG_SIZE];
     if (!http_head_field(request->head, "If-Match") && !http_head_field(request->head, "If-None-Match"))
         return true;
@@ -124,7 +124,7 @@ static void handle_append(void *ctx, const struct http_request *request, const c
 {
     struct master *master = ctx;
     (void)rest;
-    if (appends_allowed(master, exchange) && append_condition_holds(master, request, exchange))
+    if (appends_allowed(master, exchange))
         posts_append(master->posts, request, exchange);
 }
 
@@ -324,6 +324,7 @@ static bool master_build(struct master *master)
         .write_concern = settings->write_concern,
         .ack_timeout_ms = settings->ack_timeout_ms,
         .allowed = appends_allowed,
+        .condition = append_condition,
         .ctx = master,
     };
     master->members = members_open(&master->senders);

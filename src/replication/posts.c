@@ -282,8 +282,10 @@ void posts_append(struct posts *posts, const struct http_request *request, struc
     if (!post)
         return;
     post->is_get = false;
+    /* RFC 9110 13.2.1: the condition counts only where the request is good without it */
     if (!request_read(posts, request, post, &wish, exchange) || !may_wait(posts, &wish, exchange) ||
-        (posts->hold && !may_hold(posts, post, exchange))) {
+        (posts->hold && !may_hold(posts, post, exchange)) ||
+        !posts->config.condition(posts->config.ctx, request, exchange)) {
         post_free(posts, post);
         return;
     }

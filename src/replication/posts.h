@@ -25,6 +25,9 @@ struct posts_config {
     /* Whether appends are allowed now; where not, the exchange is answered. Asked for those that were held.
      */
     bool (*allowed)(void *ctx, struct http_exchange *exchange);
+    /* Whether the preconditions of a request hold that is good but for them; where not, the exchange is
+     * answered. */
+    bool (*condition)(void *ctx, const struct http_request *request, struct http_exchange *exchange);
     void *ctx;
 };
 
