@@ -74,7 +74,8 @@ SCENARIO(cluster_members, a_removed_member_that_lives_is_left_in_peace_until_it_
     expect_stored(post(master, "", "b"), 201, 2, 1, 1);
     cr_assert_eq(fake_last_id(fake), 1);
     expect_status(fake_register(fake, master, "f1"), 200);
-    eventually(SOON, fake_last_id(fake) == 2);
+    eventually(SOON, member_number(master, "f1", "acked") == 2);
+    cr_assert_eq(fake_last_id(fake), 2);
     expect_stored(post(master, "", "c"), 201, 3, 2, 2);
 }
 
