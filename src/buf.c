@@ -1,4 +1,5 @@
 #include "buf.h"
+#include "format.h"
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -73,13 +74,10 @@ void buf_add_char(struct buf *buf, char c)
 
 void buf_add_uint(struct buf *buf, uint64_t number)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    buf_add(buf, digits + at, sizeof digits - at);
+    char digits[FORMAT_DIGITS];
+    char *end = digits + sizeof digits;
+    char *at = format_uint(end, number);
+    buf_add(buf, at, (size_t)(end - at));
 }
 
 void buf_addf(struct buf *buf, const char *format, ...)

@@ -1,10 +1,7 @@
 #include "format.h"
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { DIGITS_MAX = 20 };
 
 struct out {
     char *at;
@@ -21,16 +18,22 @@ static bool add(struct out *out, const char *bytes, size_t len)
     return true;
 }
 
+char *format_uint(char *end, uint64_t number)
+{
+    do
+        *--end = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return end;
+}
+
 static bool add_number(struct out *out, bool negative, uint64_t number)
 {
-    char digits[DIGITS_MAX + 1];
-    char *at = digits + sizeof digits;
-    do
-        *--at = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
+    char digits[FORMAT_DIGITS + 1];
+    char *end = digits + sizeof digits;
+    char *at = format_uint(end, number);
     if (negative)
         *--at = '-';
-    return add(out, at, (size_t)(digits + sizeof digits - at));
+    return add(out, at, (size_t)(end - at));
 }
 
 static bool add_signed(struct out *out, int64_t number)

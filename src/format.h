@@ -6,10 +6,17 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* As snprintf and vsnprintf. */
 int format_text(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int format_args(char *out, size_t size, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
+
+enum { FORMAT_DIGITS = 20 }; /* of the largest number */
+
+/* Writes a number in decimal so that it ends before `end`, in front of which there is room for FORMAT_DIGITS
+ * bytes. Returns where it begins. */
+char *format_uint(char *end, uint64_t number);
 
 #endif

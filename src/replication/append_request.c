@@ -37,16 +37,15 @@ const char *append_read_wish(const struct http_request *request, struct append_w
 static const char *wish_json_w(struct json *json, struct append_wish *wish)
 {
     struct json_string text;
+    char name[16];
+    int named;
     uint64_t number;
     if (json_peek(json) == '"') {
         if (!json_string(json, &text))
             return json->error;
-        if (json_string_is(&text, "all"))
-            wish->w = CONCERN_ALL;
-        else if (json_string_is(&text, "majority"))
-            wish->w = CONCERN_MAJORITY;
-        else
-            return bad_w;
+        if (!json_string_copy(&text, name, sizeof name) || !concern_parse(span_of(name), &named) || named > 0)
+            return bad_w; /* a number is no string in JSON */
+        wish->w = named;
         return NULL;
     }
     if (!json_uint(json, &number) || number < 1 || number > CONCERN_MAX)
