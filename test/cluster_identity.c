@@ -187,16 +187,22 @@ SCENARIO(cluster_identity, a_foreign_list_is_refused_and_kept_on_both_sides)
     expect_stored(post(master, "", "y"), 201, 2, 2, 2);
 }
 
+/* A new master, which has begun to take over a list and gets nothing of it yet. */
+static void restart_held(struct node *master, struct relay *relay, const char *logged)
+{
+    node_kill(master);
+    relay_mode(relay, RELAY_HOLD);
+    node_restart(master);
+    eventually(SOON, node_logged(master, logged));
+}
+
 SCENARIO(cluster_identity, appends_wait_while_a_list_is_taken_over)
 {
     struct node *master = master_start(FAST);
     struct relay *relay;
     struct node *s1 = member_behind(master, "s1", &relay);
     post_numbered(master, "", 1, 10);
-    node_kill(master);
-    relay_mode(relay, RELAY_HOLD);
-    node_restart(master);
-    eventually(SOON, node_logged(master, "taking over messages 1..10 from s1"));
+    restart_held(master, relay, "taking over messages 1..10 from s1");
     struct call *call = post_begin(master, "?w=1", "m11");
     always(300, !call_done(call));
     relay_mode(relay, RELAY_PASS);
@@ -214,10 +220,7 @@ SCENARIO(cluster_identity, a_post_whose_time_is_over_while_it_is_held_is_refused
     struct relay *relay;
     struct node *s1 = member_behind(master, "s1", &relay);
     post_numbered(master, "", 1, 3);
-    node_kill(master);
-    relay_mode(relay, RELAY_HOLD);
-    node_restart(master);
-    eventually(SOON, node_logged(master, "taking over"));
+    restart_held(master, relay, "taking over");
     struct call *patient = post_begin(master, "?w=1", "m4");
     struct call *longer = post_begin(master, "?w=1&timeout=1", "x");
     struct reply reply = post(master, "?w=1&timeout=0.4", "y");
@@ -241,10 +244,7 @@ SCENARIO(cluster_identity, a_post_whose_client_goes_while_it_is_held_is_appended
     struct relay *relay;
     member_behind(master, "s1", &relay);
     post_numbered(master, "", 1, 3);
-    node_kill(master);
-    relay_mode(relay, RELAY_HOLD);
-    node_restart(master);
-    eventually(SOON, node_logged(master, "taking over"));
+    restart_held(master, relay, "taking over");
     int descriptors = node_descriptors(master);
     int fd = raw_open(master->port);
     raw_text(fd, "POST /messages?w=9 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nm4");
@@ -275,10 +275,7 @@ SCENARIO(cluster_identity, messages_that_are_held_have_a_limit_of_memory)
     struct relay *relay;
     member_behind(master, "s1", &relay);
     expect_status(post(master, "", "a"), 201);
-    node_kill(master);
-    relay_mode(relay, RELAY_HOLD);
-    node_restart(master);
-    eventually(SOON, node_logged(master, "taking over"));
+    restart_held(master, relay, "taking over");
     char *text = calloc(1, LEN + 1);
     cr_assert_not_null(text);
     memset(text, 'x', LEN);
@@ -354,10 +351,7 @@ SCENARIO(cluster_identity, a_take_over_ends_when_its_secondary_comes_back_with_l
     struct relay *relay;
     struct node *s1 = member_behind(master, "s1", &relay);
     post_numbered(master, "", 1, 5);
-    node_kill(master);
-    relay_mode(relay, RELAY_HOLD);
-    node_restart(master);
-    eventually(SOON, node_logged(master, "taking over messages 1..5 from s1"));
+    restart_held(master, relay, "taking over messages 1..5 from s1");
     struct call *call = post_begin(master, "?w=1", "x");
     node_kill(s1);
     node_restart(s1);
@@ -373,10 +367,7 @@ SCENARIO(cluster_identity, a_master_that_stops_while_it_takes_over_refuses_those
     struct relay *relay;
     struct node *s1 = member_behind(master, "s1", &relay);
     post_numbered(master, "", 1, 3);
-    node_kill(master);
-    relay_mode(relay, RELAY_HOLD);
-    node_restart(master);
-    eventually(SOON, node_logged(master, "taking over"));
+    restart_held(master, relay, "taking over");
     struct call *call = post_begin(master, "?w=1", "x");
     always(100, !call_done(call));
     expect_end(node_stop(master));

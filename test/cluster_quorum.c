@@ -144,13 +144,8 @@ SCENARIO(cluster_quorum, a_post_that_waits_already_is_still_answered)
 SCENARIO(cluster_quorum, the_first_append_waits_until_the_members_that_count_have_answered)
 {
     struct node *master = master_start("--quorum 2 --heartbeat-interval 0.5");
-    struct node *s1 = node_later("secondary", "");
-    struct relay *to_master = relay_open(master->port);
-    struct relay *to_s1 = relay_open(s1->port);
-    node_words(s1, "--master-url %s --secondary-id s1 --advertise-url %s", relay_url(to_master),
-               relay_url(to_s1));
-    node_restart(s1);
-    expect_member(master, "s1");
+    struct relay *to_master, *to_s1;
+    struct node *s1 = member_between(master, "s1", &to_master, &to_s1);
     relay_mode(to_master, RELAY_HOLD);
     relay_mode(to_s1, RELAY_HOLD);
     expect_logged(s1, "registering again", 1); /* which tells of an empty list, and stays under way */

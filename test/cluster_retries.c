@@ -191,13 +191,8 @@ SCENARIO(cluster_retries, a_message_arrives_over_a_link_that_was_refused_for_a_w
 SCENARIO(cluster_retries, a_message_arrives_over_links_that_were_black_holes_for_a_while)
 {
     struct node *master = master_start("--heartbeat-interval 0.2");
-    struct node *s1 = node_later("secondary", "");
-    struct relay *to_master = relay_open(master->port);
-    struct relay *to_s1 = relay_open(s1->port);
-    node_words(s1, "--master-url %s --secondary-id s1 --advertise-url %s", relay_url(to_master),
-               relay_url(to_s1));
-    node_restart(s1);
-    expect_member(master, "s1");
+    struct relay *to_master, *to_s1;
+    struct node *s1 = member_between(master, "s1", &to_master, &to_s1);
     relay_mode(to_master, RELAY_HOLD);
     relay_mode(to_s1, RELAY_HOLD);
     struct call *call = post_begin(master, "", "a");

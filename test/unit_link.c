@@ -4,6 +4,7 @@
 #include "http/parser.h"
 #include "logline.h"
 #include "replication/link.h"
+#include "skipped_time.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -13,22 +14,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { HEARTBEAT_MS = 300, ATTEMPT_MS = 5000, BIG = 1024 * 1024 };
-
-static int64_t skipped_us;
-
-int clock_gettime(clockid_t clock, struct timespec *now)
-{
-    long result = syscall(SYS_clock_gettime, clock, now);
-    int64_t us = now->tv_nsec / 1000 + skipped_us;
-    now->tv_sec += us / 1000000;
-    now->tv_nsec = us % 1000000 * 1000;
-    return (int)result;
-}
 
 /* ---- the link and its secondary */
 

@@ -36,18 +36,31 @@ struct node *member_start(const struct node *master, const char *id, const char 
     return node;
 }
 
-struct node *member_behind(const struct node *master, const char *id, struct relay **relay)
+static struct node *member_through(const struct node *master, const char *master_url, const char *id,
+                                   struct relay **relay)
 {
     char connected[128];
     struct node *node = node_later("secondary", "");
     *relay = relay_open(node->port);
-    node_words(node, "--master-url %s --secondary-id %s --advertise-url %s", master->url, id,
+    node_words(node, "--master-url %s --secondary-id %s --advertise-url %s", master_url, id,
                relay_url(*relay));
     node_restart(node);
     snprintf(connected, sizeof connected, "connected to %s,", id);
     eventually(SOON, node_logged(master, connected));
     expect_member(master, id);
     return node;
+}
+
+struct node *member_behind(const struct node *master, const char *id, struct relay **relay)
+{
+    return member_through(master, master->url, id, relay);
+}
+
+struct node *member_between(const struct node *master, const char *id, struct relay **to_master,
+                            struct relay **relay)
+{
+    *to_master = relay_open(master->port);
+    return member_through(master, relay_url(*to_master), id, relay);
 }
 
 struct reply post(const struct node *master, const char *query, const char *message)

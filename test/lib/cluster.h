@@ -40,6 +40,9 @@ struct node *member_start(const struct node *master, const char *id, const char 
     __attribute__((format(printf, 3, 4)));
 /* The same, with a relay on the way from the master to it, over which they have spoken already. */
 struct node *member_behind(const struct node *master, const char *id, struct relay **relay);
+/* The same, and its registrations pass another one. */
+struct node *member_between(const struct node *master, const char *id, struct relay **to_master,
+                            struct relay **relay);
 void expect_member(const struct node *master, const char *id);
 
 /* POST of a text as it is, to /messages with the query ("" or "?w=2"). */
