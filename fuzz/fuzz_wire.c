@@ -14,7 +14,7 @@ static void check_elements(const struct wire_replicate *request)
         CHECK(rest.len > 0 && rest.at[0] == '"' && json_string(&json, &message));
         CHECK(message.canonical && message.value_len >= 1 && message.value_len <= request->longest);
         size_t len = json_canonical_len(rest);
-        CHECK(len == message.raw.len + 2);
+        CHECK(len == message.raw.len + 2 && len == wire_replicate_lens(request)[i]);
         bool last = i + 1 == request->count;
         CHECK(last ? len == rest.len : rest.at[len] == ',');
         rest.at += last ? len : len + 1;
@@ -38,7 +38,7 @@ static void check_rewritten(const struct wire_replicate *request)
     CHECK(again.elements.len == 0 ||
           memcmp(again.elements.at, request->elements.at, again.elements.len) == 0);
     CHECK(again.has_digest == request->has_digest && again.digest == request->digest);
-    buf_free(&again.rewritten);
+    wire_replicate_free(&again);
     buf_free(&body);
 }
 
@@ -50,7 +50,7 @@ static void check_replicate(struct span body)
     CHECK(request.first >= 1 && request.count <= UINT64_MAX - request.first && wire_name_valid(request.log));
     check_elements(&request);
     check_rewritten(&request);
-    buf_free(&request.rewritten);
+    wire_replicate_free(&request);
 }
 
 static void check_register(struct span body)

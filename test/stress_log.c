@@ -54,7 +54,7 @@ static void append_batch(struct worker *worker, char *bytes)
 
         len += message_write(bytes + len, worker->number, ++worker->done, padding);
     }
-    CHECK(log_append(list, (struct span){.at = bytes, .len = len - 1}, count, &last_id) == 0);
+    CHECK(log_append(list, (struct span){.at = bytes, .len = len - 1}, NULL, count, &last_id) == 0);
     CHECK(last_id >= before + count);
     CHECK(log_last(list) >= last_id);
     CHECK(log_slice(list, last_id - count + 1, last_id).len == len - 1);
@@ -94,7 +94,7 @@ static void seen_message(struct seen *seen, struct span message)
     CHECK(seen->numbers[appender] == 0 || seen->numbers[appender] + 1 == number);
     seen->numbers[appender] = number;
     seen->count++;
-    CHECK(seen->copy == NULL || log_append(seen->copy, message, 1, &last_id) == 0);
+    CHECK(seen->copy == NULL || log_append(seen->copy, message, NULL, 1, &last_id) == 0);
 }
 
 /* Messages do not straddle segments, so each piece of a slice holds whole ones. */
@@ -206,7 +206,7 @@ static void *append_short(void *arg)
     uint64_t last_id;
 
     while (!atomic_load(&stopped) && log_bytes(list) < BYTES_MAX) {
-        CHECK(log_append(list, span_of("\"x\",\"y\""), 2, &last_id) == 0);
+        CHECK(log_append(list, span_of("\"x\",\"y\""), NULL, 2, &last_id) == 0);
         worker->done += 2;
     }
     return NULL;

@@ -78,7 +78,7 @@ static void append(unsigned count)
 {
     uint64_t last;
     while (count--)
-        cr_assert_eq(log_append(shared.log, span_of("\"m\""), 1, &last), 0);
+        cr_assert_eq(log_append(shared.log, span_of("\"m\""), NULL, 1, &last), 0);
 }
 
 /* Messages that fill a request each. */
@@ -89,7 +89,7 @@ static void append_big(unsigned count)
     memset(text, 'm', BIG);
     text[0] = text[BIG - 1] = '"';
     while (count--)
-        cr_assert_eq(log_append(shared.log, (struct span){text, BIG}, 1, &last), 0);
+        cr_assert_eq(log_append(shared.log, (struct span){text, BIG}, NULL, 1, &last), 0);
     free(text);
 }
 
@@ -114,7 +114,7 @@ static void request_note(const struct http_head *head, struct span body)
     sent.messages_len = batch.elements.len;
     sent.has_digest = batch.has_digest;
     sent.digest = batch.digest;
-    buf_free(&batch.rewritten);
+    wire_replicate_free(&batch);
 }
 
 /* Reads what was sent, and takes the whole requests off the front. Returns whether anything came. */

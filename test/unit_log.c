@@ -95,7 +95,7 @@ static uint64_t add(struct log *log, const char *elements, uint64_t count)
 {
     uint64_t last_id = 0;
 
-    cr_assert_eq(log_append(log, span_of(elements), count, &last_id), 0);
+    cr_assert_eq(log_append(log, span_of(elements), NULL, count, &last_id), 0);
     return last_id;
 }
 
@@ -113,7 +113,7 @@ static void add_model(struct log *log, const struct model *model, uint64_t from,
 {
     uint64_t last_id = 0;
 
-    cr_assert_eq(log_append(log, model_slice(model, from, to), to - from + 1, &last_id), 0);
+    cr_assert_eq(log_append(log, model_slice(model, from, to), NULL, to - from + 1, &last_id), 0);
     cr_assert_eq(last_id, to);
 }
 
@@ -293,6 +293,32 @@ static struct model model_mixed(uint64_t count, unsigned seed)
         model_add_random(&model, len, rand_r(&seed) % 2 == 0, &seed);
     }
     return model;
+}
+
+Test(log, it_is_one_whether_the_lengths_are_told_or_looked_for)
+{
+    struct model model = {0};
+    unsigned seed = 5;
+    size_t lens[500];
+    uint64_t last_id = 0;
+
+    for (int i = 0; i < 2000; i++)
+        model_add_random(&model, 3 + (size_t)rand_r(&seed) % 3000, true, &seed);
+    struct log *looked = log_of_model(&model, 500);
+    struct log *told = log_open();
+    for (uint64_t from = 1; from <= 2000; from += 500) {
+        for (uint64_t id = from; id < from + 500; id++)
+            lens[id - from] = model_slice(&model, id, id).len;
+        cr_assert_eq(log_append(told, model_slice(&model, from, from + 499), lens, 500, &last_id), 0);
+    }
+    cr_assert_eq(last_id, 2000);
+    for (uint64_t id = 1; id <= 2000; id++) {
+        expect_model(told, &model, id, id);
+        cr_assert_eq(log_digest(told, id), log_digest(looked, id), "%lu", id);
+    }
+    log_close(told);
+    log_close(looked);
+    model_free(&model);
 }
 
 Test(log, every_message_is_found)
@@ -545,7 +571,7 @@ static void append_failing(struct log *log, const struct model *model, uint64_t 
         int result;
 
         failing_after(nth);
-        result = log_append(log, elements, to - from + 1, &last_id);
+        result = log_append(log, elements, NULL, to - from + 1, &last_id);
         if (!failing_done()) {
             failing_after(-1);
             cr_assert_eq(result, 0);
@@ -591,7 +617,7 @@ Test(log, an_append_between_two_without_memory_shows)
 
     add_model(log, &model, 1, 10);
     failing_after(0);
-    cr_assert_eq(log_append(log, model_slice(&model, 11, 2000), 1990, &last_id), -ENOMEM);
+    cr_assert_eq(log_append(log, model_slice(&model, 11, 2000), NULL, 1990, &last_id), -ENOMEM);
     for (uint64_t id = 11; id <= 2000; id++)
         add_model(log, &model, id, id);
     expect_model(log, &model, 1, 2000);
@@ -630,7 +656,7 @@ Test(log, a_million_messages_of_100_bytes_take_106_million_bytes)
             text[len++] = c;
         }
         text[len++] = '"';
-        cr_assert_eq(log_append(log, (struct span){.at = text, .len = len}, 1, &id), 0);
+        cr_assert_eq(log_append(log, (struct span){.at = text, .len = len}, NULL, 1, &id), 0);
     }
     cr_assert_gt(log_bytes(log), 105000000);
     if (!FAILING_SANITIZED)

@@ -29,6 +29,9 @@ Test(wire, messages_in_canonical_form_are_borrowed)
     cr_assert(span_equals(request.elements, "\"a\",\"bc\""));
     cr_assert(request.elements.at > body && request.elements.at < body + sizeof body);
     cr_assert_eq(request.rewritten.len, 0);
+    cr_assert_eq(wire_replicate_lens(&request)[0], 3);
+    cr_assert_eq(wire_replicate_lens(&request)[1], 4);
+    wire_replicate_free(&request);
 }
 
 Test(wire, any_other_spelling_is_rewritten)
@@ -44,7 +47,9 @@ Test(wire, any_other_spelling_is_rewritten)
         cr_assert_null(replicate_read(spellings[i], &request), "%s", spellings[i]);
         cr_assert(span_equals(request.elements, "\"a\",\"b\""), "%s", spellings[i]);
         cr_assert_eq(request.count, 2);
-        buf_free(&request.rewritten);
+        cr_assert_eq(wire_replicate_lens(&request)[0], 3, "%s", spellings[i]);
+        cr_assert_eq(wire_replicate_lens(&request)[1], 3, "%s", spellings[i]);
+        wire_replicate_free(&request);
     }
 }
 

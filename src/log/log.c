@@ -304,25 +304,28 @@ static bool draft_has_room(const struct draft *draft, size_t message_len)
     return draft->segment != NULL && draft->segment->cap - draft->used > message_len;
 }
 
-/* The message that starts at `at`; `left` messages are left with it. */
-static struct span element_at(struct span elements, size_t at, uint64_t left)
+/* The message that starts at `at`; `left` messages are left with it. `len` is its length, or NULL. */
+static struct span element_at(struct span elements, size_t at, const size_t *len, uint64_t left)
 {
     struct span message = {.at = elements.at + at, .len = elements.len - at};
 
-    if (left > 1)
+    if (len != NULL)
+        message.len = *len;
+    else if (left > 1)
         message.len = json_canonical_len(message);
-    assert(left == 1 || message.at[message.len] == ',');
+    assert(message.len <= elements.len - at);
+    assert(left == 1 ? at + message.len == elements.len : message.at[message.len] == ',');
     return message;
 }
 
 /* Elements that follow one another into the same segment are copied as one run. */
-static int draft_add(struct draft *draft, struct span elements, uint64_t count)
+static int draft_add(struct draft *draft, struct span elements, const size_t *lens, uint64_t count)
 {
     size_t run = 0; /* where the run starts that is counted and not copied yet */
     size_t at = 0;
 
-    for (; count > 0; count--) {
-        struct span message = element_at(elements, at, count);
+    for (uint64_t i = 0; i < count; i++) {
+        struct span message = element_at(elements, at, lens != NULL ? &lens[i] : NULL, count - i);
 
         if (!draft_has_room(draft, message.len)) {
             if (at > run)
@@ -353,14 +356,14 @@ static void draft_publish(const struct draft *draft)
     tail_publish(log, &draft->tail);
 }
 
-int log_append(struct log *log, struct span elements, uint64_t count, uint64_t *last_id)
+int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id)
 {
     struct draft draft;
     int result;
 
     pthread_mutex_lock(&log->append_lock);
     draft = draft_begin(log);
-    result = draft_add(&draft, elements, count);
+    result = draft_add(&draft, elements, lens, count);
     if (result == 0) {
         draft_publish(&draft);
         *last_id = draft.tail.last;

@@ -36,9 +36,11 @@ struct log *log_open(void);
 void log_close(struct log *log);
 
 /* Appends `count` messages at once: canonical strings with one comma between two, none behind the last, as a
- * slice gives them. They become visible together. Copies the bytes. Returns 0 and the id of the last one in
- * *last_id, or -ENOMEM with nothing appended. The form is the caller's promise and is not checked. */
-int log_append(struct log *log, struct span elements, uint64_t count, uint64_t *last_id);
+ * slice gives them. They become visible together. Copies the bytes. `lens` are the lengths of the strings,
+ * quotes included; NULL where the caller does not know them, and then they are looked for. Returns 0 and the
+ * id of the last one in *last_id, or -ENOMEM with nothing appended. The form is the caller's promise and is
+ * not checked. */
+int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id);
 
 /* The id of the last message, 0 for an empty list. Takes no lock. */
 uint64_t log_last(const struct log *log);

@@ -249,7 +249,7 @@ static void post_park(struct posts *posts, struct post *post)
 static void post_append(struct posts *posts, struct post *post)
 {
     struct tally_line *line = &posts->appends;
-    if (log_append(posts->config.log, buf_span(&post->message.json), 1, &post->waiter.id) < 0) {
+    if (log_append(posts->config.log, buf_span(&post->message.json), NULL, 1, &post->waiter.id) < 0) {
         http_answer_error(post->exchange, 503, "Retry-After: 1\r\n", "there is no memory for the message");
         post_free(posts, post);
         return;

@@ -222,17 +222,13 @@ static const char *replicate_conflict(struct receiver *receiver, const char *run
     return NULL;
 }
 
-/* What is behind the first `count` strings. */
-static struct span elements_skip(struct span elements, uint64_t count)
+/* What is behind the first `count` strings, which are not all. */
+static struct span elements_skip(struct span elements, const size_t *lens, uint64_t count)
 {
-    while (count-- && elements.len) {
-        size_t len = json_canonical_len(elements) + 1; /* and its comma */
-        if (len > elements.len)
-            len = elements.len;
-        elements.at += len;
-        elements.len -= len;
-    }
-    return elements;
+    size_t skipped = 0;
+    for (uint64_t i = 0; i < count; i++)
+        skipped += lens[i] + 1; /* and its comma */
+    return (struct span){elements.at + skipped, elements.len - skipped};
 }
 
 /* Appends those that are not here yet. Returns false where there is no memory. */
@@ -248,8 +244,9 @@ static bool elements_store(struct receiver *receiver, const struct wire_replicat
         return false;
     if (stored == 0)
         identity_set(receiver->config.identity, request->log);
-    struct span elements = elements_skip(request->elements, known);
-    if (log_append(receiver->config.log, elements, request->count - known, &last) < 0) {
+    const size_t *lens = wire_replicate_lens(request);
+    struct span elements = elements_skip(request->elements, lens, known);
+    if (log_append(receiver->config.log, elements, lens + known, request->count - known, &last) < 0) {
         free(arrival);
         return false;
     }
@@ -293,5 +290,5 @@ void receiver_replicate(struct receiver *receiver, char run[WIRE_NAME_SIZE],
         return;
     }
     replicate(receiver, run, &read, exchange);
-    buf_free(&read.rewritten);
+    wire_replicate_free(&read);
 }

@@ -76,7 +76,7 @@ static int run_append(struct takeover *takeover)
     uint64_t last;
     int result = 0;
     if (takeover->run_count)
-        result = log_append(takeover->config.log, buf_span(&takeover->run), takeover->run_count, &last);
+        result = log_append(takeover->config.log, buf_span(&takeover->run), NULL, takeover->run_count, &last);
     if (takeover->run_count)
         atomic_store(&takeover->progressed_ms, clock_ms());
     buf_clear(&takeover->run);

@@ -161,6 +161,7 @@ static bool read_messages(struct json *json, struct wire_replicate *out)
     if (!json_array(json))
         return false;
     out->count = out->longest = 0;
+    buf_clear(&out->lens);
     buf_clear(&out->rewritten);
     for (; json_element(json); out->count++) {
         struct json_string message;
@@ -173,6 +174,7 @@ static bool read_messages(struct json *json, struct wire_replicate *out)
         if (message.value_len > out->longest)
             out->longest = message.value_len;
         const char *quote = message.raw.at - 1;
+        size_t len = message.raw.len + 2;
         bool follows = !start || quote == end + 1;
         if (borrowed && !(message.canonical && follows)) {
             borrowed = false;
@@ -182,14 +184,17 @@ static bool read_messages(struct json *json, struct wire_replicate *out)
         if (!borrowed) {
             if (out->count)
                 buf_add_char(&out->rewritten, ',');
+            len = out->rewritten.len;
             json_string_canonical(&message, &out->rewritten);
+            len = out->rewritten.len - len;
         }
+        buf_add(&out->lens, &len, sizeof len);
         if (!start)
             start = quote;
         end = message.raw.at + message.raw.len + 1;
     }
     out->elements = borrowed ? (struct span){start, (size_t)(end - start)} : buf_span(&out->rewritten);
-    if (!json->error && out->rewritten.failed)
+    if (!json->error && (out->rewritten.failed || out->lens.failed))
         json->error = "there is no memory for the messages";
     return !json->error;
 }
@@ -240,8 +245,14 @@ const char *wire_replicate_read(struct span body, struct wire_replicate *out)
     if (!error)
         error = replicate_check(out, has_messages);
     if (error)
-        buf_free(&out->rewritten);
+        wire_replicate_free(out);
     return error;
+}
+
+void wire_replicate_free(struct wire_replicate *request)
+{
+    buf_free(&request->lens);
+    buf_free(&request->rewritten);
 }
 
 bool wire_position_read(struct span body, uint64_t *last_id, char *error, size_t error_size)

@@ -77,11 +77,19 @@ struct wire_replicate {
     uint64_t longest; /* bytes of the longest message's value */
     struct span
         elements; /* canonical strings, one comma between two; borrowed from the body or from `rewritten` */
-    struct buf rewritten; /* where the body was not in canonical form; free it */
+    struct buf lens;      /* a size_t for each: its length, quotes included */
+    struct buf rewritten; /* where the body was not in canonical form */
 };
 
-/* As above; `rewritten` must be freed after NULL only. */
+/* As above; *out must be freed after NULL only. */
 const char *wire_replicate_read(struct span body, struct wire_replicate *out);
+void wire_replicate_free(struct wire_replicate *request);
+
+/* The lengths of the elements. */
+static inline const size_t *wire_replicate_lens(const struct wire_replicate *request)
+{
+    return (const size_t *)(const void *)request->lens.data;
+}
 
 /* {"last_id":18} */
 void wire_position_write(struct buf *out, uint64_t last_id);
