@@ -116,6 +116,16 @@ static inline uint64_t block_high(const struct block *block)
     return mask;
 }
 
+/* How many bits are set: inline, which the compiler's own is not on a processor of 2003, which it builds for.
+ */
+static inline unsigned block_count(uint64_t mask)
+{
+    mask -= mask >> 1 & UINT64_C(0x5555555555555555);
+    mask = (mask & UINT64_C(0x3333333333333333)) + (mask >> 2 & UINT64_C(0x3333333333333333));
+    mask = (mask + (mask >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (unsigned)(mask * UINT64_C(0x0101010101010101) >> 56);
+}
+
 /* The lowest `count` bits, of which there are fewer than 64. */
 static inline uint64_t block_below(unsigned count)
 {

@@ -224,7 +224,7 @@ static bool block_take(struct json *json, struct reading *reading, bool *closed)
             stops &= ~block_below((unsigned)(json->at - start));
         }
     }
-    reading->saved += (size_t)__builtin_popcountll(usual);
+    reading->saved += block_count(usual);
     json->at = next;
     return true;
 }

@@ -2,6 +2,7 @@
 #include "block.h"
 
 #include <criterion/criterion.h>
+#include <inttypes.h>
 
 TestSuite(block, .timeout = 60);
 
@@ -25,6 +26,22 @@ Test(block, each_byte_has_its_own_bit)
         cr_assert_eq(block_control(&block), control);
         cr_assert_eq(block_high(&block), high);
     }
+}
+
+Test(block, bits_are_counted)
+{
+    uint64_t random = 88172645463325252u;
+    for (int round = 0; round < 100000; round++) {
+        unsigned count = 0;
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        for (uint64_t left = random; left; left &= left - 1)
+            count++;
+        cr_assert_eq(block_count(random), count, "%" PRIx64, random);
+    }
+    cr_assert_eq(block_count(0), 0);
+    cr_assert_eq(block_count(UINT64_MAX), 64);
 }
 
 Test(block, every_byte_equals_itself_alone)
