@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     LATE_MS = 2000, /* SECONDARY_DELAYS */
@@ -211,6 +212,31 @@ SCENARIO(cluster_blocking, a_backlog_of_many_megabytes_comes_over_unchanged)
     struct node *late = member_start(master, "late", "");
     cr_assert_eq(last_id(late), COUNT);
     cr_assert(equal_lists(master, late, NULL));
+}
+
+/* The master reads them all in one pass of its loop. */
+SCENARIO(cluster_blocking, a_secondary_begins_while_the_master_still_reads_much_at_once)
+{
+    enum { POSTS = 40, BYTES = 20000 };
+    struct node *master = master_start("");
+    struct node *s1 = member_start(master, "s1", "");
+    static char text[BYTES + 1];
+    int fds[POSTS];
+    memset(text, 'x', BYTES);
+    node_freeze(master);
+    for (int i = 0; i < POSTS; i++) {
+        fds[i] = raw_open(master->port);
+        cr_assert(raw_text(fds[i], "POST /messages HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s",
+                           BYTES, text));
+    }
+    node_thaw(master);
+    for (int i = 0; i < POSTS; i++) {
+        expect_status(raw_reply(fds[i], false, SOON), 201);
+        close(fds[i]);
+    }
+    cr_assert_eq(last_id(s1), POSTS);
+    eventually(SOON, node_logged(master, " to s1 (") >= 3);
+    cr_assert(node_logged(master, "sending ") < POSTS, "not each by itself");
 }
 
 SCENARIO(cluster_blocking, a_secondary_that_starts_first_finds_its_master)

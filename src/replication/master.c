@@ -20,7 +20,9 @@
 enum {
     DRAIN_MS = 1000, /* for the ACKs of what waits, when the program stops */
     GRACE_MS = 500,  /* for the last answers to leave */
-    SMALL_BODY = 64 * 1024
+    SMALL_BODY = 64 * 1024,
+    /* Of messages: the members begin with them while the loop still reads others. */
+    SEND_EARLY_BYTES = 256 * 1024
 };
 
 struct master {
@@ -119,6 +121,19 @@ static bool append_condition(void *ctx, const struct http_request *request, stru
     return false;
 }
 
+/* What was appended since the last call goes to the members, all of it at once. Returns when there is
+ * something to send again. */
+static int64_t appended_send(struct master *master, int64_t now_ms)
+{
+    uint64_t last = log_last(master->log);
+    bool grown = last != master->sent_to;
+    master->sent_to = last;
+    if (grown && registry_taking_over(master->registry))
+        acks_appended(master->acks, last);
+    posts_announce(master->posts);
+    return members_send(master->members, http_server_loop(master->server), now_ms, grown);
+}
+
 static void handle_append(void *ctx, const struct http_request *request, const char *rest,
                           struct http_exchange *exchange)
 {
@@ -126,6 +141,8 @@ static void handle_append(void *ctx, const struct http_request *request, const c
     (void)rest;
     if (appends_allowed(master, exchange))
         posts_append(master->posts, request, exchange);
+    if (posts_unannounced(master->posts) >= SEND_EARLY_BYTES)
+        appended_send(master, loop_now_ms(http_server_loop(master->server)));
 }
 
 static void handle_list(void *ctx, const struct http_request *request, const char *rest,
@@ -224,19 +241,6 @@ static uint64_t service_body_limit(void *ctx, const struct http_head *head, cons
 static void service_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
 {
     http_route(routes, ctx, request, exchange);
-}
-
-/* What this pass appended goes to the members, all of it at once. Returns when there is something to send
- * again. */
-static int64_t appended_send(struct master *master, int64_t now_ms)
-{
-    uint64_t last = log_last(master->log);
-    bool grown = last != master->sent_to;
-    master->sent_to = last;
-    if (grown && registry_taking_over(master->registry))
-        acks_appended(master->acks, last);
-    posts_announce(master->posts);
-    return members_send(master->members, http_server_loop(master->server), now_ms, grown);
 }
 
 /* States and the quorum are functions of time: looked at when they may have changed, or a member came or

@@ -15,8 +15,9 @@
 #include <string.h>
 
 enum {
-    JSON_AROUND = 4096, /* bytes of a JSON body around the message; a spare post gives a larger buffer back */
-    SPARES_MAX = 1024
+    JSON_AROUND = 4096, /* bytes of a JSON body around the message */
+    SPARES_MAX = 1024,
+    SPARE_JSON_MAX = 256 * 1024 /* bytes of the buffer that is kept for the next message */
 };
 
 /* A request that waits. */
@@ -43,6 +44,7 @@ struct posts {
     struct post *held, *held_last;
     size_t held_bytes;   /* memory of their messages */
     int64_t held_due_ms; /* not after the first deadline of a held one */
+    struct buf json; /* for the next message: one that is still in the processor's cache, and not allocated */
     struct post *spare;
     size_t waiting; /* posts in use */
     size_t spares;
@@ -66,10 +68,27 @@ void posts_close(struct posts *posts)
     while (posts->spare) {
         struct post *post = posts->spare;
         posts->spare = post->next;
-        buf_free(&post->message.json);
         free(post);
     }
+    buf_free(&posts->json);
     free(posts);
+}
+
+static void json_borrow(struct posts *posts, struct post *post)
+{
+    post->message.json = posts->json;
+    posts->json = (struct buf){0};
+    buf_clear(&post->message.json);
+}
+
+/* Once the message is in the list, its post needs no text of it. */
+static void json_return(struct posts *posts, struct post *post)
+{
+    if (posts->json.cap || post->message.json.cap > SPARE_JSON_MAX)
+        buf_free(&post->message.json);
+    else
+        posts->json = post->message.json;
+    post->message.json = (struct buf){0};
 }
 
 static struct post *post_new(struct posts *posts)
@@ -91,8 +110,8 @@ static struct post *post_new(struct posts *posts)
 static void post_free(struct posts *posts, struct post *post)
 {
     posts->waiting--;
-    if (posts->spares == SPARES_MAX || post->message.json.cap > JSON_AROUND) {
-        buf_free(&post->message.json);
+    json_return(posts, post);
+    if (posts->spares == SPARES_MAX) {
         free(post);
         return;
     }
@@ -140,7 +159,7 @@ static struct post *post_begin(struct posts *posts, struct http_exchange *exchan
     post->began_ms = clock_ms();
     post->gone = false;
     post->message.value_len = 0;
-    buf_clear(&post->message.json);
+    json_borrow(posts, post);
     return post;
 }
 
@@ -254,6 +273,7 @@ static void post_append(struct posts *posts, struct post *post)
         post_free(posts, post);
         return;
     }
+    json_return(posts, post);
     posts->appended = true;
     acks_appended(posts->config.acks, post->waiter.id);
     tally_add(line, post->waiter.id);
@@ -414,6 +434,11 @@ static void appends_log(const struct tally_line *line)
     else if (line->count)
         logline(LOGLINE_INFO, "appended %" PRIu64 "..%" PRIu64 " (%" PRIu64 " messages, %" PRIu64 " bytes)",
                 line->first, line->last, line->count, line->bytes);
+}
+
+uint64_t posts_unannounced(const struct posts *posts)
+{
+    return posts->appends.bytes;
 }
 
 void posts_announce(struct posts *posts)

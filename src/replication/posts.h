@@ -64,7 +64,10 @@ void posts_gone(struct posts *posts, void *waiter);
 /* Whether some POST was appended since the program started. */
 bool posts_appended(const struct posts *posts);
 
-/* Logs what this pass appended: before it is sent on, so that the lines come in the order of the events. */
+/* Bytes of the messages that were appended since the last posts_announce. */
+uint64_t posts_unannounced(const struct posts *posts);
+
+/* Logs what was appended: before it is sent on, so that the lines come in the order of the events. */
 void posts_announce(struct posts *posts);
 
 /* Answers those whose wait is over, held ones with 503, and logs that. Returns when it must be called again.
