@@ -424,6 +424,85 @@ Test(loop, a_pass_comes_when_it_is_due)
     cr_expect(passes < 10, "%d", passes); /* the loop slept */
 }
 
+/* ---- sleeping or not */
+
+/* Answers each byte after a while. */
+struct echo {
+    int fd;
+    int pause_us;
+};
+
+static void *echo_run(void *arg)
+{
+    const struct echo *echo = arg;
+    char byte;
+    for (;;) {
+        ssize_t got = read(echo->fd, &byte, 1);
+        if (got == 0)
+            return NULL;
+        if (got < 0)
+            continue; /* it does not sleep either */
+        if (echo->pause_us)
+            usleep((useconds_t)echo->pause_us);
+        if (send(echo->fd, &byte, 1, MSG_NOSIGNAL) != 1)
+            return NULL;
+    }
+}
+
+static void drain_and_ask(struct end *end)
+{
+    char byte;
+    cr_assert(read(end->watch.fd, &byte, 1) == 1 && write(end->watch.fd, &byte, 1) == 1);
+}
+
+/* How the loop's thread waits for `rounds` answers: how often it slept, and the processor's time it took. */
+static void waits_watch(int pause_us, int rounds, long *sleeps, int64_t *cpu_us)
+{
+    struct end end;
+    struct echo echo = {.pause_us = pause_us};
+    struct rusage before, after;
+    pthread_t thread;
+    end_open(&end, POLLIN);
+    end.then = drain_and_ask;
+    echo.fd = end.other;
+    pass_due_ms = CLOCK_NEVER;
+    cr_assert(pthread_create(&thread, NULL, echo_run, &echo) == 0);
+    cr_assert(write(end.watch.fd, "x", 1) == 1);
+    getrusage(RUSAGE_THREAD, &before);
+    while (end.readies < rounds)
+        run(1);
+    getrusage(RUSAGE_THREAD, &after);
+    *sleeps = after.ru_nvcsw - before.ru_nvcsw;
+    *cpu_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec) * INT64_C(1000000) + after.ru_utime.tv_usec -
+              before.ru_utime.tv_usec + (after.ru_stime.tv_sec - before.ru_stime.tv_sec) * INT64_C(1000000) +
+              after.ru_stime.tv_usec - before.ru_stime.tv_usec;
+    loop_remove(loop, &end.watch);
+    close(end.watch.fd);
+    pthread_join(thread, NULL);
+    close(end.other);
+}
+
+/* On a machine that is busy with other things a try may show nothing. */
+Test(loop, a_wait_for_a_quick_answer_does_not_sleep)
+{
+    enum { ROUNDS = 1000, TRIES = 50 };
+    long sleeps = ROUNDS;
+    int64_t cpu_us;
+    for (int i = 0; i < TRIES && sleeps > ROUNDS / 2; i++)
+        waits_watch(0, ROUNDS, &sleeps, &cpu_us);
+    cr_expect(sleeps <= ROUNDS / 2, "%ld", sleeps);
+}
+
+Test(loop, a_wait_for_a_late_answer_sleeps)
+{
+    enum { ROUNDS = 200, PAUSE_US = 5000 };
+    long sleeps;
+    int64_t cpu_us;
+    waits_watch(PAUSE_US, ROUNDS, &sleeps, &cpu_us);
+    cr_expect(sleeps >= ROUNDS, "%ld", sleeps);
+    cr_expect(cpu_us < ROUNDS * PAUSE_US / 4, "%ld us", (long)cpu_us);
+}
+
 /* ---- where there is nothing left */
 
 Test(loop, without_descriptors_there_is_no_loop)

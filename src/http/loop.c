@@ -5,6 +5,7 @@
 #include "http/loop.h"
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -36,6 +37,7 @@ struct loop {
     int64_t expiry_ms; /* when to look at deadlines next */
     int64_t sweep_us;  /* when to poll the whole array next */
     bool worked;       /* some descriptor was ready since the last sweep */
+    bool spins;        /* the last wait was short: the next may be so */
 
     struct loop_watch wake;
     atomic_bool woken; /* a byte for `wake` is on its way */
@@ -234,12 +236,25 @@ static int sweep(struct loop *loop)
     return ready;
 }
 
+/* Waits a short while without sleeping. */
+static int poll_spin(struct loop *loop, int64_t now_us)
+{
+    int64_t until_us = now_us + LOOP_SPIN_US;
+    int ready;
+    while ((ready = poll(loop->polled, loop->busy, 0)) == 0 && clock_us() < until_us)
+        sched_yield();
+    return ready;
+}
+
 static int poll_busy(struct loop *loop, int64_t now_us)
 {
     int64_t sweep_ms = (loop->sweep_us + 999) / 1000;
     int64_t due_ms = loop_due_ms(loop);
     int timeout = clock_poll_timeout(now_us / 1000, sweep_ms < due_ms ? sweep_ms : due_ms);
-    int ready = poll(loop->polled, loop->busy, timeout);
+    int ready = loop->spins && timeout != 0 ? poll_spin(loop, now_us) : 0;
+    if (ready == 0)
+        ready = poll(loop->polled, loop->busy, timeout);
+    loop->spins = clock_us() - now_us < LOOP_SPIN_US;
     loop->worked = loop->worked || ready > 0;
     return ready;
 }

@@ -8,6 +8,10 @@
  * descriptors there are, and few of them are swept often. When there is no work the loop sleeps on the whole
  * array. A descriptor becomes quiet after LOOP_QUIET_MS without an event, and busy again with its next one.
  *
+ * To fall asleep and be woken takes longer than the answer of a peer may take. So behind a wait that was
+ * shorter than LOOP_SPIN_US the next one begins with asking again and again, and lets others have the
+ * processor each time. Where nothing comes, it sleeps, and the next wait sleeps at once.
+ *
  * One thread runs the loop and calls everything here but loop_wake, which any thread may call. */
 #ifndef HTTP_LOOP_H
 #define HTTP_LOOP_H
@@ -21,6 +25,7 @@ enum {
     LOOP_QUIET_MS = 100,        /* without an event for so long: quiet */
     LOOP_SWEEP_LEAST_US = 1000, /* the shortest time between two sweeps while there is work */
     LOOP_SWEEP_SHARE = 25,      /* one part in 25 of the time goes to sweeps at most */
+    LOOP_SPIN_US = 50,          /* a wait that may be as short does not sleep at first */
     LOOP_EXPIRY_MS = 100 /* deadlines are looked at this often at most; they are met this late at most */
 };
 
