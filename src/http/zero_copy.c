@@ -16,7 +16,9 @@ bool zero_copy_open(struct zero_copy *copy, int bytes)
         copy->open = false;
         return false;
     }
-    (void)fcntl(copy->in, F_SETPIPE_SZ, bytes); /* where it is refused, less goes at once */
+    /* A pipe has a slot for each page that the bytes touch, and they may start anywhere in the first. Where
+     * it is refused, less goes at once. */
+    (void)fcntl(copy->in, F_SETPIPE_SZ, bytes + (int)sysconf(_SC_PAGESIZE));
     return true;
 }
 
