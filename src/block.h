@@ -116,8 +116,7 @@ static inline uint64_t block_high(const struct block *block)
     return mask;
 }
 
-/* How many bits are set: inline, which the compiler's own is not on a processor of 2003, which it builds for.
- */
+/* How many bits are set. The compiler's own is a call where the processor need not be able to count. */
 static inline unsigned block_count(uint64_t mask)
 {
     mask -= mask >> 1 & UINT64_C(0x5555555555555555);

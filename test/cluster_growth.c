@@ -76,6 +76,37 @@ SCENARIO(cluster_growth, clients_that_leave_in_the_middle_leave_nothing_behind)
     expect_no_growth(s1, before_s1);
 }
 
+/* The buffer that reads long messages is no waiter's to keep. */
+SCENARIO(cluster_growth, a_request_that_waits_holds_no_text)
+{
+    enum { WAITERS = 200, BYTES = 200000 };
+    static char body[BYTES + 1];
+    int waiters[WAITERS];
+    struct node *master = master_start("");
+    expect_status(post(master, "", "a"), 201);
+    memset(body, 'x', BYTES);
+    memcpy(body, "{\"message\":\"", 12);
+    int poster = raw_open(master->port);
+    long before_kb = 0;
+    for (int i = 0; i < WAITERS; i++) {
+        if (i == 1)
+            before_kb = node_memory_kb(master);
+        raw_text(poster,
+                 "POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                 "Content-Length: %d\r\n\r\n%s\"} x",
+                 BYTES + 4, body);
+        expect_status(raw_reply(poster, false, SOON), 400);
+        waiters[i] = raw_open(master->port);
+        raw_text(waiters[i], "GET /messages/1?w=9&timeout=60 HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    expect_status(post(master, "", "b"), 201);
+    long grown_kb = node_memory_kb(master) - before_kb;
+    cr_assert(nodes_sanitized() || grown_kb < 3 * MEMORY_KB, "%ld KB more", grown_kb);
+    for (int i = 0; i < WAITERS; i++)
+        close(waiters[i]);
+    close(poster);
+}
+
 SCENARIO(cluster_growth, links_that_are_cut_leave_nothing_behind)
 {
     enum { LINKS = 6, ROUNDS = 50 };

@@ -33,11 +33,12 @@ struct loop {
     size_t cap;
 
     int64_t now_ms;
-    int64_t pass_ms;   /* when `pass` wants to be called */
-    int64_t expiry_ms; /* when to look at deadlines next */
-    int64_t sweep_us;  /* when to poll the whole array next */
-    bool worked;       /* some descriptor was ready since the last sweep */
-    bool spins;        /* the last wait was short: the next may be so */
+    int64_t pass_ms;    /* when `pass` wants to be called */
+    int64_t expiry_ms;  /* when to look at deadlines next */
+    int64_t sweep_us;   /* when to poll the whole array next */
+    bool worked;        /* some descriptor was ready since the last sweep */
+    bool waited_little; /* the last wait for the busy part was short: the next may be so */
+    int64_t spin_from_us;
 
     struct loop_watch wake;
     atomic_bool woken; /* a byte for `wake` is on its way */
@@ -237,13 +238,19 @@ static int sweep(struct loop *loop)
 }
 
 /* Waits a short while without sleeping. */
-static int poll_spin(struct loop *loop, int64_t now_us)
+static int poll_spin(struct loop *loop, int64_t start_us)
 {
-    int64_t until_us = now_us + LOOP_SPIN_US;
-    int ready;
-    while ((ready = poll(loop->polled, loop->busy, 0)) == 0 && clock_us() < until_us)
+    int64_t spun_us;
+    do {
+        int ready = poll(loop->polled, loop->busy, 0);
+        if (ready != 0)
+            return ready;
         sched_yield();
-    return ready;
+        spun_us = clock_us() - start_us;
+    } while (spun_us < LOOP_SPIN_US);
+    if (spun_us > LOOP_YIELD_MOST_US)
+        loop->spin_from_us = start_us + spun_us + LOOP_SPIN_REST_US;
+    return 0;
 }
 
 static int poll_busy(struct loop *loop, int64_t now_us)
@@ -251,10 +258,11 @@ static int poll_busy(struct loop *loop, int64_t now_us)
     int64_t sweep_ms = (loop->sweep_us + 999) / 1000;
     int64_t due_ms = loop_due_ms(loop);
     int timeout = clock_poll_timeout(now_us / 1000, sweep_ms < due_ms ? sweep_ms : due_ms);
-    int ready = loop->spins && timeout != 0 ? poll_spin(loop, now_us) : 0;
+    bool spins = loop->waited_little && timeout != 0 && now_us >= loop->spin_from_us;
+    int ready = spins ? poll_spin(loop, now_us) : 0;
     if (ready == 0)
         ready = poll(loop->polled, loop->busy, timeout);
-    loop->spins = clock_us() - now_us < LOOP_SPIN_US;
+    loop->waited_little = ready > 0 && clock_us() - now_us < LOOP_SPIN_US;
     loop->worked = loop->worked || ready > 0;
     return ready;
 }

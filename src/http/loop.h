@@ -8,9 +8,11 @@
  * descriptors there are, and few of them are swept often. When there is no work the loop sleeps on the whole
  * array. A descriptor becomes quiet after LOOP_QUIET_MS without an event, and busy again with its next one.
  *
- * To fall asleep and be woken takes longer than the answer of a peer may take. So behind a wait that was
- * shorter than LOOP_SPIN_US the next one begins with asking again and again, and lets others have the
- * processor each time. Where nothing comes, it sleeps, and the next wait sleeps at once.
+ * To fall asleep and be woken takes longer than the answer of a peer may take. So behind a wait for the busy
+ * part that ended within LOOP_SPIN_US the next one spins: it polls again and again, and yields the processor
+ * each time. Where LOOP_SPIN_US bring nothing it sleeps, and the next wait sleeps at once: of a burst of
+ * events only the wait behind the last one spins for nothing. One who yields gets the processor back later
+ * than one who is woken, where others use all of it; so then the loop leaves spinning for a while.
  *
  * One thread runs the loop and calls everything here but loop_wake, which any thread may call. */
 #ifndef HTTP_LOOP_H
@@ -22,10 +24,12 @@
 #include <stddef.h>
 
 enum {
-    LOOP_QUIET_MS = 100,        /* without an event for so long: quiet */
-    LOOP_SWEEP_LEAST_US = 1000, /* the shortest time between two sweeps while there is work */
-    LOOP_SWEEP_SHARE = 25,      /* one part in 25 of the time goes to sweeps at most */
-    LOOP_SPIN_US = 50,          /* a wait that may be as short does not sleep at first */
+    LOOP_QUIET_MS = 100,         /* without an event for so long: quiet */
+    LOOP_SWEEP_LEAST_US = 1000,  /* the shortest time between two sweeps while there is work */
+    LOOP_SWEEP_SHARE = 25,       /* one part in 25 of the time goes to sweeps at most */
+    LOOP_SPIN_US = 50,           /* a wait that may be as short does not sleep at first */
+    LOOP_YIELD_MOST_US = 1000,   /* a spin that takes longer: others need the processor, ... */
+    LOOP_SPIN_REST_US = 1000000, /* ... and nothing spins for so long */
     LOOP_EXPIRY_MS = 100 /* deadlines are looked at this often at most; they are met this late at most */
 };
 

@@ -16,9 +16,10 @@ bool zero_copy_open(struct zero_copy *copy, int bytes)
         copy->open = false;
         return false;
     }
-    /* A pipe has a slot for each page that the bytes touch, and they may start anywhere in the first. Where
+    /* A pipe has a slot for each page that the bytes touch, and they may start inside the first. Where all of
      * it is refused, less goes at once. */
-    (void)fcntl(copy->in, F_SETPIPE_SZ, bytes + (int)sysconf(_SC_PAGESIZE));
+    if (fcntl(copy->in, F_SETPIPE_SZ, bytes + (int)sysconf(_SC_PAGESIZE)) < 0)
+        (void)fcntl(copy->in, F_SETPIPE_SZ, bytes);
     return true;
 }
 

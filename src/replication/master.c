@@ -141,7 +141,7 @@ static void handle_append(void *ctx, const struct http_request *request, const c
     (void)rest;
     if (appends_allowed(master, exchange))
         posts_append(master->posts, request, exchange);
-    if (posts_unannounced(master->posts) >= SEND_EARLY_BYTES)
+    if (posts_unannounced_bytes(master->posts) >= SEND_EARLY_BYTES)
         appended_send(master, loop_now_ms(http_server_loop(master->server)));
 }
 

@@ -25,8 +25,8 @@ int members_register(struct members *members, const char *id, const struct sende
 /* Returns whether there was such a member. */
 bool members_remove(struct members *members, const char *id);
 
-/* Called once a pass of the loop: the senders send what there is. `grown`: the list has grown since the last
- * call. Returns when to call it again. */
+/* Called at the end of each pass of the loop, and sooner where it reads much: the senders send what there is.
+ * `grown`: the list has grown since the last call. Returns when to call it again. */
 int64_t members_send(struct members *members, struct loop *loop, int64_t now_ms, bool grown);
 
 /* Notices, and logs, changes of state; frees the senders of removed members. Returns when to call it again.

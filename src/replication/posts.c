@@ -1,7 +1,7 @@
 /* The happy path: posts_append reads the request into a `struct post`, appends its message, parks the post
  * with the ACK count; an ACK releases it; posts_pass answers it and frees it.
  *
- * What happens to many posts in one pass of the loop is logged as one line. */
+ * What happens to many posts at once is logged as one line. */
 #include "replication/posts.h"
 #include "clock.h"
 #include "format.h"
@@ -31,7 +31,7 @@ struct post {
     struct append_message message;
 };
 
-/* What one pass did with many posts. */
+/* What was done with many posts at once. */
 struct tally_line {
     uint64_t first, last, count, bytes;
     char peer[64];
@@ -159,7 +159,6 @@ static struct post *post_begin(struct posts *posts, struct http_exchange *exchan
     post->began_ms = clock_ms();
     post->gone = false;
     post->message.value_len = 0;
-    json_borrow(posts, post);
     return post;
 }
 
@@ -302,6 +301,8 @@ void posts_append(struct posts *posts, const struct http_request *request, struc
     if (!post)
         return;
     post->is_get = false;
+    if (!posts->hold) /* one that is held keeps its text, and no more room than that takes */
+        json_borrow(posts, post);
     /* RFC 9110 13.2.1: the condition counts only where the request is good without it */
     if (!request_read(posts, request, post, &wish, exchange) || !may_wait(posts, &wish, exchange) ||
         (posts->hold && !may_hold(posts, post, exchange)) ||
@@ -436,7 +437,7 @@ static void appends_log(const struct tally_line *line)
                 line->first, line->last, line->count, line->bytes);
 }
 
-uint64_t posts_unannounced(const struct posts *posts)
+uint64_t posts_unannounced_bytes(const struct posts *posts)
 {
     return posts->appends.bytes;
 }

@@ -65,7 +65,7 @@ void posts_gone(struct posts *posts, void *waiter);
 bool posts_appended(const struct posts *posts);
 
 /* Bytes of the messages that were appended since the last posts_announce. */
-uint64_t posts_unannounced(const struct posts *posts);
+uint64_t posts_unannounced_bytes(const struct posts *posts);
 
 /* Logs what was appended: before it is sent on, so that the lines come in the order of the events. */
 void posts_announce(struct posts *posts);

@@ -40,8 +40,9 @@ struct sender_target {
 struct sender *sender_start(const struct sender_shared *shared, const char *name,
                             const struct sender_target *target, struct acks_member *member);
 
-/* Called once a pass of the loop: sends what there is on a link that is lent; otherwise, where the list has
- * `grown`, wakes the thread. Returns when it must be called again. */
+/* Called at the end of each pass of the loop, and sooner where it reads much: sends what there is on a link
+ * that is lent; otherwise, where the list has `grown`, wakes the thread. Returns when it must be called
+ * again. */
 int64_t sender_pass(struct sender *sender, struct loop *loop, int64_t now_ms, bool grown);
 
 /* The secondary registered anew: connects again, to this target. It counts as seen once it answers there: one

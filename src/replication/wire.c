@@ -151,8 +151,8 @@ const char *wire_registered_read(struct span body, struct wire_registered *out)
     return read_end(&json);
 }
 
-/* Checks and counts the messages. They are borrowed where the text is canonical and has no white space
- * between them, as a master sends it, and rewritten otherwise. */
+/* Checks the messages, counts them and notes their lengths. They are borrowed where the text is canonical and
+ * has no white space between them, as a master sends it, and rewritten otherwise. */
 static bool read_messages(struct json *json, struct wire_replicate *out)
 {
     const char *start = NULL;

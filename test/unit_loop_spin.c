@@ -1,0 +1,146 @@
+/* When the loop spins and when it sleeps, with a clock, a poll(2) and a processor that are told. */
+#include "http/loop.h"
+
+#include <criterion/criterion.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Criterion, on this thread and on others, needs the real ones. */
+static _Thread_local bool told;
+static int64_t now_us = 1000000000;
+static int64_t ready_us; /* when the descriptor is ready */
+static int64_t gap_us;   /* how long after each pass it is so */
+static int64_t yield_us; /* how long others keep the processor */
+static int sleeps, yields;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    if (!told)
+        return (int)syscall(SYS_clock_gettime, clock, now);
+    *now = (struct timespec){.tv_sec = now_us / 1000000, .tv_nsec = now_us % 1000000 * 1000};
+    return 0;
+}
+
+int sched_yield(void)
+{
+    if (!told)
+        return (int)syscall(SYS_sched_yield);
+    yields++;
+    now_us += yield_us;
+    return 0;
+}
+
+/* Not every machine has poll as a system call. */
+static int poll_really(struct pollfd *polled, nfds_t count, int timeout)
+{
+    struct timespec limit = {.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+    return ppoll(polled, count, timeout < 0 ? NULL : &limit, NULL);
+}
+
+int poll(struct pollfd *polled, nfds_t count, int timeout)
+{
+    if (!told)
+        return poll_really(polled, count, timeout);
+    for (nfds_t i = 0; i < count; i++)
+        polled[i].revents = 0;
+    now_us++;
+    if (ready_us > now_us && timeout != 0) {
+        sleeps++;
+        now_us = timeout > 0 && now_us + timeout * INT64_C(1000) < ready_us ? now_us + timeout * INT64_C(1000)
+                                                                            : ready_us;
+    }
+    if (ready_us > now_us)
+        return 0;
+    polled[0].revents = POLLIN; /* the loop's own descriptor */
+    return 1;
+}
+
+static bool running;
+static int passes_left;
+
+static int64_t pass(void *ctx, int64_t now_ms)
+{
+    (void)ctx;
+    (void)now_ms;
+    running = --passes_left > 0;
+    ready_us = now_us + gap_us;
+    return CLOCK_NEVER;
+}
+
+TestSuite(loop_spin, .timeout = 20);
+
+static struct loop *loop_told(void)
+{
+    told = true;
+    struct loop *loop = loop_open(pass, NULL);
+    told = false;
+    return loop;
+}
+
+static void passes(struct loop *loop, int count)
+{
+    sleeps = yields = 0;
+    passes_left = count;
+    running = true;
+    told = true;
+    loop_run(loop, &running);
+    told = false;
+}
+
+Test(loop_spin, short_waits_do_not_sleep)
+{
+    struct loop *loop = loop_told();
+    gap_us = LOOP_SPIN_US / 2;
+    passes(loop, 10);
+    passes(loop, 1000);
+    cr_expect(sleeps == 0, "%d", sleeps);
+    cr_expect(yields >= 900, "%d", yields); /* but for sweeps */
+    loop_close(loop);
+}
+
+Test(loop_spin, long_waits_sleep_at_once)
+{
+    struct loop *loop = loop_told();
+    gap_us = LOOP_SPIN_US * 4;
+    passes(loop, 10);
+    passes(loop, 1000);
+    cr_expect(yields == 0, "%d", yields);
+    cr_expect(sleeps >= 500, "%d", sleeps);
+    loop_close(loop);
+}
+
+Test(loop_spin, behind_short_waits_a_long_one_spins_once)
+{
+    struct loop *loop = loop_told();
+    gap_us = LOOP_SPIN_US / 2;
+    passes(loop, 10);
+    gap_us = 10000;
+    passes(loop, 100);
+    /* one more short wait, and the first long one: a poll takes a microsecond here */
+    cr_expect(yields > LOOP_SPIN_US / 2 && yields < 2 * LOOP_SPIN_US, "%d", yields);
+    cr_expect(sleeps > 0);
+    loop_close(loop);
+}
+
+Test(loop_spin, where_others_need_the_processor_there_is_no_spinning)
+{
+    struct loop *loop = loop_told();
+    gap_us = LOOP_SPIN_US / 2;
+    passes(loop, 10);
+    yield_us = 2 * LOOP_YIELD_MOST_US;
+    gap_us = LOOP_SPIN_US + 1; /* the first wait gives the processor away */
+    passes(loop, 2);
+    gap_us = LOOP_SPIN_US / 2;
+    passes(loop, 100);
+    int64_t rest_us = now_us;
+    cr_expect(yields == 0, "%d", yields);
+    cr_expect(sleeps > 0);
+    yield_us = 0;
+    while (yields == 0 && now_us < rest_us + 2 * LOOP_SPIN_REST_US)
+        passes(loop, 100);
+    cr_expect(now_us > rest_us + LOOP_SPIN_REST_US / 2);
+    cr_expect(yields > 0);
+    loop_close(loop);
+}
