@@ -24,11 +24,11 @@
 #include <stddef.h>
 
 enum {
-    LOOP_QUIET_MS = 100,         /* without an event for so long: quiet */
-    LOOP_SWEEP_LEAST_US = 1000,  /* the shortest time between two sweeps while there is work */
-    LOOP_SWEEP_SHARE = 25,       /* one part in 25 of the time goes to sweeps at most */
-    LOOP_SPIN_US = 50,           /* a wait that may be as short does not sleep at first */
-    LOOP_YIELD_MOST_US = 1000,   /* a spin that takes longer: others need the processor, ... */
+    LOOP_QUIET_MS = 100,        /* without an event for so long: quiet */
+    LOOP_SWEEP_LEAST_US = 1000, /* the shortest time between two sweeps while there is work */
+    LOOP_SWEEP_SHARE = 25,      /* one part in 25 of the time goes to sweeps at most */
+    LOOP_SPIN_US = 50,          /* a wait that may be as short does not sleep at first */
+    LOOP_YIELD_MOST_US = 1000,  /* a spin that takes longer: others need the processor, ... */
     LOOP_SPIN_REST_US = 100000, /* ... and nothing spins for so long */
     LOOP_EXPIRY_MS = 100 /* deadlines are looked at this often at most; they are met this late at most */
 };
