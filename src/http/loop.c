@@ -33,12 +33,12 @@ struct loop {
     size_t cap;
 
     int64_t now_ms;
-    int64_t pass_ms;    /* when `pass` wants to be called */
-    int64_t expiry_ms;  /* when to look at deadlines next */
-    int64_t sweep_us;   /* when to poll the whole array next */
-    bool worked;        /* some descriptor was ready since the last sweep */
-    bool waited_little; /* the last wait for the busy part was short: the next may be so */
-    int64_t spin_from_us;
+    int64_t pass_ms;      /* when `pass` wants to be called */
+    int64_t expiry_ms;    /* when to look at deadlines next */
+    int64_t sweep_us;     /* when to poll the whole array next */
+    bool worked;          /* some descriptor was ready since the last sweep */
+    bool waited_little;   /* the last wait for the busy part was short: the next may be so */
+    int64_t spin_from_us; /* no wait spins before */
 
     struct loop_watch wake;
     atomic_bool woken; /* a byte for `wake` is on its way */
@@ -262,17 +262,19 @@ static int poll_busy(struct loop *loop, int64_t now_us)
     int ready = spins ? poll_spin(loop, now_us) : 0;
     if (ready == 0)
         ready = poll(loop->polled, loop->busy, timeout);
-    loop->waited_little = ready > 0 && clock_us() - now_us < LOOP_SPIN_US;
     loop->worked = loop->worked || ready > 0;
     return ready;
 }
 
 static void loop_poll(struct loop *loop)
 {
-    int64_t now_us = clock_us();
-    bool all = now_us >= loop->sweep_us;
-    int ready = all ? sweep(loop) : poll_busy(loop, now_us);
-    loop->now_ms = clock_ms();
+    int64_t start_us = clock_us();
+    bool all = start_us >= loop->sweep_us;
+    int ready = all ? sweep(loop) : poll_busy(loop, start_us);
+    int64_t end_us = clock_us();
+    if (!all)
+        loop->waited_little = ready > 0 && end_us - start_us < LOOP_SPIN_US;
+    loop->now_ms = end_us / 1000;
     ready_note(loop, all ? loop->count : loop->busy, ready);
 }
 
