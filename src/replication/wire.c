@@ -151,6 +151,16 @@ const char *wire_registered_read(struct span body, struct wire_registered *out)
     return read_end(&json);
 }
 
+/* Adds a message to those that are rewritten; returns its length there. */
+static size_t rewritten_add(struct wire_replicate *out, const struct json_string *message)
+{
+    if (out->count)
+        buf_add_char(&out->rewritten, ',');
+    size_t before = out->rewritten.len;
+    json_string_canonical(message, &out->rewritten);
+    return out->rewritten.len - before;
+}
+
 /* Checks the messages, counts them and notes their lengths. They are borrowed where the text is canonical and
  * has no white space between them, as a master sends it, and rewritten otherwise. */
 static bool read_messages(struct json *json, struct wire_replicate *out)
@@ -181,13 +191,8 @@ static bool read_messages(struct json *json, struct wire_replicate *out)
             if (start)
                 buf_add(&out->rewritten, start, (size_t)(end - start));
         }
-        if (!borrowed) {
-            if (out->count)
-                buf_add_char(&out->rewritten, ',');
-            len = out->rewritten.len;
-            json_string_canonical(&message, &out->rewritten);
-            len = out->rewritten.len - len;
-        }
+        if (!borrowed)
+            len = rewritten_add(out, &message);
         buf_add(&out->lens, &len, sizeof len);
         if (!start)
             start = quote;
