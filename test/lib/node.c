@@ -372,8 +372,8 @@ static void kind_stop(const char *program)
     for (struct node *node = nodes; node; node = node->next) {
         if (!node->pid || strcmp(node->program, program) != 0)
             continue;
+        kill(node->pid, SIGCONT); /* first: later it may undo the stop by which LeakSanitizer looks at it */
         kill(node->pid, SIGTERM);
-        kill(node->pid, SIGCONT);
     }
     for (struct node *node = nodes; node; node = node->next) {
         int code = 0;
