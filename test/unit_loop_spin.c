@@ -1,4 +1,4 @@
-/* When the loop spins and when it sleeps, with a clock, a poll(2) and a processor that are told. */
+/* When the loop spins, sleeps and sweeps, with a clock, a poll(2) and a processor that are told. */
 #include "http/loop.h"
 
 #include <criterion/criterion.h>
@@ -14,6 +14,9 @@ static int64_t ready_us; /* when the descriptor is ready */
 static int64_t gap_us;   /* how long after each pass it is so */
 static int64_t yield_us; /* how long others keep the processor */
 static int sleeps, yields;
+static int64_t stall_us; /* how long the thread loses its processor in the next sweep of two descriptors */
+static int64_t swept_us; /* when the last such sweep was */
+static int64_t sweep_gap_us; /* the longest time between two of them */
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
@@ -39,6 +42,15 @@ static int poll_really(struct pollfd *polled, nfds_t count, int timeout)
     return ppoll(polled, count, timeout < 0 ? NULL : &limit, NULL);
 }
 
+static void swept(void)
+{
+    if (swept_us && now_us - swept_us > sweep_gap_us)
+        sweep_gap_us = now_us - swept_us;
+    now_us += stall_us;
+    stall_us = 0;
+    swept_us = now_us;
+}
+
 int poll(struct pollfd *polled, nfds_t count, int timeout)
 {
     if (!told)
@@ -46,6 +58,8 @@ int poll(struct pollfd *polled, nfds_t count, int timeout)
     for (nfds_t i = 0; i < count; i++)
         polled[i].revents = 0;
     now_us++;
+    if (count == 2 && timeout == 0)
+        swept();
     if (ready_us > now_us && timeout != 0) {
         sleeps++;
         now_us = timeout > 0 && now_us + timeout * INT64_C(1000) < ready_us ? now_us + timeout * INT64_C(1000)
@@ -142,5 +156,29 @@ Test(loop_spin, where_others_need_the_processor_there_is_no_spinning)
         passes(loop, 100);
     cr_expect(now_us > rest_us + LOOP_SPIN_REST_US / 2);
     cr_expect(yields > 0);
+    loop_close(loop);
+}
+
+static void nothing(struct loop_watch *watch, short revents)
+{
+    (void)watch;
+    (void)revents;
+}
+
+Test(loop_spin, a_sweep_that_lost_its_processor_does_not_put_off_the_next_one)
+{
+    struct loop *loop = loop_told();
+    struct loop_watch quiet = {.fd = 0, .ready = nothing};
+    told = true;
+    cr_assert_eq(loop_add(loop, &quiet, POLLIN), 0);
+    told = false;
+    gap_us = LOOP_SPIN_US / 2;
+    passes(loop, 2 * LOOP_QUIET_MS * 1000 / LOOP_SPIN_US * 2);
+    swept_us = sweep_gap_us = 0;
+    stall_us = 10000;
+    passes(loop, 1000);
+    cr_expect(stall_us == 0);
+    cr_expect(sweep_gap_us > 0 && sweep_gap_us < 2 * LOOP_SWEEP_LEAST_US, "%ld us", (long)sweep_gap_us);
+    loop_remove(loop, &quiet);
     loop_close(loop);
 }
