@@ -11,6 +11,7 @@
 #include "log/log.h"
 #include "json.h"
 #include "log/digest.h"
+#include "log/huge_pages.h"
 #include "log/marks.h"
 #include <assert.h>
 #include <errno.h>
@@ -47,10 +48,11 @@ struct log {
     _Atomic uint64_t version;  /* slots[version % 2] holds the published tail */
     struct tail_slot slots[2]; /* written under append_lock; how they are read: see the top */
     struct marks marks;        /* written under append_lock, behind the published ones */
+    struct huge_pages huge_pages;
 
     pthread_mutex_t append_lock; /* guards what follows */
     struct tail tail;            /* what is published */
-    struct log_segment *first;
+    struct log_segment *first;   /* set before the first message shows; readers may take it then */
     struct log_segment *segment; /* the one appended to; NULL for an empty list */
     size_t used;                 /* bytes of it below the tail */
 };
@@ -203,6 +205,22 @@ static void segments_free(struct log_segment *segment)
     }
 }
 
+/* `len` bytes of memory that start where a huge page may, or NULL. */
+static void *pages_map(size_t len)
+{
+    char *pages =
+        mmap(NULL, len + LOG_SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t before;
+
+    if (pages == MAP_FAILED)
+        return NULL;
+    before = -(uintptr_t)pages % LOG_SEGMENT_BYTES;
+    if (before > 0)
+        munmap(pages, before);
+    munmap(pages + before + len, LOG_SEGMENT_BYTES - before);
+    return pages + before;
+}
+
 /* A segment has pages of its own, which nobody writes again when it is freed: the kernel may still be sending
  * from them (http/zero_copy.h). Those behind what is populated cost nothing. */
 static struct log_segment *segment_new(size_t least)
@@ -212,11 +230,12 @@ static struct log_segment *segment_new(size_t least)
     struct log_segment *segment;
 
     len = len > LOG_SEGMENT_BYTES ? len : LOG_SEGMENT_BYTES;
-    segment = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (segment == MAP_FAILED)
+    segment = pages_map(len);
+    if (segment == NULL)
         return NULL;
     segment->cap = len - sizeof *segment;
     segment->populated = 0;
+    segment->huge = false;
     return segment;
 }
 
@@ -393,6 +412,7 @@ void log_close(struct log *log)
 {
     if (log == NULL)
         return;
+    huge_pages_close(&log->huge_pages);
     segments_free(log->first);
     marks_free(&log->marks);
     pthread_mutex_destroy(&log->append_lock);
@@ -500,6 +520,7 @@ struct log_slice log_slice_within(struct log *log, uint64_t from, uint64_t to, u
     start = place_walk(place_near(log, &tail, from), from);
     begin = place_position(&start);
     end = slice_end(log, &tail, &start, to + 1);
+    huge_pages_count(&log->huge_pages, log->first, end - begin, tail.bytes);
     if (end - begin - 1 <= max_bytes)
         return slice_between(&start, to + 1, end);
     return slice_cut(log, &tail, &start, begin + max_bytes + 1);

@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 
 enum {
-    LOG_SEGMENT_BYTES = 1024 * 1024, /* a longer message has a segment to itself */
+    LOG_SEGMENT_BYTES = 2 * 1024 * 1024, /* a huge page; a longer message has a segment to itself */
     LOG_MARK_BYTES = 16 * 1024,
     LOG_MARK_MESSAGES = 256
 };
