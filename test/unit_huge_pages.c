@@ -109,6 +109,14 @@ Test(huge_pages, short_reads_do_not_count)
     expect_calls_at_end(0);
 }
 
+Test(huge_pages, batches_for_a_secondary_do_not_count)
+{
+    append(3 * SEGMENT);
+    for (int i = 0; i < 100 * HUGE_PAGES_READS; i++)
+        log_slice_within(list, 1, UINT64_MAX, LOG_SEGMENT_BYTES);
+    expect_calls_at_end(0);
+}
+
 Test(huge_pages, the_last_segment_moves_when_it_is_half_full)
 {
     append(SEGMENT + SEGMENT / 3);

@@ -465,11 +465,6 @@ static struct log_slice slice_between(const struct place *start, uint64_t next, 
     };
 }
 
-struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to)
-{
-    return log_slice_within(log, from, to, UINT64_MAX);
-}
-
 /* The position of message `next`, which is behind `start`; it may be the one that comes next in the list. */
 static uint64_t slice_end(const struct log *log, const struct tail *tail, const struct place *start,
                           uint64_t next)
@@ -520,8 +515,16 @@ struct log_slice log_slice_within(struct log *log, uint64_t from, uint64_t to, u
     start = place_walk(place_near(log, &tail, from), from);
     begin = place_position(&start);
     end = slice_end(log, &tail, &start, to + 1);
-    huge_pages_count(&log->huge_pages, log->first, end - begin, tail.bytes);
     if (end - begin - 1 <= max_bytes)
         return slice_between(&start, to + 1, end);
     return slice_cut(log, &tail, &start, begin + max_bytes + 1);
+}
+
+struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to)
+{
+    struct log_slice slice = log_slice_within(log, from, to, UINT64_MAX);
+
+    if (slice.len > 0)
+        huge_pages_count(&log->huge_pages, log->first, slice.len + 1, log_bytes(log)); /* with its comma */
+    return slice;
 }

@@ -49,10 +49,11 @@ uint64_t log_last(const struct log *log);
 uint64_t log_bytes(const struct log *log);
 
 /* The messages from id `from` (1 at least) to id `to`; where to is past the end, to the end; empty where from
- * is behind to. */
+ * is behind to. Long ones are expected to be asked for again, and prepared for (log/huge_pages.h). */
 struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to);
 
-/* The same, but the slice ends before it would pass max_bytes; it holds the first message at least. */
+/* The same for one reading only, and the slice ends before it would pass max_bytes; it holds the first
+ * message at least. */
 struct log_slice log_slice_within(struct log *log, uint64_t from, uint64_t to, uint64_t max_bytes);
 
 /* Points up to `max` iovecs at the slice's next bytes, in order, and returns how many. Takes nothing. */
