@@ -1,4 +1,5 @@
 #include "log/huge_pages.h"
+#include "clock.h"
 #include "log/log.h"
 #include <errno.h>
 #include <sys/mman.h>
@@ -10,50 +11,84 @@
 
 enum { LEAST_BYTES = LOG_SEGMENT_BYTES / 2 }; /* in a segment: for less a huge page would be a waste */
 
-/* Returns 0, or -EAGAIN where it may go better soon, or another negative errno. */
-static int segment_collapse(struct log_segment *segment)
+static void pause_us(int64_t us)
 {
-    if (madvise(segment, sizeof *segment + segment->cap, MADV_COLLAPSE) == 0)
-        return 0;
-    return -errno;
+    const struct timespec pause = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000 * 1000)};
+
+    nanosleep(&pause, NULL);
 }
 
-/* Moves what can be moved now. Returns whether that was all. */
-static bool segments_collapse(struct huge_pages *huge)
+/* Returns 0 or a negative errno. Who makes or unmaps pages waits meanwhile, appenders above all, so the
+ * thread stays away afterwards for some times as long. */
+static int segment_collapse(struct log_segment *segment)
+{
+    size_t len = sizeof *segment + segment->cap;
+    int64_t start_us = clock_us();
+    int result = 0;
+
+    (void)madvise(segment, len, MADV_HUGEPAGE); /* calls off the MADV_NOHUGEPAGE of the start */
+    if (madvise(segment, len, MADV_COLLAPSE) != 0)
+        result = -errno;
+    pause_us((clock_us() - start_us) * HUGE_PAGES_STAY_AWAY);
+    return result;
+}
+
+/* Whether the segment is as it shall be, now or for good. `next` is the one behind it, or NULL. Otherwise the
+ * reason in *result: -EAGAIN, and it may go better soon, or -ENOMEM. */
+static bool segment_settle(struct huge_pages *huge, struct log_segment *segment,
+                           const struct log_segment *next, int *result)
+{
+    uint64_t end = next != NULL ? next->position : huge->list_bytes;
+    int now;
+
+    if (segment->settled || end - segment->position < LEAST_BYTES)
+        return true;
+    now = segment_collapse(segment);
+    if (now == -EAGAIN || now == -ENOMEM || now == -EBUSY) {
+        *result = now == -EAGAIN ? -EAGAIN : -ENOMEM;
+        return false;
+    }
+    huge->any = huge->any || now == 0;
+    segment->settled = true;
+    return true;
+}
+
+/* Moves what can be moved now. Returns 0 where nothing is left to do, -EAGAIN where it is worth trying again
+ * soon, -ENOMEM where it is not. */
+static int segments_settle(struct huge_pages *huge)
 {
     struct log_segment *segment = huge->from;
-    bool all = true;
+    int result = 0;
 
-    while (segment != NULL && huge->list_bytes >= segment->position + LEAST_BYTES &&
+    while (segment != NULL && huge->list_bytes >= segment->position + LEAST_BYTES && result != -ENOMEM &&
            !atomic_load(&huge->stopping)) {
         struct log_segment *next = atomic_load_explicit(&segment->next, memory_order_acquire);
 
-        if (!segment->huge) {
-            int result = segment_collapse(segment);
-
-            if (result == -EINVAL) {
-                atomic_store(&huge->done, UINT64_MAX);
-                return true;
-            }
-            segment->huge = result != -EAGAIN; /* one for which there is no huge page is not tried again */
-        }
-        all = all && segment->huge;
-        if (all) {
+        if (segment_settle(huge, segment, next, &result) && result == 0) {
             huge->from = next != NULL ? next : segment;
-            atomic_store(&huge->done, segment->position + segment->cap);
+            atomic_store(&huge->done, next != NULL ? next->position : segment->position + segment->cap);
+        }
+        if (segment->settled && !huge->any) { /* the system does not know this */
+            atomic_store(&huge->done, UINT64_MAX);
+            return 0;
         }
         segment = next;
     }
-    return all;
+    return result;
 }
 
+/* Where there is no huge page, the rest of the round passes without another look. */
 static void *round_run(void *arg)
 {
-    static const struct timespec pause = {.tv_nsec = HUGE_PAGES_PAUSE_MS * 1000000L};
     struct huge_pages *huge = arg;
+    int result = -EAGAIN;
 
-    for (int i = 0; i < HUGE_PAGES_TRIES && !segments_collapse(huge); i++)
-        nanosleep(&pause, NULL);
+    for (int i = 0; i < HUGE_PAGES_TRIES && result != 0 && !atomic_load(&huge->stopping); i++) {
+        if (result == -EAGAIN)
+            result = segments_settle(huge);
+        if (result != 0)
+            pause_us(HUGE_PAGES_PAUSE_US);
+    }
     atomic_store(&huge->running, false);
     return NULL;
 }

@@ -205,7 +205,8 @@ static void segments_free(struct log_segment *segment)
     }
 }
 
-/* `len` bytes of memory that start where a huge page may, or NULL. */
+/* `len` bytes of memory that start where a huge page may, or NULL. The lowest fit is taken, since the system
+ * goes downwards: so one segment lies next to the other, and all are one mapping. */
 static void *pages_map(size_t len)
 {
     char *pages =
@@ -214,10 +215,11 @@ static void *pages_map(size_t len)
 
     if (pages == MAP_FAILED)
         return NULL;
-    before = -(uintptr_t)pages % LOG_SEGMENT_BYTES;
-    if (before > 0)
-        munmap(pages, before);
-    munmap(pages + before + len, LOG_SEGMENT_BYTES - before);
+    before = LOG_SEGMENT_BYTES - (uintptr_t)pages % LOG_SEGMENT_BYTES;
+    munmap(pages, before);
+    if (before < LOG_SEGMENT_BYTES)
+        munmap(pages + before + len, LOG_SEGMENT_BYTES - before);
+    (void)madvise(pages + before, len, MADV_NOHUGEPAGE);
     return pages + before;
 }
 
@@ -235,7 +237,7 @@ static struct log_segment *segment_new(size_t least)
         return NULL;
     segment->cap = len - sizeof *segment;
     segment->populated = 0;
-    segment->huge = false;
+    segment->settled = false;
     return segment;
 }
 

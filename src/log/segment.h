@@ -15,7 +15,7 @@ struct log_segment {
     _Atomic(struct log_segment *) next; /* set once, before the first message behind this segment shows */
     size_t cap;                         /* bytes allocated */
     size_t populated;                   /* how much of the segment has pages; the appender's alone */
-    bool huge;                          /* has huge pages, or will never; the affair of huge_pages.h */
+    bool settled;                       /* has huge pages, or will never; the affair of huge_pages.h */
     char bytes[];                       /* below the published tail they never change */
 };
 
