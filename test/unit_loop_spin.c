@@ -11,12 +11,14 @@
 static _Thread_local bool told;
 static int64_t now_us = 1000000000;
 static int64_t ready_us; /* when the descriptor is ready */
-static int64_t gap_us;   /* how long after each pass it is so */
+static int64_t gap_us;   /* how long after a pass that it caused it is so again */
 static int64_t yield_us; /* how long others keep the processor */
 static int sleeps, yields;
-static int64_t stall_us; /* how long the thread loses its processor in the next sweep of two descriptors */
-static int64_t swept_us; /* when the last such sweep was */
-static int64_t sweep_gap_us; /* the longest time between two of them */
+static int64_t sweep_cost_us; /* what a sweep of two descriptors takes that does not wait */
+static int64_t stall_us;      /* what the next one takes longer */
+static int64_t swept_us;      /* when the last one ended */
+static int64_t sweep_gap_us;  /* the longest time between two of them */
+static int64_t sweeps_us;     /* what they took in sum */
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
@@ -46,7 +48,8 @@ static void swept(void)
 {
     if (swept_us && now_us - swept_us > sweep_gap_us)
         sweep_gap_us = now_us - swept_us;
-    now_us += stall_us;
+    sweeps_us += sweep_cost_us + stall_us;
+    now_us += sweep_cost_us + stall_us;
     stall_us = 0;
     swept_us = now_us;
 }
@@ -79,7 +82,8 @@ static int64_t pass(void *ctx, int64_t now_ms)
     (void)ctx;
     (void)now_ms;
     running = --passes_left > 0;
-    ready_us = now_us + gap_us;
+    if (ready_us <= now_us)
+        ready_us = now_us + gap_us;
     return CLOCK_NEVER;
 }
 
@@ -165,20 +169,49 @@ static void nothing(struct loop_watch *watch, short revents)
     (void)revents;
 }
 
-Test(loop_spin, a_sweep_that_lost_its_processor_does_not_put_off_the_next_one)
+static struct loop_watch quiet = {.fd = 0, .ready = nothing};
+
+/* A loop with a descriptor that has become quiet. */
+static struct loop *loop_with_quiet(void)
 {
     struct loop *loop = loop_told();
-    struct loop_watch quiet = {.fd = 0, .ready = nothing};
     told = true;
     cr_assert_eq(loop_add(loop, &quiet, POLLIN), 0);
     told = false;
     gap_us = LOOP_SPIN_US / 2;
-    passes(loop, 2 * LOOP_QUIET_MS * 1000 / LOOP_SPIN_US * 2);
-    swept_us = sweep_gap_us = 0;
+    int64_t end_us = now_us + 2 * LOOP_QUIET_MS * 1000;
+    while (now_us < end_us)
+        passes(loop, 100);
+    swept_us = sweep_gap_us = sweeps_us = 0;
+    return loop;
+}
+
+Test(loop_spin, a_sweep_that_lost_its_processor_does_not_put_off_the_next_one)
+{
+    struct loop *loop = loop_with_quiet();
     stall_us = 10000;
     passes(loop, 1000);
     cr_expect(stall_us == 0);
     cr_expect(sweep_gap_us > 0 && sweep_gap_us < 2 * LOOP_SWEEP_LEAST_US, "%ld us", (long)sweep_gap_us);
     loop_remove(loop, &quiet);
     loop_close(loop);
+}
+
+Test(loop_spin, sweeps_take_their_share_and_no_more)
+{
+    static const int64_t gaps_us[] = {
+        LOOP_SPIN_US / 2, LOOP_SPIN_US * 4, 2000, 4000, 6000, 8000, 10000, 30000};
+    for (size_t i = 0; i < sizeof gaps_us / sizeof *gaps_us; i++) {
+        struct loop *loop = loop_with_quiet();
+        sweep_cost_us = 500;
+        gap_us = gaps_us[i];
+        int64_t began_us = now_us;
+        while (now_us < began_us + 10000000)
+            passes(loop, 100);
+        cr_expect(sweeps_us > 0 && sweeps_us * (LOOP_SWEEP_SHARE - 1) < now_us - began_us,
+                  "every %ld us: %ld us of %ld", (long)gap_us, (long)sweeps_us, (long)(now_us - began_us));
+        sweep_cost_us = 0;
+        loop_remove(loop, &quiet);
+        loop_close(loop);
+    }
 }

@@ -36,7 +36,7 @@ struct loop {
     int64_t pass_ms;      /* when `pass` wants to be called */
     int64_t expiry_ms;    /* when to look at deadlines next */
     int64_t sweep_us;     /* when to poll the whole array next */
-    int64_t swept_us;     /* what the last sweep took */
+    int64_t swept_us;     /* what the last sweep took that did not wait */
     bool worked;          /* some descriptor was ready since the last sweep */
     bool waited_little;   /* the last wait for the busy part was short: the next may be so */
     int64_t spin_from_us; /* no wait spins before */
@@ -234,7 +234,8 @@ static int sweep(struct loop *loop)
     int64_t took_us = timeout == 0 ? end_us - start_us : 0;
     int64_t cost_us = took_us < loop->swept_us ? took_us : loop->swept_us;
     int64_t pause_us = cost_us * LOOP_SWEEP_SHARE;
-    loop->swept_us = took_us;
+    if (timeout == 0)
+        loop->swept_us = took_us;
     loop->sweep_us = end_us + (pause_us < LOOP_SWEEP_LEAST_US ? LOOP_SWEEP_LEAST_US : pause_us);
     loop->worked = ready > 0;
     return ready;

@@ -4,11 +4,11 @@
  * poll(2) walks every descriptor that it is given, so those that are quiet must not be in the set of each
  * call. The set is one array in two parts: the busy descriptors first, the quiet ones behind. While there is
  * work, only the busy part is polled; all of it is swept now and then, at intervals of LOOP_SWEEP_SHARE times
- * what the last two sweeps took, the shorter of them, so that sweeps cost a fixed small share of the time
- * however many quiet descriptors there are, and few of them are swept often. (Of two, because one during
- * which the thread had lost its processor would let the quiet ones wait 25 times as long as it had.) When
- * there is no work the loop sleeps on the whole array. A descriptor becomes quiet after LOOP_QUIET_MS without
- * an event, and busy again with its next one.
+ * what the last two sweeps took that did not wait, the shorter of them, so that sweeps cost a fixed small
+ * share of the time however many quiet descriptors there are, and few of them are swept often. (Of two,
+ * because one during which the thread had lost its processor would let the quiet ones wait 25 times as long
+ * as it had.) When there is no work the loop sleeps on the whole array. A descriptor becomes quiet after
+ * LOOP_QUIET_MS without an event, and busy again with its next one.
  *
  * To fall asleep and be woken takes longer than the answer of a peer may take. So behind a wait for the busy
  * part that ended within LOOP_SPIN_US the next one spins: it polls again and again, and yields the processor
