@@ -40,7 +40,7 @@ OPTIMISED = $(filter -O -O1 -O2 -O3 -Os,$(CFLAGS))
 HARDEN = -fPIE -fstack-protector-strong \
          $(if $(SANITIZE),,-fstack-clash-protection $(if $(OPTIMISED),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
 # Link-time optimisation, where the compiler and its linker have it: small functions of one file are then inlined in
-# others. For the programs and what measures them; tests put functions of their own in the place of others.
+# others. Criterion's tests do without: they put functions of their own in the place of others.
 LTO := $(if $(SANITIZE),,$(if $(OPTIMISED),$(shell echo 'int main(void) { return 0; }' | \
          $(CC) -Werror -flto=auto -ffat-lto-objects -x c - -o /dev/null 2>/dev/null && echo -flto=auto)))
 BASE = -std=c11 -D_GNU_SOURCE -pthread -Isrc $(WARN) -MMD -MP
@@ -50,7 +50,7 @@ ALL_TEST_CFLAGS = $(BASE) -Itest/lib -fPIE $(TEST_CFLAGS)
 # and DNS, which is all that a container uses, glibc needs none.
 PIE = $(if $(STATIC),-static-pie -Wl$(comma)--no-warnings,-pie)
 comma = ,
-ALL_LDFLAGS = -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) $(SANITIZE_LINK)
+ALL_LDFLAGS = $(LTO) -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS) $(SANITIZE_LINK)
 
 # Compiler and linker calls are long: what they make is enough to read.
 Q = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$@'; )mkdir -p $(@D) && 
@@ -92,7 +92,7 @@ PROGRAMS = $(OUT)/master $(OUT)/secondary
 all: $(PROGRAMS) ## the programs, build/master and build/secondary
 
 $(PROGRAMS): $(OUT)/%: $(OUT)/obj/src/%.o $(call objects,$(LAYER_replication))
-	$(call Q,LINK)$(CC) $(LTO) $(ALL_LDFLAGS) $(PIE) -o $@ $(filter %.o,$^)
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) $(PIE) -o $@ $(filter %.o,$^)
 
 $(OUT)/obj/%.o: %.c $(OUT)/flags
 	$(call Q,CC)$(CC) $(ALL_CFLAGS) -c -o $@ $<
@@ -126,7 +126,7 @@ $(WHOLE_PROGRAMS): $(OUT)/test/%: $(OUT)/test/obj/%.o $(call test_objects,$(TEST
 	$(call Q,LINK)$(CC) $(CRITERION_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
 
 $(STRESS_PROGRAMS): $(OUT)/test/%: $(OUT)/obj/test/%.o $(call objects,$(LAYER_replication))
-	$(call Q,LINK)$(CC) -fno-lto $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
 $(OUT)/test/torture: $(call test_objects,$(TORTURE))
 	$(call Q,LINK)$(CC) -pie -pthread $(LDFLAGS) -o $@ $(filter %.o,$^)
@@ -208,12 +208,12 @@ endif
 bench: all $(OUT)/bench/load $(OUT)/test/instructions ## beside Redis and nginx, into docs/benchmarks.md; ROW="post-64 join" some rows alone, ROW=help lists them
 	@BIN_DIR='$(abspath $(OUT))' bench/all $(ROW)
 $(OUT)/bench/load: $(call objects,$(BENCH))
-	$(call Q,LINK)$(CC) $(LTO) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^) -lm
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^) -lm
 
 instructions: $(OUT)/test/instructions ## instructions of one append, against test/instructions.baseline; WRITE=1 renews it
 	@CC='$(CC)' test/instructions $<
 $(OUT)/test/instructions: $(OUT)/obj/test/instructions.o $(call objects,$(LAYER_replication))
-	$(call Q,LINK)$(CC) $(LTO) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
 # ---- the rest -----------------------------------------------------------------------------------------------
 .PHONY: lint format clean help
