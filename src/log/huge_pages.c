@@ -33,24 +33,24 @@ static int segment_collapse(struct log_segment *segment)
     return result;
 }
 
-/* Whether the segment is as it shall be, now or for good. `next` is the one behind it, or NULL. Otherwise the
- * reason in *result: -EAGAIN, and it may go better soon, or -ENOMEM. */
-static bool segment_settle(struct huge_pages *huge, struct log_segment *segment,
-                           const struct log_segment *next, int *result)
+/* Returns 0 where the segment is as it shall be, now or for good; -EAGAIN where it may go better soon;
+ * -ENOMEM where there is no huge page. `next` is the one behind it, or NULL. */
+static int segment_settle(struct huge_pages *huge, struct log_segment *segment,
+                          const struct log_segment *next)
 {
     uint64_t end = next != NULL ? next->position : huge->list_bytes;
-    int now;
+    int result;
 
     if (segment->settled || end - segment->position < LEAST_BYTES)
-        return true;
-    now = segment_collapse(segment);
-    if (now == -EAGAIN || now == -ENOMEM || now == -EBUSY) {
-        *result = now == -EAGAIN ? -EAGAIN : -ENOMEM;
-        return false;
-    }
-    huge->any = huge->any || now == 0;
+        return 0;
+    result = segment_collapse(segment);
+    if (result == -EBUSY)
+        return -ENOMEM; /* there is one, and the control group may not have it */
+    if (result == -EAGAIN || result == -ENOMEM)
+        return result;
+    huge->any = huge->any || result == 0;
     segment->settled = true;
-    return true;
+    return 0;
 }
 
 /* Moves what can be moved now. Returns 0 where nothing is left to do, -EAGAIN where it is worth trying again
@@ -63,8 +63,11 @@ static int segments_settle(struct huge_pages *huge)
     while (segment != NULL && huge->list_bytes >= segment->position + LEAST_BYTES && result != -ENOMEM &&
            !atomic_load(&huge->stopping)) {
         struct log_segment *next = atomic_load_explicit(&segment->next, memory_order_acquire);
+        int settled = segment_settle(huge, segment, next);
 
-        if (segment_settle(huge, segment, next, &result) && result == 0) {
+        if (settled != 0)
+            result = settled;
+        if (result == 0) {
             huge->from = next != NULL ? next : segment;
             atomic_store(&huge->done, next != NULL ? next->position : segment->position + segment->cap);
         }

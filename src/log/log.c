@@ -502,31 +502,39 @@ static struct log_slice slice_cut(const struct log *log, const struct tail *tail
     }
 }
 
-struct log_slice log_slice_within(struct log *log, uint64_t from, uint64_t to, uint64_t max_bytes)
+static struct log_slice slice_within(const struct log *log, const struct tail *tail, uint64_t from,
+                                     uint64_t to, uint64_t max_bytes)
 {
-    struct tail tail = tail_read(log);
     struct place start;
     uint64_t begin;
     uint64_t end;
 
     assert(from > 0);
-    if (to > tail.last)
-        to = tail.last;
+    if (to > tail->last)
+        to = tail->last;
     if (from > to)
         return (struct log_slice){0};
-    start = place_walk(place_near(log, &tail, from), from);
+    start = place_walk(place_near(log, tail, from), from);
     begin = place_position(&start);
-    end = slice_end(log, &tail, &start, to + 1);
+    end = slice_end(log, tail, &start, to + 1);
     if (end - begin - 1 <= max_bytes)
         return slice_between(&start, to + 1, end);
-    return slice_cut(log, &tail, &start, begin + max_bytes + 1);
+    return slice_cut(log, tail, &start, begin + max_bytes + 1);
+}
+
+struct log_slice log_slice_within(struct log *log, uint64_t from, uint64_t to, uint64_t max_bytes)
+{
+    struct tail tail = tail_read(log);
+
+    return slice_within(log, &tail, from, to, max_bytes);
 }
 
 struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to)
 {
-    struct log_slice slice = log_slice_within(log, from, to, UINT64_MAX);
+    struct tail tail = tail_read(log);
+    struct log_slice slice = slice_within(log, &tail, from, to, UINT64_MAX);
 
     if (slice.len > 0)
-        huge_pages_count(&log->huge_pages, log->first, slice.len + 1, log_bytes(log)); /* with its comma */
+        huge_pages_count(&log->huge_pages, log->first, slice.len + 1, tail.bytes); /* with its comma */
     return slice;
 }
