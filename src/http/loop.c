@@ -231,12 +231,15 @@ static int sweep(struct loop *loop)
     watches_make_quiet(loop);
     int ready = poll(loop->polled, loop->count, timeout);
     int64_t end_us = clock_us();
-    int64_t took_us = timeout == 0 ? end_us - start_us : 0;
-    int64_t cost_us = took_us < loop->swept_us ? took_us : loop->swept_us;
-    int64_t pause_us = cost_us * LOOP_SWEEP_SHARE;
-    if (timeout == 0)
+    int64_t pause_us = LOOP_SWEEP_LEAST_US;
+    if (timeout == 0) {
+        int64_t took_us = end_us - start_us;
+        int64_t share_us = (took_us < loop->swept_us ? took_us : loop->swept_us) * LOOP_SWEEP_SHARE;
         loop->swept_us = took_us;
-    loop->sweep_us = end_us + (pause_us < LOOP_SWEEP_LEAST_US ? LOOP_SWEEP_LEAST_US : pause_us);
+        if (share_us > pause_us)
+            pause_us = share_us;
+    }
+    loop->sweep_us = end_us + pause_us;
     loop->worked = ready > 0;
     return ready;
 }
