@@ -52,14 +52,27 @@ static void list_start(void)
 
 TestSuite(huge_pages, .init = list_start, .timeout = 60);
 
+static void append_one(size_t len)
+{
+    char *text = malloc(len);
+    uint64_t last;
+    memset(text, 'x', len);
+    text[0] = text[len - 1] = '"';
+    cr_assert_eq(log_append(list, (struct span){text, len}, NULL, 1, &last), 0);
+    free(text);
+}
+
 static void append(int messages)
 {
-    char text[MESSAGE];
-    uint64_t last;
-    memset(text, 'x', sizeof text);
-    text[0] = text[MESSAGE - 1] = '"';
     for (int i = 0; i < messages; i++)
-        cr_assert_eq(log_append(list, (struct span){text, sizeof text}, NULL, 1, &last), 0);
+        append_one(MESSAGE);
+}
+
+/* The next collapses fail, so many of them. */
+static void fail(int error, int times)
+{
+    atomic_store(&failure, error);
+    atomic_store(&failures, times);
 }
 
 static void read_all(int times)
@@ -139,8 +152,7 @@ Test(huge_pages, the_last_segment_moves_when_it_is_half_full)
 
 Test(huge_pages, what_is_on_its_way_to_a_reader_is_tried_again)
 {
-    atomic_store(&failure, EAGAIN);
-    atomic_store(&failures, 7);
+    fail(EAGAIN, 7);
     append(2 * SEGMENT);
     read_all(HUGE_PAGES_READS);
     expect_calls_at_end(2 + 7);
@@ -148,8 +160,7 @@ Test(huge_pages, what_is_on_its_way_to_a_reader_is_tried_again)
 
 Test(huge_pages, a_round_ends_and_the_next_one_goes_on)
 {
-    atomic_store(&failure, EAGAIN);
-    atomic_store(&failures, HUGE_PAGES_TRIES);
+    fail(EAGAIN, HUGE_PAGES_TRIES);
     append(SEGMENT);
     read_all(HUGE_PAGES_READS);
     expect_calls(HUGE_PAGES_TRIES);
@@ -159,8 +170,7 @@ Test(huge_pages, a_round_ends_and_the_next_one_goes_on)
 
 Test(huge_pages, a_list_that_is_closed_ends_its_round)
 {
-    atomic_store(&failure, EAGAIN);
-    atomic_store(&failures, 1000000);
+    fail(EAGAIN, 1000000);
     append(SEGMENT);
     read_all(HUGE_PAGES_READS);
     while (atomic_load(&calls) == 0)
@@ -171,8 +181,7 @@ Test(huge_pages, a_list_that_is_closed_ends_its_round)
 
 Test(huge_pages, a_system_without_them_is_asked_once)
 {
-    atomic_store(&failure, EINVAL);
-    atomic_store(&failures, 1000000);
+    fail(EINVAL, 1000000);
     append(3 * SEGMENT);
     read_all(HUGE_PAGES_READS);
     expect_calls(1);
@@ -183,9 +192,8 @@ Test(huge_pages, a_system_without_them_is_asked_once)
 
 Test(huge_pages, one_odd_segment_does_not_keep_the_others_from_it)
 {
-    atomic_store(&failure, EINVAL);
     atomic_store(&good, 1);
-    atomic_store(&failures, 1);
+    fail(EINVAL, 1); /* but for that one */
     append(3 * SEGMENT);
     read_all(HUGE_PAGES_READS);
     expect_calls(3);
@@ -196,8 +204,7 @@ Test(huge_pages, one_odd_segment_does_not_keep_the_others_from_it)
 
 Test(huge_pages, where_there_is_none_left_a_later_round_tries_again)
 {
-    atomic_store(&failure, ENOMEM);
-    atomic_store(&failures, 1);
+    fail(ENOMEM, 1);
     append(3 * SEGMENT);
     read_all(HUGE_PAGES_READS);
     expect_calls(1);
@@ -210,18 +217,12 @@ Test(huge_pages, where_there_is_none_left_a_later_round_tries_again)
 /* The long message does not fit behind the short one, and has a segment to itself. */
 Test(huge_pages, a_segment_of_little_stays_as_it_is)
 {
-    enum { LONG = LOG_SEGMENT_BYTES };
-    char *text = malloc(LONG);
-    uint64_t last;
-    memset(text, 'x', LONG);
-    text[0] = text[LONG - 1] = '"';
-    append(1);
-    cr_assert_eq(log_append(list, (struct span){text, LONG}, NULL, 1, &last), 0);
-    append(1);
-    cr_assert_eq(log_append(list, (struct span){text, LONG}, NULL, 1, &last), 0);
+    for (int i = 0; i < 2; i++) {
+        append(1);
+        append_one(LOG_SEGMENT_BYTES);
+    }
     read_all(HUGE_PAGES_READS);
     expect_calls_at_end(2);
-    free(text);
 }
 
 /* ---- the real ones */
@@ -249,6 +250,14 @@ static bool system_moves(void)
     return moves;
 }
 
+/* From here on collapses are real; skips the test where the system has none. */
+static void collapse_really(void)
+{
+    if (!system_moves())
+        cr_skip_test("this system does not move memory into huge pages (Linux 6.1 does)");
+    atomic_store(&real, true);
+}
+
 /* Reads on until so much is in huge pages; skips the test where the system has none left. */
 static void read_until_huge_kb(long kb)
 {
@@ -272,9 +281,7 @@ Test(huge_pages, a_new_list_has_none)
 
 Test(huge_pages, the_messages_are_the_same_in_them)
 {
-    if (!system_moves())
-        cr_skip_test("this system does not move memory into huge pages (Linux 6.1 does)");
-    atomic_store(&real, true);
+    collapse_really();
     append(3 * SEGMENT);
     long before_kb = huge_kb();
     uint64_t digest = log_digest(list, log_last(list) - 1);
@@ -296,9 +303,7 @@ Test(huge_pages, the_messages_are_the_same_in_them)
 
 Test(huge_pages, a_page_in_a_pipe_is_not_moved_away_from_it)
 {
-    if (!system_moves())
-        cr_skip_test("this system does not move memory into huge pages (Linux 6.1 does)");
-    atomic_store(&real, true);
+    collapse_really();
     append(SEGMENT);
     long before_kb = huge_kb();
     struct log_slice slice = log_slice(list, 1, UINT64_MAX);

@@ -87,7 +87,7 @@ static int64_t pass(void *ctx, int64_t now_ms)
     return CLOCK_NEVER;
 }
 
-TestSuite(loop_spin, .timeout = 20);
+TestSuite(loop_time, .timeout = 20);
 
 static struct loop *loop_told(void)
 {
@@ -107,7 +107,7 @@ static void passes(struct loop *loop, int count)
     told = false;
 }
 
-Test(loop_spin, short_waits_do_not_sleep)
+Test(loop_time, short_waits_do_not_sleep)
 {
     struct loop *loop = loop_told();
     gap_us = LOOP_SPIN_US / 2;
@@ -118,7 +118,7 @@ Test(loop_spin, short_waits_do_not_sleep)
     loop_close(loop);
 }
 
-Test(loop_spin, long_waits_sleep_at_once)
+Test(loop_time, long_waits_sleep_at_once)
 {
     struct loop *loop = loop_told();
     gap_us = LOOP_SPIN_US * 4;
@@ -129,7 +129,7 @@ Test(loop_spin, long_waits_sleep_at_once)
     loop_close(loop);
 }
 
-Test(loop_spin, behind_short_waits_a_long_one_spins_once)
+Test(loop_time, behind_short_waits_a_long_one_spins_once)
 {
     struct loop *loop = loop_told();
     gap_us = LOOP_SPIN_US / 2;
@@ -142,7 +142,7 @@ Test(loop_spin, behind_short_waits_a_long_one_spins_once)
     loop_close(loop);
 }
 
-Test(loop_spin, where_others_need_the_processor_there_is_no_spinning)
+Test(loop_time, where_others_need_the_processor_there_is_no_spinning)
 {
     struct loop *loop = loop_told();
     gap_us = LOOP_SPIN_US / 2;
@@ -186,7 +186,7 @@ static struct loop *loop_with_quiet(void)
     return loop;
 }
 
-Test(loop_spin, a_sweep_that_lost_its_processor_does_not_put_off_the_next_one)
+Test(loop_time, a_sweep_that_lost_its_processor_does_not_put_off_the_next_one)
 {
     struct loop *loop = loop_with_quiet();
     stall_us = 10000;
@@ -197,7 +197,7 @@ Test(loop_spin, a_sweep_that_lost_its_processor_does_not_put_off_the_next_one)
     loop_close(loop);
 }
 
-Test(loop_spin, sweeps_take_their_share_and_no_more)
+Test(loop_time, sweeps_take_their_share_and_no_more)
 {
     static const int64_t gaps_us[] = {
         LOOP_SPIN_US / 2, LOOP_SPIN_US * 4, 2000, 4000, 6000, 8000, 10000, 30000};
