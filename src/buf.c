@@ -20,8 +20,8 @@ void buf_clear(struct buf *buf)
     buf->failed = false;
 }
 
-/* The slow part of buf_reserve: doubles, so that a run of small additions costs linear time. */
-static bool buf_grow(struct buf *buf, size_t room)
+/* Doubles, so that a run of small additions costs linear time. */
+bool buf_grow(struct buf *buf, size_t room)
 {
     size_t need;
     if (buf->failed || __builtin_add_overflow(buf->len, room, &need) || need > PTRDIFF_MAX) {
@@ -39,37 +39,6 @@ static bool buf_grow(struct buf *buf, size_t room)
     buf->data = data;
     buf->cap = cap;
     return true;
-}
-
-bool buf_reserve(struct buf *buf, size_t room)
-{
-    if (room <= buf->cap - buf->len && !buf->failed)
-        return true;
-    return buf_grow(buf, room);
-}
-
-void buf_add(struct buf *buf, const void *bytes, size_t len)
-{
-    if (len == 0 || !buf_reserve(buf, len))
-        return;
-    memcpy(buf->data + buf->len, bytes, len);
-    buf->len += len;
-}
-
-void buf_add_span(struct buf *buf, struct span span)
-{
-    buf_add(buf, span.at, span.len);
-}
-
-void buf_add_text(struct buf *buf, const char *text)
-{
-    buf_add(buf, text, strlen(text));
-}
-
-void buf_add_char(struct buf *buf, char c)
-{
-    if (buf_reserve(buf, 1))
-        buf->data[buf->len++] = c;
 }
 
 void buf_add_uint(struct buf *buf, uint64_t number)

@@ -7,6 +7,7 @@
 #define BUF_H
 
 #include "span.h"
+#include <string.h>
 
 struct buf {
     char *data;  /* owned; NULL while cap is 0 */
@@ -20,13 +21,39 @@ void buf_free(struct buf *buf);
 /* Empties it and keeps the memory; clears `failed`. */
 void buf_clear(struct buf *buf);
 
-/* Makes room for `room` more bytes behind len. Returns false and sets `failed` where there is no memory. */
-bool buf_reserve(struct buf *buf, size_t room);
+/* The slow part of buf_reserve. */
+bool buf_grow(struct buf *buf, size_t room);
 
-void buf_add(struct buf *buf, const void *bytes, size_t len);
-void buf_add_span(struct buf *buf, struct span span);
-void buf_add_text(struct buf *buf, const char *text);
-void buf_add_char(struct buf *buf, char c);
+/* Makes room for `room` more bytes behind len. Returns false and sets `failed` where there is no memory. */
+static inline bool buf_reserve(struct buf *buf, size_t room)
+{
+    return (room <= buf->cap - buf->len && !buf->failed) || buf_grow(buf, room);
+}
+
+static inline void buf_add(struct buf *buf, const void *bytes, size_t len)
+{
+    if (len == 0 || !buf_reserve(buf, len))
+        return;
+    memcpy(buf->data + buf->len, bytes, len);
+    buf->len += len;
+}
+
+static inline void buf_add_span(struct buf *buf, struct span span)
+{
+    buf_add(buf, span.at, span.len);
+}
+
+/* The length of a literal is counted by the compiler. */
+static inline void buf_add_text(struct buf *buf, const char *text)
+{
+    buf_add(buf, text, strlen(text));
+}
+
+static inline void buf_add_char(struct buf *buf, char c)
+{
+    if (buf_reserve(buf, 1))
+        buf->data[buf->len++] = c;
+}
 
 /* Adds a number in decimal. */
 void buf_add_uint(struct buf *buf, uint64_t number);

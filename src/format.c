@@ -73,7 +73,7 @@ static int format_simple(char *out, size_t size, const char *format, va_list arg
     bool fits = true;
     va_copy(rest, args);
     while (fits) {
-        size_t len = strcspn(format, "%");
+        size_t len = (size_t)(strchrnul(format, '%') - format);
         fits = add(&end, format, len);
         format += len;
         if (!*format)

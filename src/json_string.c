@@ -380,9 +380,8 @@ static void piece_add(struct span piece, const char scratch[4], struct buf *out)
 {
     char escape[6];
     if (piece.at == scratch && needs_escape(scratch[0]))
-        buf_add(out, escape, escape_write(scratch[0], escape));
-    else
-        buf_add_span(out, piece);
+        piece = (struct span){escape, escape_write(scratch[0], escape)};
+    buf_add_span(out, piece);
 }
 
 void json_string_canonical(const struct json_string *string, struct buf *out)

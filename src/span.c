@@ -1,30 +1,18 @@
 #include "span.h"
 #include <string.h>
 
-struct span span_of(const char *text)
-{
-    return (struct span){.at = text, .len = strlen(text)};
-}
-
-bool span_equals(struct span span, const char *text)
-{
-    return span.len == strlen(text) && (span.len == 0 || memcmp(span.at, text, span.len) == 0);
-}
-
 /* tolower(3) would ask the locale. */
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-bool span_equals_nocase(struct span span, const char *text)
+bool span_same_nocase(const char *a, const char *b, size_t len)
 {
-    if (span.len != strlen(text))
-        return false;
-    if (span.len > 0 && memcmp(span.at, text, span.len) == 0)
+    if (len == 0 || memcmp(a, b, len) == 0)
         return true;
-    for (size_t i = 0; i < span.len; i++)
-        if (lower(span.at[i]) != lower(text[i]))
+    for (size_t i = 0; i < len; i++)
+        if (lower(a[i]) != lower(b[i]))
             return false;
     return true;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct span {
     const char *at;
@@ -12,13 +13,24 @@ struct span {
 };
 
 /* The bytes of a C string, without its terminator. */
-struct span span_of(const char *text);
+static inline struct span span_of(const char *text)
+{
+    return (struct span){.at = text, .len = strlen(text)};
+}
 
 /* Whether both hold the same bytes. */
-bool span_equals(struct span span, const char *text);
+static inline bool span_equals(struct span span, const char *text)
+{
+    return span.len == strlen(text) && (span.len == 0 || memcmp(span.at, text, span.len) == 0);
+}
 
-/* The same, ASCII letters compared without case. */
-bool span_equals_nocase(struct span span, const char *text);
+/* The same, ASCII letters compared without case; `len` is the length of both. */
+bool span_same_nocase(const char *a, const char *b, size_t len);
+
+static inline bool span_equals_nocase(struct span span, const char *text)
+{
+    return span.len == strlen(text) && span_same_nocase(span.at, text, span.len);
+}
 
 /* Reads all of span as a decimal number: digits alone, at least one, at most UINT64_MAX.
  * Returns false, *out untouched, otherwise. */
