@@ -117,14 +117,12 @@ static const char *body_raw(struct span body, struct append_message *message)
 
 bool append_is_json(const struct http_head *head)
 {
+    static const struct span json = {"application/json", sizeof "application/json" - 1};
     const struct http_field *field = http_head_field(head, "Content-Type");
-    if (!field)
+    if (!field || field->value.len < json.len || !span_same_nocase(field->value.at, json.at, json.len))
         return false;
-    struct span type = field->value;
-    size_t end = 0;
-    while (end < type.len && type.at[end] != ';' && type.at[end] != ' ' && type.at[end] != '\t')
-        end++;
-    return span_equals_nocase((struct span){type.at, end}, "application/json");
+    char after = field->value.len > json.len ? field->value.at[json.len] : ';';
+    return after == ';' || after == ' ' || after == '\t';
 }
 
 const char *append_read(const struct http_request *request, struct append_message *message,

@@ -17,6 +17,7 @@
 enum {
     JSON_AROUND = 4096, /* bytes of a JSON body around the message */
     SPARES_MAX = 1024,
+    ANSWER_MAX = 256, /* bytes of the longest answer: there is memory for it before anything is appended */
     SPARE_JSON_MAX = 256 * 1024 /* bytes of the buffer that is kept for the next message */
 };
 
@@ -45,6 +46,7 @@ struct posts {
     size_t held_bytes;   /* memory of their messages */
     int64_t held_due_ms; /* not after the first deadline of a held one */
     struct buf json; /* for the next message: one that is still in the processor's cache, and not allocated */
+    struct buf location, answer; /* of the answer that is written: a field and the body */
     struct post *spare;
     size_t waiting; /* posts in use */
     size_t spares;
@@ -60,6 +62,10 @@ struct posts *posts_open(const struct posts_config *config)
         return NULL;
     posts->config = *config;
     posts->held_due_ms = CLOCK_NEVER;
+    if (!buf_reserve(&posts->location, ANSWER_MAX) || !buf_reserve(&posts->answer, ANSWER_MAX)) {
+        posts_close(posts);
+        return NULL;
+    }
     return posts;
 }
 
@@ -71,6 +77,8 @@ void posts_close(struct posts *posts)
         free(post);
     }
     buf_free(&posts->json);
+    buf_free(&posts->location);
+    buf_free(&posts->answer);
     free(posts);
 }
 
@@ -217,24 +225,44 @@ static void answer_log(struct posts *posts, const struct post *post, int status,
         posts->answers.waited_ms = waited_ms;
 }
 
+/* What is added to the answer of one whose wait ended otherwise than it should. */
+static const char *outcome_text(enum acks_outcome outcome)
+{
+    static const char late[] =
+        ",\"error\":\"the time is over before enough nodes hold the message; it is in the "
+        "log and is still being replicated\"";
+    static const char ended[] =
+        ",\"error\":\"the master is shutting down before enough nodes hold the message\"";
+    return outcome == ACKS_HELD ? "" : outcome == ACKS_LATE ? late : ended;
+}
+
+/* Fills `location` and `answer`. */
+static void answer_write(struct posts *posts, const struct acks_waiter *waiter)
+{
+    buf_clear(&posts->location);
+    buf_add_text(&posts->location, "Location: /messages/");
+    buf_add_uint(&posts->location, waiter->id);
+    buf_add_text(&posts->location, "\r\n");
+    buf_add_char(&posts->location, '\0');
+
+    buf_clear(&posts->answer);
+    buf_add_text(&posts->answer, "{\"id\":");
+    buf_add_uint(&posts->answer, waiter->id);
+    buf_add_text(&posts->answer, ",\"w\":");
+    buf_add_uint(&posts->answer, waiter->tally.need);
+    buf_add_text(&posts->answer, ",\"acks\":");
+    buf_add_uint(&posts->answer, waiter->tally.held);
+    buf_add_text(&posts->answer, outcome_text(waiter->outcome));
+    buf_add_char(&posts->answer, '}');
+}
+
 static void post_answer(struct posts *posts, struct post *post)
 {
     const struct acks_waiter *waiter = &post->waiter;
-    bool held = waiter->outcome == ACKS_HELD;
-    int status = !held ? 202 : post->is_get ? 200 : 201;
-    char fields[64];
-    char body[256];
-    format_text(fields, sizeof fields, "Location: /messages/%" PRIu64 "\r\n", waiter->id);
-    int len = format_text(body, sizeof body, "{\"id\":%" PRIu64 ",\"w\":%u,\"acks\":%u%s}", waiter->id,
-                          waiter->tally.need, waiter->tally.held,
-                          held ? ""
-                          : waiter->outcome == ACKS_LATE
-                              ? ",\"error\":\"the time is over before enough nodes hold the "
-                                "message; it is in the log and is still being replicated\""
-                              : ",\"error\":\"the master is shutting down before enough nodes "
-                                "hold the message\"");
+    int status = waiter->outcome != ACKS_HELD ? 202 : post->is_get ? 200 : 201;
     answer_log(posts, post, status, clock_ms() - post->began_ms);
-    http_answer(post->exchange, status, fields, (struct span){body, (size_t)len});
+    answer_write(posts, waiter);
+    http_answer(post->exchange, status, posts->location.data, buf_span(&posts->answer));
     post_free(posts, post);
 }
 
