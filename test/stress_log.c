@@ -156,7 +156,8 @@ static void read_within(struct worker *worker)
     uint64_t last = log_last(list);
     uint64_t from = 1 + stress_random(&worker->seed, last);
     uint64_t max_bytes = stress_random(&worker->seed, 100000);
-    struct log_slice slice = log_slice_within(list, from, UINT64_MAX, max_bytes);
+    struct log_cursor cursor = {.id = from};
+    struct log_slice slice = log_next(list, &cursor, max_bytes);
 
     CHECK(slice.count >= 1);
     CHECK(slice.len <= max_bytes || slice.count == 1);

@@ -338,7 +338,8 @@ Test(link, a_greetings_answer_is_the_same_however_it_is_cut)
         cr_assert(!the_link.greeted);
         say_bytes(text + cut, len - cut);
         cr_assert_eq(link_receive(&the_link, now_ms), 1);
-        cr_assert(the_link.greeted && the_link.position == 2 && the_link.next == 3 && !the_link.progressed);
+        cr_assert(the_link.greeted && the_link.position == 2 && the_link.next.id == 3 &&
+                  !the_link.progressed);
     }
 }
 

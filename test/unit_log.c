@@ -159,6 +159,11 @@ static bool slice_equals(struct log_slice slice, struct span wanted)
     return slice_is(slice, wanted, 8, SIZE_MAX);
 }
 
+static struct log_slice next_from(struct log *log, uint64_t from, uint64_t max_bytes)
+{
+    return log_next(log, &(struct log_cursor){.id = from}, max_bytes);
+}
+
 static void expect(struct log *log, uint64_t from, uint64_t to, uint64_t count, const char *wanted)
 {
     struct log_slice slice = log_slice(log, from, to);
@@ -185,7 +190,7 @@ Test(log, an_empty_list_has_nothing)
     cr_assert_eq(log_bytes(log), 0);
     cr_assert_eq(log_digest(log, 0), 0);
     expect(log, 1, UINT64_MAX, 0, "");
-    cr_assert_eq(log_slice_within(log, 1, 1, 100).len, 0);
+    cr_assert_eq(next_from(log, 1, 100).len, 0);
     log_close(log);
 }
 
@@ -254,25 +259,24 @@ Test(log, quotes_and_commas_inside_messages_end_none_of_them)
     log_close(log);
 }
 
-Test(log, a_slice_within_a_limit_ends_before_it_would_pass_it)
+Test(log, what_comes_next_ends_before_it_would_pass_the_limit)
 {
     struct log *log = log_of("\"a\",\"b\",\"cde\"", 3);
 
-    cr_assert_eq(log_slice_within(log, 1, 9, 7).count, 2);
-    cr_assert_eq(log_slice_within(log, 1, 9, 12).count, 2);
-    cr_assert_eq(log_slice_within(log, 1, 9, 13).count, 3);
-    cr_assert_eq(log_slice_within(log, 1, 2, 13).count, 2);
-    cr_assert_eq(log_slice_within(log, 2, 9, UINT64_MAX).count, 2);
+    cr_assert_eq(next_from(log, 1, 7).count, 2);
+    cr_assert_eq(next_from(log, 1, 12).count, 2);
+    cr_assert_eq(next_from(log, 1, 13).count, 3);
+    cr_assert_eq(next_from(log, 2, UINT64_MAX).count, 2);
     log_close(log);
 }
 
-Test(log, a_slice_within_a_limit_holds_one_message_at_least)
+Test(log, what_comes_next_is_one_message_at_least)
 {
     struct log *log = log_of("\"abc\",\"d\"", 2);
 
-    cr_assert(slice_equals(log_slice_within(log, 1, 9, 0), span_of("\"abc\"")));
-    cr_assert(slice_equals(log_slice_within(log, 1, 9, 4), span_of("\"abc\"")));
-    cr_assert(slice_equals(log_slice_within(log, 2, 9, 1), span_of("\"d\"")));
+    cr_assert(slice_equals(next_from(log, 1, 0), span_of("\"abc\"")));
+    cr_assert(slice_equals(next_from(log, 1, 4), span_of("\"abc\"")));
+    cr_assert(slice_equals(next_from(log, 2, 1), span_of("\"d\"")));
     log_close(log);
 }
 
@@ -350,7 +354,7 @@ Test(log, every_run_of_messages_is_a_slice)
     model_free(&model);
 }
 
-Test(log, a_slice_within_a_limit_is_the_longest_that_fits)
+Test(log, what_comes_next_is_the_longest_run_that_fits)
 {
     struct model model = model_mixed(3000, 4);
     struct log *log = log_of_model(&model, 10);
@@ -358,19 +362,56 @@ Test(log, a_slice_within_a_limit_is_the_longest_that_fits)
 
     for (int i = 0; i < 3000; i++) {
         uint64_t from = 1 + (uint64_t)rand_r(&seed) % model.count;
-        uint64_t to = from + (uint64_t)rand_r(&seed) % (model.count - from + 1);
         uint64_t max_bytes = (uint64_t)rand_r(&seed) % (i % 2 == 0 ? 2000 : 3 * LOG_SEGMENT_BYTES);
-        uint64_t last = model_fit(&model, from, to, max_bytes);
-        struct log_slice slice = log_slice_within(log, from, to, max_bytes);
+        uint64_t last = model_fit(&model, from, model.count, max_bytes);
+        struct log_slice slice = next_from(log, from, max_bytes);
 
-        cr_assert_eq(slice.count, last - from + 1, "%lu to %lu within %lu", from, to, max_bytes);
+        cr_assert_eq(slice.count, last - from + 1, "from %lu within %lu", from, max_bytes);
         cr_assert(slice_equals(slice, model_slice(&model, from, last)));
         /* the limits next to what fits */
-        cr_assert_eq(log_slice_within(log, from, to, slice.len).count, slice.count);
+        cr_assert_eq(next_from(log, from, slice.len).count, slice.count);
         if (slice.count > 1)
-            cr_assert_eq(log_slice_within(log, from, to, slice.len - 1).count, slice.count - 1);
+            cr_assert_eq(next_from(log, from, slice.len - 1).count, slice.count - 1);
     }
     log_close(log);
+    model_free(&model);
+}
+
+Test(log, a_cursor_follows_the_list_from_any_id_whatever_is_appended_meanwhile)
+{
+    struct model model = model_mixed(3000, 9);
+    unsigned seed = 10;
+
+    for (uint64_t begin = 1; begin < model.count; begin += 500) {
+        struct log *log = log_open();
+        struct log_cursor cursor = {.id = begin};
+        uint64_t at = begin;
+
+        for (uint64_t appended = 0; at <= model.count;) {
+            uint64_t more = (uint64_t)rand_r(&seed) % 40;
+            uint64_t max_bytes = (uint64_t)rand_r(&seed) % 20000;
+            struct log_slice slice;
+            uint64_t last;
+
+            if (appended + more > model.count)
+                more = model.count - appended;
+            if (more > 0)
+                add_model(log, &model, appended + 1, appended + more);
+            appended += more;
+            slice = log_next(log, &cursor, max_bytes);
+            if (at > appended) {
+                cr_assert(slice.len == 0 && slice.count == 0);
+                continue;
+            }
+            last = model_fit(&model, at, appended, max_bytes);
+            cr_assert_eq(slice.count, last - at + 1, "from %lu within %lu", at, max_bytes);
+            cr_assert(slice_equals(slice, model_slice(&model, at, last)));
+            at = last + 1;
+            cr_assert_eq(cursor.id, at);
+        }
+        cr_assert_eq(log_next(log, &cursor, UINT64_MAX).len, 0);
+        log_close(log);
+    }
     model_free(&model);
 }
 

@@ -24,15 +24,12 @@
 
 enum { POPULATE_BYTES = 64 * 1024 };
 
-/* The end of the list: all that changes with an append. Who follows the list asks for what was appended last,
- * so where that begins is kept too. */
+/* The end of the list: all that changes with an append. */
 struct tail {
     uint64_t last;
     uint64_t bytes;
     uint64_t digest;
     uint64_t marks;
-    uint64_t newest_id; /* the first message of the last append */
-    uint64_t newest_position;
 };
 
 struct tail_slot {
@@ -40,8 +37,6 @@ struct tail_slot {
     _Atomic uint64_t bytes;
     _Atomic uint64_t digest;
     _Atomic uint64_t marks;
-    _Atomic uint64_t newest_id;
-    _Atomic uint64_t newest_position;
 };
 
 struct log {
@@ -90,8 +85,6 @@ static struct tail tail_read(const struct log *log)
             .bytes = atomic_load_explicit(&slot->bytes, memory_order_acquire),
             .digest = atomic_load_explicit(&slot->digest, memory_order_acquire),
             .marks = atomic_load_explicit(&slot->marks, memory_order_acquire),
-            .newest_id = atomic_load_explicit(&slot->newest_id, memory_order_acquire),
-            .newest_position = atomic_load_explicit(&slot->newest_position, memory_order_acquire),
         };
         uint64_t again = atomic_load_explicit(&log->version, memory_order_acquire);
 
@@ -110,8 +103,6 @@ static void tail_publish(struct log *log, const struct tail *tail)
     atomic_store_explicit(&slot->bytes, tail->bytes, memory_order_release);
     atomic_store_explicit(&slot->digest, tail->digest, memory_order_release);
     atomic_store_explicit(&slot->marks, tail->marks, memory_order_release);
-    atomic_store_explicit(&slot->newest_id, tail->newest_id, memory_order_release);
-    atomic_store_explicit(&slot->newest_position, tail->newest_position, memory_order_release);
     atomic_store_explicit(&log->version, version, memory_order_release);
     log->tail = *tail;
 }
@@ -154,20 +145,10 @@ static void place_pass(struct place *place, size_t message_len)
     place->id++;
 }
 
-/* The nearest known place that is not behind message id: a mark, or the start of the newest messages where
- * that is behind all marks. */
+/* The nearest mark that is not behind message id. */
 static struct place place_near(const struct log *log, const struct tail *tail, uint64_t id)
 {
-    const struct mark *last = marks_at(&log->marks, tail->marks - 1);
-
-    if (id < tail->newest_id || tail->newest_id < last->id)
-        return place_of_mark(log, tail, marks_find_id(&log->marks, tail->marks, id));
-    return (struct place){
-        .segment = last->segment,
-        .offset = (size_t)(tail->newest_position - last->segment->position),
-        .end = (size_t)(tail->bytes - last->segment->position),
-        .id = tail->newest_id,
-    };
+    return place_of_mark(log, tail, marks_find_id(&log->marks, tail->marks, id));
 }
 
 /* Walks to message id, which is not before the place and not behind its `end`. */
@@ -175,6 +156,20 @@ static struct place place_walk(struct place place, uint64_t id)
 {
     while (place.id < id)
         place_pass(&place, place_message(&place).len);
+    return place;
+}
+
+/* A message whose position is known: nearly always one behind the last mark. */
+static struct place place_at(const struct log *log, const struct tail *tail, const struct log_cursor *cursor)
+{
+    uint64_t index = tail->marks - 1;
+    struct place place;
+
+    if (cursor->position < mark_position(marks_at(&log->marks, index)))
+        index = marks_find_position(&log->marks, tail->marks, cursor->position);
+    place = place_of_mark(log, tail, index);
+    place.offset = (size_t)(cursor->position - place.segment->position);
+    place.id = cursor->id;
     return place;
 }
 
@@ -190,8 +185,6 @@ static struct draft draft_begin(struct log *log)
         .mark = log->tail.marks > 0 ? marks_at(&log->marks, log->tail.marks - 1) : NULL,
     };
 
-    draft.tail.newest_id = log->tail.last + 1;
-    draft.tail.newest_position = log->tail.bytes;
     return draft;
 }
 
@@ -502,39 +495,42 @@ static struct log_slice slice_cut(const struct log *log, const struct tail *tail
     }
 }
 
-static struct log_slice slice_within(const struct log *log, const struct tail *tail, uint64_t from,
-                                     uint64_t to, uint64_t max_bytes)
-{
-    struct place start;
-    uint64_t begin;
-    uint64_t end;
-
-    assert(from > 0);
-    if (to > tail->last)
-        to = tail->last;
-    if (from > to)
-        return (struct log_slice){0};
-    start = place_walk(place_near(log, tail, from), from);
-    begin = place_position(&start);
-    end = slice_end(log, tail, &start, to + 1);
-    if (end - begin - 1 <= max_bytes)
-        return slice_between(&start, to + 1, end);
-    return slice_cut(log, tail, &start, begin + max_bytes + 1);
-}
-
-struct log_slice log_slice_within(struct log *log, uint64_t from, uint64_t to, uint64_t max_bytes)
-{
-    struct tail tail = tail_read(log);
-
-    return slice_within(log, &tail, from, to, max_bytes);
-}
-
 struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to)
 {
     struct tail tail = tail_read(log);
-    struct log_slice slice = slice_within(log, &tail, from, to, UINT64_MAX);
+    struct log_slice slice;
+    struct place start;
 
-    if (slice.len > 0)
-        huge_pages_count(&log->huge_pages, log->first, slice.len + 1, tail.bytes); /* with its comma */
+    assert(from > 0);
+    if (to > tail.last)
+        to = tail.last;
+    if (from > to)
+        return (struct log_slice){0};
+    start = place_walk(place_near(log, &tail, from), from);
+    slice = slice_between(&start, to + 1, slice_end(log, &tail, &start, to + 1));
+    huge_pages_count(&log->huge_pages, log->first, slice.len + 1, tail.bytes); /* with its comma */
+    return slice;
+}
+
+struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t max_bytes)
+{
+    struct tail tail = tail_read(log);
+    struct log_slice slice;
+    struct place start;
+    uint64_t begin;
+
+    assert(cursor->id > 0);
+    if (cursor->id > tail.last)
+        return (struct log_slice){0};
+    if (cursor->position > 0)
+        start = place_at(log, &tail, cursor);
+    else
+        start = place_walk(place_near(log, &tail, cursor->id), cursor->id);
+    begin = place_position(&start);
+    if (tail.bytes - begin - 1 <= max_bytes)
+        slice = slice_between(&start, tail.last + 1, tail.bytes);
+    else
+        slice = slice_cut(log, &tail, &start, begin + max_bytes + 1);
+    *cursor = (struct log_cursor){.id = cursor->id + slice.count, .position = begin + slice.len + 1};
     return slice;
 }

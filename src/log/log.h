@@ -8,7 +8,7 @@
  *
  * Cost: an append does not grow with the list; finding an id is a binary search over marks (one every
  * LOG_MARK_BYTES, or every LOG_MARK_MESSAGES where they are short) and a walk from one mark towards the
- * next. What is next to the end needs no walk. */
+ * next. Who follows the list does that once: a cursor goes on where it was. */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
 
@@ -29,6 +29,12 @@ struct log_slice {
     uint64_t count;                    /* messages in the whole slice */
     const struct log_segment *segment; /* private: where the next byte is */
     size_t offset;                     /* private */
+};
+
+/* Where someone who follows the list goes on. {.id = ID} begins at any id, 1 at least. A value, too. */
+struct log_cursor {
+    uint64_t id;       /* of the next message */
+    uint64_t position; /* private: of its first byte in the list; 0: to be looked for */
 };
 
 /* An empty list, or NULL where there is no memory. */
@@ -52,9 +58,9 @@ uint64_t log_bytes(const struct log *log);
  * is behind to. Long ones are expected to be asked for again, and prepared for (log/huge_pages.h). */
 struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to);
 
-/* The same for one reading only, and the slice ends before it would pass max_bytes; it holds the first
- * message at least. */
-struct log_slice log_slice_within(struct log *log, uint64_t from, uint64_t to, uint64_t max_bytes);
+/* The messages from the cursor on, as many as max_bytes hold and one at least; empty at the end of the list.
+ * The cursor moves behind them. For one reading only. */
+struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t max_bytes);
 
 /* Points up to `max` iovecs at the slice's next bytes, in order, and returns how many. Takes nothing. */
 int log_slice_iov(const struct log_slice *slice, struct iovec *iov, int max);

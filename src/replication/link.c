@@ -61,7 +61,7 @@ static bool link_writing(const struct link *link)
 
 bool link_is_current(const struct link *link)
 {
-    return link->greeted && !link_writing(link) && link->next > log_last(link->shared->log);
+    return link->greeted && !link_writing(link) && link->next.id > log_last(link->shared->log);
 }
 
 /* With half of the window in use, requests are held back so that the other half lasts for a whole round: new
@@ -81,7 +81,7 @@ static bool link_can_begin(const struct link *link)
 static bool messages_due(const struct link *link, int64_t now_ms)
 {
     return link->greeted && link->bytes_under_way < LINK_WINDOW_BYTES &&
-           link->next <= log_last(link->shared->log) && !link_paced(link, now_ms);
+           link->next.id <= log_last(link->shared->log) && !link_paced(link, now_ms);
 }
 
 static bool sign_of_life_due(const struct link *link, int64_t now_ms)
@@ -128,11 +128,10 @@ static void begin_messages(struct link *link, int64_t now_ms)
 {
     char name[WIRE_NAME_SIZE];
     struct buf start = {0};
-    uint64_t first = link->next;
+    uint64_t first = link->next.id;
     identity_get(link->shared->identity, name);
-    link->slice = log_slice_within(link->shared->log, first, UINT64_MAX, link->batch_bytes);
+    link->slice = log_next(link->shared->log, &link->next, link->batch_bytes);
     link->batch_begun++;
-    link->next += link->slice.count;
     uint64_t digest = link->compared ? 0 : log_digest(link->shared->log, first - 1);
     wire_replicate_begin(&start, name, link->shared->run, first, link->compared ? NULL : &digest);
     link->compared = true;
@@ -142,7 +141,7 @@ static void begin_messages(struct link *link, int64_t now_ms)
     buf_add_span(&link->out, buf_span(&start));
     link->out.failed = link->out.failed || start.failed;
     buf_free(&start);
-    flight_add(link, link->next - 1, link->slice.len, now_ms);
+    flight_add(link, link->next.id - 1, link->slice.len, now_ms);
     log_sending(link, first, link->slice.count);
 }
 
@@ -229,7 +228,7 @@ static int link_greet(struct link *link, uint64_t position)
         return link_fail(link, EBADMSG, "it holds %" PRIu64 " messages, and this master %" PRIu64, position,
                          last);
     link->greeted = true;
-    link->next = position + 1;
+    link->next = (struct log_cursor){.id = position + 1};
     logline(position == link->stuck_at ? LOGLINE_DEBUG : LOGLINE_INFO,
             "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->name, position, last);
     return 0;
@@ -257,7 +256,7 @@ static void batch_answered(struct link *link, const struct flight *flight)
         return;
     link->batch_bytes *= 2;
     link->batch_begun = link->batch_answered = 0;
-    link->batch_grown_at = link->next - 1;
+    link->batch_grown_at = link->next.id - 1;
 }
 
 uint64_t link_next_batch(const struct link *link)
@@ -398,7 +397,7 @@ int64_t link_due_ms(const struct link *link, int64_t now_ms)
     int64_t due_ms = link->sent_ms + link->shared->heartbeat_ms;
     if (link_writing(link) || link->under_way == LINK_WINDOW)
         due_ms = CLOCK_NEVER;
-    if (link_paced(link, now_ms) && link->next <= log_last(link->shared->log))
+    if (link_paced(link, now_ms) && link->next.id <= log_last(link->shared->log))
         due_ms = now_ms + 1;
     return due_ms < link_overdue_ms(link) ? due_ms : link_overdue_ms(link);
 }

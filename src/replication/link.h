@@ -53,7 +53,7 @@ struct link {
 
     bool greeted;            /* the first answer is there: `position` and `next` are valid */
     uint64_t position;       /* what the secondary said last */
-    uint64_t next;           /* the id to send next */
+    struct log_cursor next;  /* what to send next */
     uint64_t batch_bytes;    /* of messages in one request */
     unsigned batch_begun;    /* requests with messages since the link opened, or batch_bytes grew */
     unsigned batch_answered; /* of these */
