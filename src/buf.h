@@ -21,7 +21,8 @@ void buf_free(struct buf *buf);
 /* Empties it and keeps the memory; clears `failed`. */
 void buf_clear(struct buf *buf);
 
-/* The slow part of buf_reserve. */
+/* For buf_reserve alone: gets memory for `room` more bytes and for some that may follow. Returns false and
+ * sets `failed` where there is none, or where `failed` was set before. */
 bool buf_grow(struct buf *buf, size_t room);
 
 /* Makes room for `room` more bytes behind len. Returns false and sets `failed` where there is no memory. */
@@ -30,6 +31,7 @@ static inline bool buf_reserve(struct buf *buf, size_t room)
     return (room <= buf->cap - buf->len && !buf->failed) || buf_grow(buf, room);
 }
 
+/* Where `len` is 0, `bytes` may be NULL. */
 static inline void buf_add(struct buf *buf, const void *bytes, size_t len)
 {
     if (len == 0 || !buf_reserve(buf, len))

@@ -1,5 +1,4 @@
 #include "span.h"
-#include <string.h>
 
 /* tolower(3) would ask the locale. */
 static char lower(char c)
@@ -7,12 +6,15 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-bool span_same_nocase(const char *a, const char *b, size_t len)
+bool span_starts_nocase(struct span span, const char *text)
 {
-    if (len == 0 || memcmp(a, b, len) == 0)
+    size_t len = strlen(text);
+    if (span.len < len)
+        return false;
+    if (len == 0 || memcmp(span.at, text, len) == 0)
         return true;
     for (size_t i = 0; i < len; i++)
-        if (lower(a[i]) != lower(b[i]))
+        if (lower(span.at[i]) != lower(text[i]))
             return false;
     return true;
 }

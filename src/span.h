@@ -24,12 +24,13 @@ static inline bool span_equals(struct span span, const char *text)
     return span.len == strlen(text) && (span.len == 0 || memcmp(span.at, text, span.len) == 0);
 }
 
-/* The same, ASCII letters compared without case; `len` is the length of both. */
-bool span_same_nocase(const char *a, const char *b, size_t len);
+/* Whether span begins with the bytes of text, ASCII letters compared without case. */
+bool span_starts_nocase(struct span span, const char *text);
 
+/* Whether both hold the same bytes, ASCII letters compared without case. */
 static inline bool span_equals_nocase(struct span span, const char *text)
 {
-    return span.len == strlen(text) && span_same_nocase(span.at, text, span.len);
+    return span.len == strlen(text) && span_starts_nocase(span, text);
 }
 
 /* Reads all of span as a decimal number: digits alone, at least one, at most UINT64_MAX.

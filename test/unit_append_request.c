@@ -1,4 +1,5 @@
 #include "concern.h"
+#include "exact.h"
 #include "http/target.h"
 #include "json.h"
 #include "replication/append_request.h"
@@ -7,6 +8,36 @@
 #include <string.h>
 
 TestSuite(append_request, .timeout = 20);
+
+Test(append_request, a_body_is_json_where_its_type_says_so_whatever_its_case_and_parameters)
+{
+    static const struct {
+        const char *type;
+        bool json;
+    } rows[] = {
+        {"", false},
+        {"a", false},
+        {"application/jso", false},
+        {"application/json", true},
+        {"APPLICATION/Json", true},
+        {"application/json;charset=utf-8", true},
+        {"application/json ;charset=utf-8", true},
+        {"application/json\t;charset=utf-8", true},
+        {"application/jsonx", false},
+        {"application/json-seq", false},
+        {"text/plain", false},
+        {"xapplication/json", false},
+    };
+    struct exact room = exact_new(64);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct http_head head = {.field_count = 1};
+        head.fields[0] =
+            (struct http_field){span_of("content-type"), exact_put(room, rows[i].type, strlen(rows[i].type))};
+        cr_expect_eq(append_is_json(&head), rows[i].json, "%s", rows[i].type);
+    }
+    const struct http_head none = {0};
+    cr_expect(!append_is_json(&none));
+}
 
 enum { W_BEFORE = 7, TIMEOUT_BEFORE_MS = 1234 };
 

@@ -112,7 +112,7 @@ static bool conn_sends_uncopied(const struct http_conn *conn)
            goes_uncopied(first);
 }
 
-/* send(2) costs the kernel less to take in than sendmsg(2) does. */
+/* One piece goes by send(2), which has no vector for the kernel to take in. */
 static ssize_t pieces_send(int fd, struct iovec *iov, int pieces)
 {
     if (pieces == 1)

@@ -2,6 +2,7 @@
 #include "concern.h"
 #include "http/router.h"
 #include "json.h"
+#include <string.h>
 
 enum { TIMEOUT_MAX_S = 315360000 /* ten years */ };
 
@@ -117,12 +118,12 @@ static const char *body_raw(struct span body, struct append_message *message)
 
 bool append_is_json(const struct http_head *head)
 {
-    static const struct span json = {"application/json", sizeof "application/json" - 1};
+    static const char json[] = "application/json";
     const struct http_field *field = http_head_field(head, "Content-Type");
-    if (!field || field->value.len < json.len || !span_same_nocase(field->value.at, json.at, json.len))
+    if (!field || !span_starts_nocase(field->value, json))
         return false;
-    char after = field->value.len > json.len ? field->value.at[json.len] : ';';
-    return after == ';' || after == ' ' || after == '\t';
+    size_t len = sizeof json - 1;
+    return field->value.len == len || strchr("; \t", field->value.at[len]); /* there is no NUL in a value */
 }
 
 const char *append_read(const struct http_request *request, struct append_message *message,

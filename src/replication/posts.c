@@ -9,17 +9,20 @@
 #include "logline.h"
 #include "replication/append_request.h"
 #include "replication/reading.h"
+#include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     JSON_AROUND = 4096, /* bytes of a JSON body around the message */
     SPARES_MAX = 1024,
-    ANSWER_MAX = 256, /* bytes of the longest answer: there is memory for it before anything is appended */
+    ANSWER_MAX = 256,           /* bytes of the longest body of an answer */
     SPARE_JSON_MAX = 256 * 1024 /* bytes of the buffer that is kept for the next message */
 };
+
+static const char location[] = "Location: /messages/";
+enum { LOCATION_SIZE = sizeof location + FORMAT_DIGITS + sizeof "\r\n" };
 
 /* A request that waits. */
 struct post {
@@ -46,7 +49,7 @@ struct posts {
     size_t held_bytes;   /* memory of their messages */
     int64_t held_due_ms; /* not after the first deadline of a held one */
     struct buf json; /* for the next message: one that is still in the processor's cache, and not allocated */
-    struct buf location, answer; /* of the answer that is written: a field and the body */
+    struct buf answer; /* the body that is written; ANSWER_MAX bytes are there, so that it cannot fail */
     struct post *spare;
     size_t waiting; /* posts in use */
     size_t spares;
@@ -62,7 +65,7 @@ struct posts *posts_open(const struct posts_config *config)
         return NULL;
     posts->config = *config;
     posts->held_due_ms = CLOCK_NEVER;
-    if (!buf_reserve(&posts->location, ANSWER_MAX) || !buf_reserve(&posts->answer, ANSWER_MAX)) {
+    if (!buf_reserve(&posts->answer, ANSWER_MAX)) {
         posts_close(posts);
         return NULL;
     }
@@ -77,7 +80,6 @@ void posts_close(struct posts *posts)
         free(post);
     }
     buf_free(&posts->json);
-    buf_free(&posts->location);
     buf_free(&posts->answer);
     free(posts);
 }
@@ -225,35 +227,45 @@ static void answer_log(struct posts *posts, const struct post *post, int status,
         posts->answers.waited_ms = waited_ms;
 }
 
-/* What is added to the answer of one whose wait ended otherwise than it should. */
+/* What the answer says of a wait that ended like this. */
 static const char *outcome_text(enum acks_outcome outcome)
 {
-    static const char late[] =
-        ",\"error\":\"the time is over before enough nodes hold the message; it is in the "
-        "log and is still being replicated\"";
-    static const char ended[] =
-        ",\"error\":\"the master is shutting down before enough nodes hold the message\"";
-    return outcome == ACKS_HELD ? "" : outcome == ACKS_LATE ? late : ended;
+    switch (outcome) {
+    case ACKS_LATE:
+        return ",\"error\":\"the time is over before enough nodes hold the message; it is in the log and is "
+               "still "
+               "being replicated\"";
+    case ACKS_ENDED:
+        return ",\"error\":\"the master is shutting down before enough nodes hold the message\"";
+    case ACKS_HELD:
+        break;
+    }
+    return "";
 }
 
-/* Fills `location` and `answer`. */
-static void answer_write(struct posts *posts, const struct acks_waiter *waiter)
+/* Writes the field and returns where it begins: at the end of `out`. */
+static const char *location_write(uint64_t id, char out[LOCATION_SIZE])
 {
-    buf_clear(&posts->location);
-    buf_add_text(&posts->location, "Location: /messages/");
-    buf_add_uint(&posts->location, waiter->id);
-    buf_add_text(&posts->location, "\r\n");
-    buf_add_char(&posts->location, '\0');
+    char *at = out + LOCATION_SIZE - sizeof "\r\n";
+    memcpy(at, "\r\n", sizeof "\r\n");
+    at = format_uint(at, id);
+    return memcpy(at - strlen(location), location, strlen(location));
+}
 
-    buf_clear(&posts->answer);
-    buf_add_text(&posts->answer, "{\"id\":");
-    buf_add_uint(&posts->answer, waiter->id);
-    buf_add_text(&posts->answer, ",\"w\":");
-    buf_add_uint(&posts->answer, waiter->tally.need);
-    buf_add_text(&posts->answer, ",\"acks\":");
-    buf_add_uint(&posts->answer, waiter->tally.held);
-    buf_add_text(&posts->answer, outcome_text(waiter->outcome));
-    buf_add_char(&posts->answer, '}');
+static struct span answer_write(struct posts *posts, const struct acks_waiter *waiter)
+{
+    struct buf *out = &posts->answer;
+    buf_clear(out);
+    buf_add_text(out, "{\"id\":");
+    buf_add_uint(out, waiter->id);
+    buf_add_text(out, ",\"w\":");
+    buf_add_uint(out, waiter->tally.need);
+    buf_add_text(out, ",\"acks\":");
+    buf_add_uint(out, waiter->tally.held);
+    buf_add_text(out, outcome_text(waiter->outcome));
+    buf_add_char(out, '}');
+    assert(out->len <= ANSWER_MAX && !out->failed);
+    return buf_span(out);
 }
 
 static void post_answer(struct posts *posts, struct post *post)
@@ -261,8 +273,8 @@ static void post_answer(struct posts *posts, struct post *post)
     const struct acks_waiter *waiter = &post->waiter;
     int status = waiter->outcome != ACKS_HELD ? 202 : post->is_get ? 200 : 201;
     answer_log(posts, post, status, clock_ms() - post->began_ms);
-    answer_write(posts, waiter);
-    http_answer(post->exchange, status, posts->location.data, buf_span(&posts->answer));
+    char field[LOCATION_SIZE];
+    http_answer(post->exchange, status, location_write(waiter->id, field), answer_write(posts, waiter));
     post_free(posts, post);
 }
 
