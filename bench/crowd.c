@@ -86,10 +86,19 @@ bool crowd_open(struct crowd *crowd, const struct options *options, const struct
     return open_idle(crowd, options, to) && open_slow(crowd, options, to);
 }
 
+/* By a reset: thousands of connections that are remembered for minutes, at each run, fill the kernel's
+ * tables. */
+static void leave(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+}
+
 void crowd_close(struct crowd *crowd)
 {
     for (int i = 0; i < crowd->idle_count; i++)
-        close(crowd->idle[i]);
+        leave(crowd->idle[i]);
     for (int i = 0; i < crowd->slow_count; i++)
         if (crowd->slow[i].fd >= 0)
             close(crowd->slow[i].fd);

@@ -205,8 +205,9 @@ forget() {
 # The jobs, too: a signal may have come between the start of one and the note of its pid.
 stop_all() {
     local running
+    stop "${pids[@]}"
     mapfile -t running < <(jobs -rp)
-    stop "${pids[@]}" "${running[@]}"
+    stop "${running[@]}"
     log_pids=() log_ports=() redis_pids=() redis_ports=()
 }
 
@@ -400,18 +401,13 @@ post_load() {
     run_load --port "$1" --clients "$CLIENTS" --bytes "$BYTES" --seconds "$DURATION" --warmup "$WARMUP" "${@:2}"
 }
 
-# post_log FLAGS..., post_redis FLAGS...: on systems that are started anew for each run, so that the lists of the
-# runs before do not fill the memory.
+# post_log FLAGS..., post_redis FLAGS...
 post_log() {
-    start_log "$SECONDARIES"
     post_load "${log_ports[0]}" "$@"
-    stop_log
 }
 
 post_redis() {
-    start_redis "$SECONDARIES"
     post_load "${redis_ports[0]}" --rpush list --wait "$SECONDARIES" "$@"
-    stop_redis
 }
 
 # field NAME [LINE]: a number of the load generator's line, in $value.
@@ -459,31 +455,60 @@ note() {
     [[ -z $RESULTS ]] || printf '%s\n' "$1" >>"$RESULTS"
 }
 
-# alternate RUNS OUR_RUN THEIR_RUN: calls the two by turns; each leaves $load_line. Their lines end up in
-# $our_lines and $their_lines. They take turns so that what else the machine does meets both.
+# run_side NAME COMMAND LINES: calls it, and adds the line that it leaves to the array.
+run_side() {
+    local -n lines=$3
+    "$2"
+    lines+=("$load_line")
+    describe "$1" "$load_line"
+}
+
+# alternate RUNS TURNS BEGIN OUR_COMMAND THEIR_COMMAND END: calls BEGIN, then the two by turns, TURNS times, then END,
+# and all of that RUNS times. Each of the two leaves $load_line; they end up in $our_lines and $their_lines, those of
+# one turn in the same place. Turns are short and the two change places in them, so that what else the machine does
+# meets both; BEGIN starts systems anew, because no two starts are alike.
 alternate() {
-    local runs=$1 i
+    local run turn
     our_lines=() their_lines=()
-    for ((i = 1; i <= runs; i++)); do
-        "$2"
-        our_lines+=("$load_line")
-        describe "$our_name" "$load_line"
+    for ((run = 1; run <= $1; run++)); do
         "$3"
-        their_lines+=("$load_line")
-        describe "$their_name" "$load_line"
+        for ((turn = 1; turn <= $2; turn++)); do
+            if (((run + turn) % 2 == 0)); then
+                run_side "$our_name" "$4" our_lines
+                run_side "$their_name" "$5" their_lines
+            else
+                run_side "$their_name" "$5" their_lines
+                run_side "$our_name" "$4" our_lines
+            fi
+        done
+        "$6"
     done
 }
 
-# summarize ROW JSON_FIELDS: medians and ratios of the last `alternate`. Ratios are ours by theirs: more is
-# better for rates, less is better for latencies.
+# ratios_of NAME: of one field, ours by theirs, one for each turn.
+ratios_of() {
+    local i ours value
+    for ((i = 0; i < ${#our_lines[@]}; i++)); do
+        field "$1" "${our_lines[i]}"
+        ours=$value
+        field "$1" "${their_lines[i]}"
+        quotient "$ours" "$value"
+        printf '\n'
+    done
+}
+
+# summarize ROW JSON_FIELDS: medians of the last `alternate`, and the median of the turns' ratios. Ratios are ours by
+# theirs: more is better for rates, less is better for latencies.
 summarize() {
-    local name ours theirs row="{\"row\":\"$1\",$2"
+    local name ours theirs ratio ratios row="{\"row\":\"$1\",$2"
     for name in rate p50_us p99_us; do
         ours=$(median_of "$name" "${our_lines[@]}")
         theirs=$(median_of "$name" "${their_lines[@]}")
-        printf 'median %-7s %s %s   %s %s   ratio %s\n' "$name" "$our_name" "$ours" "$their_name" "$theirs" \
-            "$(quotient "$ours" "$theirs")"
-        row+=",\"${our_name}_$name\":$ours,\"${their_name}_$name\":$theirs,\"${name}_ratio\":$(quotient "$ours" "$theirs")"
+        mapfile -t ratios < <(ratios_of "$name" | sort -g)
+        ratio=$(median "${ratios[@]}")
+        printf 'median %-7s %s %s   %s %s   ratio %s (%s to %s)\n' "$name" "$our_name" "$ours" "$their_name" "$theirs" \
+            "$ratio" "${ratios[0]}" "${ratios[-1]}"
+        row+=",\"${our_name}_$name\":$ours,\"${their_name}_$name\":$theirs,\"${name}_ratio\":$ratio"
     done
     note "$row}"
 }
