@@ -14,6 +14,9 @@ static int64_t ready_us; /* when the descriptor is ready */
 static int64_t gap_us;   /* how long after a pass that it caused it is so again */
 static int64_t yield_us; /* how long others keep the processor */
 static int sleeps, yields;
+static nfds_t all = 2;   /* how many descriptors there are */
+static int turn_fd = -1; /* the one that is ready now, or none */
+static int turns;
 static int64_t sweep_cost_us; /* what a sweep of two descriptors takes that does not wait */
 static int64_t stall_us;      /* what the next one takes longer */
 static int64_t swept_us;      /* when the last one ended */
@@ -61,8 +64,13 @@ int poll(struct pollfd *polled, nfds_t count, int timeout)
     for (nfds_t i = 0; i < count; i++)
         polled[i].revents = 0;
     now_us++;
-    if (count == 2 && timeout == 0)
+    if (count == all && timeout == 0)
         swept();
+    for (nfds_t i = 0; i < count; i++)
+        if (polled[i].fd == turn_fd) {
+            polled[i].revents = POLLIN;
+            return 1;
+        }
     if (ready_us > now_us && timeout != 0) {
         sleeps++;
         now_us = timeout > 0 && now_us + timeout * INT64_C(1000) < ready_us ? now_us + timeout * INT64_C(1000)
@@ -193,6 +201,37 @@ Test(loop_time, a_sweep_that_lost_its_processor_does_not_put_off_the_next_one)
     passes(loop, 1000);
     cr_expect(stall_us == 0);
     cr_expect(sweep_gap_us > 0 && sweep_gap_us < 2 * LOOP_SWEEP_LEAST_US, "%ld us", (long)sweep_gap_us);
+    loop_remove(loop, &quiet);
+    loop_close(loop);
+}
+
+static void turn_pass_on(struct loop_watch *watch, short revents)
+{
+    enum { A = 1000, B = 1001 };
+    (void)revents;
+    turns++;
+    turn_fd = watch->fd == A ? B : A;
+}
+
+Test(loop_time, two_that_take_turns_do_not_wait_for_a_sweep_each_time_however_rare_sweeps_are)
+{
+    struct loop_watch pair[] = {{.fd = 1000, .ready = turn_pass_on}, {.fd = 1001, .ready = turn_pass_on}};
+    struct loop *loop = loop_with_quiet();
+    told = true;
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(loop_add(loop, &pair[i], POLLIN), 0);
+    told = false;
+    all = 4;
+    sweep_cost_us = 2 * LOOP_QUIET_MS * 1000 / LOOP_SWEEP_SHARE;
+    for (int64_t end_us = now_us + 4 * sweep_cost_us * LOOP_SWEEP_SHARE; now_us < end_us;)
+        passes(loop, 100); /* both become quiet while there is other work */
+    ready_us = INT64_MAX;
+    turn_fd = pair[0].fd;
+    for (int64_t end_us = now_us + 10 * sweep_cost_us * LOOP_SWEEP_SHARE; now_us < end_us && turns < 1000;)
+        passes(loop, 10);
+    cr_expect(turns >= 1000, "%d turns", turns);
+    for (int i = 0; i < 2; i++)
+        loop_remove(loop, &pair[i]);
     loop_remove(loop, &quiet);
     loop_close(loop);
 }

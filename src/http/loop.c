@@ -37,6 +37,7 @@ struct loop {
     int64_t expiry_ms;    /* when to look at deadlines next */
     int64_t sweep_us;     /* when to poll the whole array next */
     int64_t swept_us;     /* what the last sweep took that did not wait */
+    int64_t sweep_end_us; /* when the last sweep was over */
     bool worked;          /* some descriptor was ready since the last sweep */
     bool waited_little;   /* the last wait for the busy part was short: the next may be so */
     int64_t spin_from_us; /* no wait spins before */
@@ -209,10 +210,15 @@ static void ready_call(struct loop *loop)
     loop->noted_count = 0;
 }
 
-static void watches_make_quiet(struct loop *loop)
+/* Before a sweep. Where sweeps are far apart a watch stays busy over two of them: those that take turns, a
+ * client and the link that its answer waits for, would else find one another quiet for ever. */
+static void watches_make_quiet(struct loop *loop, int64_t now_us)
 {
+    int64_t quiet_ms = 2 * (now_us - loop->sweep_end_us) / 1000;
+    if (quiet_ms < LOOP_QUIET_MS)
+        quiet_ms = LOOP_QUIET_MS;
     for (size_t i = loop->busy; i-- > 0;)
-        if (loop->watches[i]->active_ms < loop->now_ms - LOOP_QUIET_MS)
+        if (loop->watches[i]->active_ms < loop->now_ms - quiet_ms)
             slot_swap(loop, i, --loop->busy);
 }
 
@@ -228,7 +234,7 @@ static int sweep(struct loop *loop)
 {
     int64_t start_us = clock_us();
     int timeout = loop->worked ? 0 : clock_poll_timeout(start_us / 1000, loop_due_ms(loop));
-    watches_make_quiet(loop);
+    watches_make_quiet(loop, start_us);
     int ready = poll(loop->polled, loop->count, timeout);
     int64_t end_us = clock_us();
     int64_t pause_us = LOOP_SWEEP_LEAST_US;
@@ -239,6 +245,7 @@ static int sweep(struct loop *loop)
         if (share_us > pause_us)
             pause_us = share_us;
     }
+    loop->sweep_end_us = end_us;
     loop->sweep_us = end_us + pause_us;
     loop->worked = ready > 0;
     return ready;

@@ -6,9 +6,10 @@
  * work, only the busy part is polled; all of it is swept now and then, at intervals of LOOP_SWEEP_SHARE times
  * what the last two sweeps took that did not wait, the shorter of them, so that sweeps cost a fixed small
  * share of the time however many quiet descriptors there are, and few of them are swept often. (Of two,
- * because one during which the thread had lost its processor would let the quiet ones wait 25 times as long
+ * because one during which the thread had lost its processor would let the quiet ones wait 50 times as long
  * as it had.) When there is no work the loop sleeps on the whole array. A descriptor becomes quiet after
- * LOOP_QUIET_MS without an event, and busy again with its next one.
+ * LOOP_QUIET_MS without an event, or after twice the time between two sweeps where that is longer, and busy
+ * again with its next one.
  *
  * To fall asleep and be woken takes longer than the answer of a peer may take. So behind a wait for the busy
  * part that ended within LOOP_SPIN_US the next one spins: it polls again and again, and yields the processor
@@ -26,9 +27,9 @@
 #include <stddef.h>
 
 enum {
-    LOOP_QUIET_MS = 100,        /* without an event for so long: quiet */
+    LOOP_QUIET_MS = 100,        /* without an event for so long: quiet, at the earliest */
     LOOP_SWEEP_LEAST_US = 1000, /* the shortest time between two sweeps while there is work */
-    LOOP_SWEEP_SHARE = 25,      /* one part in 25 of the time goes to sweeps at most */
+    LOOP_SWEEP_SHARE = 50,      /* one part in 50 of the time goes to sweeps at most */
     LOOP_SPIN_US = 50,          /* a wait that may be as short does not sleep at first */
     LOOP_YIELD_MOST_US = 1000,  /* a spin that takes longer: others need the processor, ... */
     LOOP_SPIN_REST_US = 100000, /* ... and nothing spins for so long */
