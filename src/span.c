@@ -6,15 +6,12 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-bool span_starts_nocase(struct span span, const char *text)
+bool span_bytes_nocase(const char *a, const char *b, size_t len)
 {
-    size_t len = strlen(text);
-    if (span.len < len)
-        return false;
-    if (len == 0 || memcmp(span.at, text, len) == 0)
+    if (len == 0 || memcmp(a, b, len) == 0)
         return true;
     for (size_t i = 0; i < len; i++)
-        if (lower(span.at[i]) != lower(text[i]))
+        if (lower(a[i]) != lower(b[i]))
             return false;
     return true;
 }

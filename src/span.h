@@ -24,13 +24,19 @@ static inline bool span_equals(struct span span, const char *text)
     return span.len == strlen(text) && (span.len == 0 || memcmp(span.at, text, span.len) == 0);
 }
 
-/* Whether span begins with the bytes of text, ASCII letters compared without case. */
-bool span_starts_nocase(struct span span, const char *text);
+/* For the two below alone: whether `len` bytes are the same, ASCII letters compared without case. */
+bool span_bytes_nocase(const char *a, const char *b, size_t len);
 
-/* Whether both hold the same bytes, ASCII letters compared without case. */
+/* Whether span begins with the bytes of text, without case. */
+static inline bool span_starts_nocase(struct span span, const char *text)
+{
+    return span.len >= strlen(text) && span_bytes_nocase(span.at, text, strlen(text));
+}
+
+/* Whether both hold the same bytes, without case. */
 static inline bool span_equals_nocase(struct span span, const char *text)
 {
-    return span.len == strlen(text) && span_starts_nocase(span, text);
+    return span.len == strlen(text) && span_bytes_nocase(span.at, text, span.len);
 }
 
 /* Reads all of span as a decimal number: digits alone, at least one, at most UINT64_MAX.

@@ -77,10 +77,8 @@ SCENARIO(cluster_stop, a_master_answers_all_who_wait_before_it_ends)
     struct call *again = call_begin(master->port, "GET", "/messages/1?w=4&timeout=60", NULL, NULL, 0);
     always(100, !call_done(again) && !call_done(waiting));
     expect_end(node_stop(master));
-    struct reply reply = call_end(waiting);
-    expect_stored(reply, 202, 1, 5, 2);
-    cr_assert(strstr(reply.body, "shutting down"));
-    expect_stored(call_end(again), 202, 1, 4, 2);
+    expect_stored_at_end(call_end(waiting), 1, 5, 2);
+    expect_stored_at_end(call_end(again), 1, 4, 2);
 }
 
 SCENARIO(cluster_stop, a_post_under_way_gets_its_acks_while_the_master_stops)
@@ -133,7 +131,7 @@ SCENARIO(cluster_stop, a_master_ends_in_time_beside_a_frozen_secondary)
     struct call *waiting = post_begin(master, "", "a");
     eventually(SOON, shows(master, "a"));
     expect_end(node_stop(master));
-    expect_stored(call_end(waiting), 202, 1, 2, 1);
+    expect_stored_at_end(call_end(waiting), 1, 2, 1);
     node_thaw(s1);
 }
 

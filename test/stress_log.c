@@ -118,18 +118,25 @@ static void seen_piece(struct seen *seen, const struct iovec *piece, bool last)
     }
 }
 
-static struct seen slice_read(struct log_slice slice, struct log *copy)
+/* The slice follows what was seen before. */
+static void seen_slice(struct seen *seen, struct log_slice slice)
 {
-    struct seen seen = {.copy = copy};
-    uint64_t count = slice.count;
+    uint64_t count = seen->count + slice.count;
     struct iovec piece;
 
     while (log_slice_iov(&slice, &piece, 1) == 1) {
-        seen_piece(&seen, &piece, piece.iov_len == slice.len);
+        seen_piece(seen, &piece, piece.iov_len == slice.len);
         log_slice_skip(&slice, piece.iov_len);
     }
     CHECK(slice.len == 0);
-    CHECK(seen.count == count);
+    CHECK(seen->count == count);
+}
+
+static struct seen slice_read(struct log_slice slice, struct log *copy)
+{
+    struct seen seen = {.copy = copy};
+
+    seen_slice(&seen, slice);
     return seen;
 }
 
@@ -151,17 +158,23 @@ static void read_part(struct worker *worker)
     slice_read(slice, NULL);
 }
 
-static void read_within(struct worker *worker)
+/* One who follows the list from its start. */
+struct follower {
+    struct log_cursor cursor;
+    struct seen seen;
+};
+
+static void follow(struct follower *follower, struct worker *worker)
 {
     uint64_t last = log_last(list);
-    uint64_t from = 1 + stress_random(&worker->seed, last);
+    uint64_t id = follower->cursor.id;
     uint64_t max_bytes = stress_random(&worker->seed, 100000);
-    struct log_cursor cursor = {.id = from};
-    struct log_slice slice = log_next(list, &cursor, max_bytes);
+    struct log_slice slice = log_next(list, &follower->cursor, max_bytes);
 
-    CHECK(slice.count >= 1);
+    CHECK(slice.count >= 1 || id > last);
     CHECK(slice.len <= max_bytes || slice.count == 1);
-    slice_read(slice, NULL);
+    seen_slice(&follower->seen, slice);
+    CHECK(follower->cursor.id == follower->seen.count + 1);
 }
 
 /* What was there once has the same digest later, and the list grows only. To ask for all of it so often moves
@@ -184,6 +197,7 @@ static void read_again(struct worker *worker)
 static void *read_all(void *arg)
 {
     struct worker *worker = arg;
+    struct follower follower = {.cursor.id = 1};
     struct log_slice early = {0};
 
     while (!atomic_load(&stopped)) {
@@ -192,7 +206,7 @@ static void *read_all(void *arg)
         if (early.count == 0 || stress_random(&worker->seed, 50) == 0)
             early = log_slice(list, log_last(list) > 100 ? log_last(list) - 100 : 1, UINT64_MAX);
         read_part(worker);
-        read_within(worker);
+        follow(&follower, worker);
         read_again(worker);
         slice_read(early, NULL);
         worker->done++;

@@ -463,6 +463,12 @@ Test(log, the_shortest_messages_are_found_among_very_many)
     for (uint64_t id = 1; id <= COUNT; id += 101)
         expect_model(log, &model, id, id);
     expect_model(log, &model, COUNT, COUNT);
+    for (struct log_cursor cursor = {.id = 1}; cursor.id <= COUNT;) {
+        uint64_t from = cursor.id;
+        struct log_slice slice = log_next(log, &cursor, 5000);
+
+        cr_assert(slice_equals(slice, model_slice(&model, from, model_fit(&model, from, COUNT, 5000))));
+    }
     log_close(log);
     model_free(&model);
 }

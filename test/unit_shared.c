@@ -59,6 +59,12 @@ Test(span, compares_ascii_letters_alone_without_case)
     cr_assert(!span_equals_nocase(span_of("\xc3\x89"), "\xc3\xa9"));
     cr_assert(!span_equals_nocase(span_of("ab"), "abc"));
     cr_assert(span_equals_nocase((struct span){0}, ""));
+    cr_assert(span_starts_nocase(span_of("Text/plain"), "text/PLAIN"));
+    cr_assert(span_starts_nocase(span_of("Text/plain"), "text/"));
+    cr_assert(!span_starts_nocase(span_of("text"), "text/"));
+    cr_assert(!span_starts_nocase(span_of("next/plain"), "text/"));
+    cr_assert(span_starts_nocase((struct span){0}, ""));
+    cr_assert(!span_starts_nocase((struct span){0}, "a"));
 }
 
 Test(span, reads_numbers_up_to_the_largest)

@@ -155,10 +155,9 @@ bool http_fields_read(struct http_reader *reader)
 
 const struct http_field *http_head_field(const struct http_head *head, const char *name)
 {
-    size_t len = strlen(name);
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
-        if (field->name.len == len && span_equals_nocase(field->name, name))
+        if (span_equals_nocase(field->name, name))
             return field;
     }
     return NULL;

@@ -159,12 +159,14 @@ static struct place place_walk(struct place place, uint64_t id)
     return place;
 }
 
-/* A message whose position is known: nearly always one behind the last mark. */
+/* A message whose position is known. The last mark is tried first: short messages at the end of the list are
+ * behind it. */
 static struct place place_at(const struct log *log, const struct tail *tail, const struct log_cursor *cursor)
 {
     uint64_t index = tail->marks - 1;
     struct place place;
 
+    assert(cursor->position < tail->bytes);
     if (cursor->position < mark_position(marks_at(&log->marks, index)))
         index = marks_find_position(&log->marks, tail->marks, cursor->position);
     place = place_of_mark(log, tail, index);

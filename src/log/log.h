@@ -8,7 +8,7 @@
  *
  * Cost: an append does not grow with the list; finding an id is a binary search over marks (one every
  * LOG_MARK_BYTES, or every LOG_MARK_MESSAGES where they are short) and a walk from one mark towards the
- * next. Who follows the list does that once: a cursor goes on where it was. */
+ * next. Who follows the list walks once: a cursor knows where it goes on. */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
 
@@ -31,7 +31,8 @@ struct log_slice {
     size_t offset;                     /* private */
 };
 
-/* Where someone who follows the list goes on. {.id = ID} begins at any id, 1 at least. A value, too. */
+/* Where someone who follows the list goes on. {.id = ID} begins at any id, 1 at least, of any list; it is
+ * good for that list alone from then on, and for one thread at a time. */
 struct log_cursor {
     uint64_t id;       /* of the next message */
     uint64_t position; /* private: of its first byte in the list; 0: to be looked for */
@@ -58,8 +59,9 @@ uint64_t log_bytes(const struct log *log);
  * is behind to. Long ones are expected to be asked for again, and prepared for (log/huge_pages.h). */
 struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to);
 
-/* The messages from the cursor on, as many as max_bytes hold and one at least; empty at the end of the list.
- * The cursor moves behind them. For one reading only. */
+/* The messages from the cursor on, as many as max_bytes hold and one at least; the cursor moves behind them.
+ * Empty, and the cursor as it was, where its id is past the end. Does not count as a reading that is made
+ * again. */
 struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t max_bytes);
 
 /* Points up to `max` iovecs at the slice's next bytes, in order, and returns how many. Takes nothing. */

@@ -232,9 +232,8 @@ static const char *outcome_text(enum acks_outcome outcome)
 {
     switch (outcome) {
     case ACKS_LATE:
-        return ",\"error\":\"the time is over before enough nodes hold the message; it is in the log and is "
-               "still "
-               "being replicated\"";
+        return ",\"error\":\"the time is over before enough nodes hold the message; it is in the log and "
+               "is still being replicated\"";
     case ACKS_ENDED:
         return ",\"error\":\"the master is shutting down before enough nodes hold the message\"";
     case ACKS_HELD:
