@@ -29,7 +29,7 @@ static int scaled(int count)
 /* A POST that the node is to hold, and a GET, on connections of their own. */
 static bool served_quickly(void)
 {
-    int most_ms = nodes_sanitized() ? 1000 : 100;
+    int most_ms = nodes_sanitized() ? 1000 : 300; /* a machine may stand still for 100 by itself */
     struct reply post = http_post(master->port, node == master ? "/messages?w=1" : "/messages?w=2", "m", 1);
     struct reply get = http_get(node->port, "/messages/1");
     bool quick = post.status == 201 && get.status == 200 && post.ms < most_ms && get.ms < most_ms;
