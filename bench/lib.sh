@@ -202,7 +202,7 @@ forget() {
     pids=("${kept[@]}")
 }
 
-# The jobs, too: a signal may have come between the start of one and the note of its pid.
+# The jobs that are left, too: a signal may have come between the start of one and the note of its pid.
 stop_all() {
     local running
     stop "${pids[@]}"
@@ -455,11 +455,11 @@ note() {
     [[ -z $RESULTS ]] || printf '%s\n' "$1" >>"$RESULTS"
 }
 
-# run_side NAME COMMAND LINES: calls it, and adds the line that it leaves to the array.
+# run_side NAME COMMAND LINES: calls the command, and adds the line that it leaves to the array of that name.
 run_side() {
-    local -n lines=$3
     "$2"
-    lines+=("$load_line")
+    local -n side_lines=$3
+    side_lines+=("$load_line")
     describe "$1" "$load_line"
 }
 
