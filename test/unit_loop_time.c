@@ -17,7 +17,7 @@ static int sleeps, yields;
 static nfds_t all = 2;   /* how many descriptors there are */
 static int turn_fd = -1; /* the one that is ready now, or none */
 static int turns;
-static int64_t sweep_cost_us; /* what a sweep of two descriptors takes that does not wait */
+static int64_t sweep_cost_us; /* what a sweep takes that does not wait */
 static int64_t stall_us;      /* what the next one takes longer */
 static int64_t swept_us;      /* when the last one ended */
 static int64_t sweep_gap_us;  /* the longest time between two of them */
@@ -205,9 +205,10 @@ Test(loop_time, a_sweep_that_lost_its_processor_does_not_put_off_the_next_one)
     loop_close(loop);
 }
 
+enum { A = 1000, B = 1001 }; /* descriptors that only the told poll knows */
+
 static void turn_pass_on(struct loop_watch *watch, short revents)
 {
-    enum { A = 1000, B = 1001 };
     (void)revents;
     turns++;
     turn_fd = watch->fd == A ? B : A;
@@ -215,7 +216,7 @@ static void turn_pass_on(struct loop_watch *watch, short revents)
 
 Test(loop_time, two_that_take_turns_do_not_wait_for_a_sweep_each_time_however_rare_sweeps_are)
 {
-    struct loop_watch pair[] = {{.fd = 1000, .ready = turn_pass_on}, {.fd = 1001, .ready = turn_pass_on}};
+    struct loop_watch pair[] = {{.fd = A, .ready = turn_pass_on}, {.fd = B, .ready = turn_pass_on}};
     struct loop *loop = loop_with_quiet();
     told = true;
     for (int i = 0; i < 2; i++)
@@ -226,7 +227,7 @@ Test(loop_time, two_that_take_turns_do_not_wait_for_a_sweep_each_time_however_ra
     for (int64_t end_us = now_us + 4 * sweep_cost_us * LOOP_SWEEP_SHARE; now_us < end_us;)
         passes(loop, 100); /* both become quiet while there is other work */
     ready_us = INT64_MAX;
-    turn_fd = pair[0].fd;
+    turn_fd = A;
     for (int64_t end_us = now_us + 10 * sweep_cost_us * LOOP_SWEEP_SHARE; now_us < end_us && turns < 1000;)
         passes(loop, 10);
     cr_expect(turns >= 1000, "%d turns", turns);

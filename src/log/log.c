@@ -159,6 +159,11 @@ static struct place place_walk(struct place place, uint64_t id)
     return place;
 }
 
+static struct place place_find(const struct log *log, const struct tail *tail, uint64_t id)
+{
+    return place_walk(place_near(log, tail, id), id);
+}
+
 /* A message whose position is known. The last mark is tried first: short messages at the end of the list are
  * behind it. */
 static struct place place_at(const struct log *log, const struct tail *tail, const struct log_cursor *cursor)
@@ -508,7 +513,7 @@ struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to)
         to = tail.last;
     if (from > to)
         return (struct log_slice){0};
-    start = place_walk(place_near(log, &tail, from), from);
+    start = place_find(log, &tail, from);
     slice = slice_between(&start, to + 1, slice_end(log, &tail, &start, to + 1));
     huge_pages_count(&log->huge_pages, log->first, slice.len + 1, tail.bytes); /* with its comma */
     return slice;
@@ -524,10 +529,7 @@ struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t m
     assert(cursor->id > 0);
     if (cursor->id > tail.last)
         return (struct log_slice){0};
-    if (cursor->position > 0)
-        start = place_at(log, &tail, cursor);
-    else
-        start = place_walk(place_near(log, &tail, cursor->id), cursor->id);
+    start = cursor->position > 0 ? place_at(log, &tail, cursor) : place_find(log, &tail, cursor->id);
     begin = place_position(&start);
     if (tail.bytes - begin - 1 <= max_bytes)
         slice = slice_between(&start, tail.last + 1, tail.bytes);

@@ -59,9 +59,14 @@ static bool link_writing(const struct link *link)
     return link->out_sent < link->out.len || link->slice.len || link->out_end.len;
 }
 
+static bool messages_left(const struct link *link)
+{
+    return link->next.id <= log_last(link->shared->log);
+}
+
 bool link_is_current(const struct link *link)
 {
-    return link->greeted && !link_writing(link) && link->next.id > log_last(link->shared->log);
+    return link->greeted && !link_writing(link) && !messages_left(link);
 }
 
 /* With half of the window in use, requests are held back so that the other half lasts for a whole round: new
@@ -80,8 +85,8 @@ static bool link_can_begin(const struct link *link)
 
 static bool messages_due(const struct link *link, int64_t now_ms)
 {
-    return link->greeted && link->bytes_under_way < LINK_WINDOW_BYTES &&
-           link->next.id <= log_last(link->shared->log) && !link_paced(link, now_ms);
+    return link->greeted && link->bytes_under_way < LINK_WINDOW_BYTES && messages_left(link) &&
+           !link_paced(link, now_ms);
 }
 
 static bool sign_of_life_due(const struct link *link, int64_t now_ms)
@@ -397,7 +402,7 @@ int64_t link_due_ms(const struct link *link, int64_t now_ms)
     int64_t due_ms = link->sent_ms + link->shared->heartbeat_ms;
     if (link_writing(link) || link->under_way == LINK_WINDOW)
         due_ms = CLOCK_NEVER;
-    if (link_paced(link, now_ms) && link->next.id <= log_last(link->shared->log))
+    if (link_paced(link, now_ms) && messages_left(link))
         due_ms = now_ms + 1;
     return due_ms < link_overdue_ms(link) ? due_ms : link_overdue_ms(link);
 }
