@@ -10,7 +10,7 @@ enum { IOV_MAX_PIECES = 64 };
 
 static bool interim_allowed(const struct http_conn *conn)
 {
-    return !conn->first || conn->first->head_sent == 0;
+    return !conn->first || conn->first->out.head_sent == 0;
 }
 
 void conn_add_interim(struct http_conn *conn, int status)
@@ -41,7 +41,7 @@ static void conn_pop(struct http_conn *conn)
 /* Whether what the exchange's source has left goes out without a copy. */
 static bool goes_uncopied(const struct http_exchange *exchange)
 {
-    return exchange->source.len >= ZERO_COPY_LEAST && exchange->shared->zero_copy.open;
+    return exchange->out.source.len >= ZERO_COPY_LEAST && exchange->shared->zero_copy.open;
 }
 
 /* All ready answers, as far as iovecs reach, or up to one that goes out without a copy. */
@@ -51,11 +51,11 @@ static int conn_iov(const struct http_conn *conn, struct iovec *iov)
     if (conn->interim.len)
         iov[count++] = (struct iovec){conn->interim.data, conn->interim.len};
     for (const struct http_exchange *exchange = conn->first;
-         exchange && exchange->ready && !exchange->head.failed && count + 3 < IOV_MAX_PIECES;
+         exchange && exchange->ready && !exchange->out.head.failed && count + 3 < IOV_MAX_PIECES;
          exchange = exchange->next) {
         if (goes_uncopied(exchange))
-            return count + exchange_iov_head(exchange, iov + count);
-        count += exchange_iov(exchange, iov + count, IOV_MAX_PIECES - count);
+            return count + outgoing_iov_head(&exchange->out, iov + count);
+        count += outgoing_iov(&exchange->out, iov + count, IOV_MAX_PIECES - count);
     }
     return count;
 }
@@ -65,7 +65,7 @@ static void conn_skip(struct http_conn *conn, size_t sent)
     size_t early = sent < conn->interim.len ? sent : conn->interim.len;
     buf_drop(&conn->interim, early);
     sent -= early;
-    while (conn->first && conn->first->ready && exchange_skip(conn->first, &sent)) {
+    while (conn->first && conn->first->ready && outgoing_skip(&conn->first->out, &sent)) {
         conn_pop(conn);
         if (!sent)
             break;
@@ -108,7 +108,7 @@ bool conn_drains(struct http_conn *conn)
 static bool conn_sends_uncopied(const struct http_conn *conn)
 {
     const struct http_exchange *first = conn->first;
-    return !conn->interim.len && first && first->ready && first->head_sent == first->head.len &&
+    return !conn->interim.len && first && first->ready && first->out.head_sent == first->out.head.len &&
            goes_uncopied(first);
 }
 
@@ -126,7 +126,7 @@ static ssize_t conn_send_some(struct http_conn *conn, size_t most)
 {
     struct iovec iov[IOV_MAX_PIECES];
     if (conn_sends_uncopied(conn)) {
-        const struct http_source *source = &conn->first->source;
+        const struct http_source *source = &conn->first->out.source;
         int pieces = source->pieces(source->state, iov, IOV_MAX_PIECES);
         pieces = iov_cut(iov, pieces, most);
         return zero_copy_send(&conn->shared->zero_copy, conn->watch.fd, iov, pieces);
@@ -144,7 +144,7 @@ void conn_send(struct http_conn *conn)
         conn->progress_ms = loop_now_ms(conn->shared->loop);
     conn->blocked = false;
     while (conn->interim.len || (conn->first && conn->first->ready)) {
-        if (conn->first && conn->first->ready && conn->first->head.failed) {
+        if (conn->first && conn->first->ready && conn->first->out.head.failed) {
             conn_close(conn); /* there was no memory for the answer */
             return;
         }

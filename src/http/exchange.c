@@ -29,22 +29,19 @@ struct http_exchange *exchange_new(struct conn_shared *shared, struct http_conn 
     exchange->waiter = NULL;
     memcpy(exchange->peer, peer, sizeof exchange->peer);
     exchange->ready = exchange->to_head = exchange->http10 = exchange->close = false;
-    exchange->head_sent = 0;
-    exchange->source.len = 0;
-    exchange->after = (struct span){0};
     return exchange;
 }
 
 void exchange_free(struct http_exchange *exchange)
 {
     struct conn_shared *shared = exchange->shared;
-    shared->answering -= sizeof *exchange + (exchange->ready ? exchange->head.cap : 0);
-    if (shared->spares == SPARES_MAX || exchange->head.cap > SPARE_BUFFER) {
-        buf_free(&exchange->head);
+    shared->answering -= sizeof *exchange + (exchange->ready ? exchange->out.head.cap : 0);
+    if (shared->spares == SPARES_MAX || exchange->out.head.cap > SPARE_BUFFER) {
+        outgoing_free(&exchange->out);
         free(exchange);
         return;
     }
-    buf_clear(&exchange->head);
+    outgoing_clear(&exchange->out);
     exchange->next = shared->spare;
     shared->spare = exchange;
     shared->spares++;
@@ -55,59 +52,10 @@ void exchanges_free_spare(struct conn_shared *shared)
     while (shared->spare) {
         struct http_exchange *exchange = shared->spare;
         shared->spare = exchange->next;
-        buf_free(&exchange->head);
+        outgoing_free(&exchange->out);
         free(exchange);
     }
     shared->spares = 0;
-}
-
-int exchange_iov_head(const struct http_exchange *exchange, struct iovec *iov)
-{
-    size_t left = exchange->head.len - exchange->head_sent;
-    *iov = (struct iovec){exchange->head.data + exchange->head_sent, left};
-    return left > 0;
-}
-
-int exchange_iov(const struct http_exchange *exchange, struct iovec *iov, int max)
-{
-    int count = exchange_iov_head(exchange, iov);
-    if (!exchange->source.len) {
-        if (exchange->after.len)
-            iov[count++] = (struct iovec){(void *)(uintptr_t)exchange->after.at, exchange->after.len};
-        return count;
-    }
-    uint64_t left = exchange->source.len;
-    int pieces = exchange->source.pieces(exchange->source.state, iov + count, max - count - 1);
-    for (int i = 0; i < pieces; i++)
-        left -= iov[count + i].iov_len;
-    count += pieces;
-    if (left == 0 && exchange->after.len)
-        iov[count++] = (struct iovec){(void *)(uintptr_t)exchange->after.at, exchange->after.len};
-    return count;
-}
-
-/* The smaller one, taken off *sent. */
-static size_t sent_take(size_t *sent, uint64_t part)
-{
-    size_t taken = part < *sent ? (size_t)part : *sent;
-    *sent -= taken;
-    return taken;
-}
-
-bool exchange_skip(struct http_exchange *exchange, size_t *sent)
-{
-    exchange->head_sent += sent_take(sent, exchange->head.len - exchange->head_sent);
-    if (exchange->source.len) {
-        size_t taken = sent_take(sent, exchange->source.len);
-        exchange->source.skip(exchange->source.state, taken);
-        exchange->source.len -= taken;
-    }
-    if (!exchange->source.len && exchange->after.len) {
-        size_t taken = sent_take(sent, exchange->after.len);
-        exchange->after.at += taken;
-        exchange->after.len -= taken;
-    }
-    return exchange->head_sent == exchange->head.len && !exchange->source.len && !exchange->after.len;
 }
 
 void http_exchange_waiter(struct http_exchange *exchange, void *waiter)
@@ -143,14 +91,14 @@ static void answer_head(struct http_exchange *exchange, int status, const char *
         .close = exchange->close,
         .keep_alive = exchange->http10,
     };
-    http_write_response_head(&exchange->head, &head);
+    http_write_response_head(&exchange->out.head, &head);
 }
 
 /* Hands a written answer to its connection. */
 static void answer_ready(struct http_exchange *exchange)
 {
     exchange->ready = true;
-    exchange->shared->answering += exchange->head.cap;
+    exchange->shared->answering += exchange->out.head.cap;
     conn_touch(exchange->conn);
 }
 
@@ -174,7 +122,7 @@ void http_answer(struct http_exchange *exchange, int status, const char *fields,
         return;
     answer_head(exchange, status, fields, body.len);
     if (!exchange->to_head && status_has_body(status))
-        buf_add_span(&exchange->head, body);
+        buf_add_span(&exchange->out.head, body);
     answer_ready(exchange);
 }
 
@@ -214,9 +162,9 @@ void http_answer_source(struct http_exchange *exchange, int status, const char *
     struct span end = span_of(after);
     answer_head(exchange, status, fields, before.len + source->len + end.len);
     if (!exchange->to_head) {
-        buf_add_span(&exchange->head, before);
-        exchange->source = *source;
-        exchange->after = end;
+        buf_add_span(&exchange->out.head, before);
+        exchange->out.source = *source;
+        exchange->out.after = end;
     }
     answer_ready(exchange);
 }

@@ -4,6 +4,7 @@
 #define HTTP_EXCHANGE_H
 
 #include "http/conn.h"
+#include "http/outgoing.h"
 
 struct http_exchange {
     struct http_exchange *next; /* the next request of the connection; or the next spare one */
@@ -13,13 +14,10 @@ struct http_exchange {
     char peer[HTTP_PEER_SIZE];
 
     bool ready;
-    bool to_head;    /* the request was HEAD: the answer has no body */
-    bool http10;     /* the client speaks HTTP/1.0 */
-    bool close;      /* the connection ends after this answer */
-    struct buf head; /* the answer's head and the copied part of its body */
-    size_t head_sent;
-    struct http_source source; /* len 0: none */
-    struct span after;         /* static bytes behind the source */
+    bool to_head;        /* the request was HEAD: the answer has no body */
+    bool http10;         /* the client speaks HTTP/1.0 */
+    bool close;          /* the connection ends after this answer */
+    struct outgoing out; /* the answer */
 };
 
 /* A waiting exchange, or NULL where there is no memory. */
@@ -30,14 +28,5 @@ void exchange_free(struct http_exchange *exchange);
 
 /* Frees the kept ones. */
 void exchanges_free_spare(struct conn_shared *shared);
-
-/* Points iovecs at what is left to send of a ready exchange; returns how many. max is 3 at least. */
-int exchange_iov(const struct http_exchange *exchange, struct iovec *iov, int max);
-
-/* The same for the head alone: 1, or 0 where it is sent. */
-int exchange_iov_head(const struct http_exchange *exchange, struct iovec *iov);
-
-/* Counts up to *sent bytes as sent, takes them off *sent, and returns whether all of the exchange is sent. */
-bool exchange_skip(struct http_exchange *exchange, size_t *sent);
 
 #endif
