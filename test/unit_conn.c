@@ -912,3 +912,46 @@ Test(conn, an_error_is_json_whatever_it_quotes)
     cr_expect_str_eq(error_body("no \xc3\xa4\xff"), "{\"error\":\"no \x3f\x3f?\"}");
     buf_clear(&got);
 }
+
+static const char *whole_answer(void)
+{
+    passes(1);
+    receive(SIZE_MAX);
+    buf_add_char(&got, '\0');
+    return got.data;
+}
+
+Test(conn, an_answer_that_is_not_there_now_says_when_to_ask_again)
+{
+    say(PARK);
+    http_answer_unavailable(hand.parked[hand.parked_first++], "no \"%d\" now", 1);
+    const char *answer = whole_answer();
+    cr_expect(strstr(answer, "HTTP/1.1 503 ") && strstr(answer, "\r\nRetry-After: 1\r\n"), "%s", answer);
+    cr_expect(strstr(answer, "\r\n\r\n{\"error\":\"no \\\"1\\\" now\"}"), "%s", answer);
+    buf_clear(&got);
+}
+
+Test(conn, an_answer_in_a_buffer_takes_the_buffer)
+{
+    struct buf body = {0};
+    say(PARK);
+    buf_add_text(&body, "[1]");
+    http_answer_json(hand.parked[hand.parked_first++], 200, &body);
+    const char *answer = whole_answer();
+    cr_expect(strstr(answer, "HTTP/1.1 200 ") && strstr(answer, "\r\n\r\n[1]"), "%s", answer);
+    cr_expect(!body.data);
+    buf_clear(&got);
+}
+
+Test(conn, an_answer_for_which_there_was_no_memory_is_a_503)
+{
+    struct buf body = {0};
+    say(PARK);
+    buf_add_text(&body, "[1]");
+    body.failed = true;
+    http_answer_json(hand.parked[hand.parked_first++], 200, &body);
+    const char *answer = whole_answer();
+    cr_expect(strstr(answer, "HTTP/1.1 503 ") && strstr(answer, "no memory for the answer"), "%s", answer);
+    cr_expect(!body.data);
+    buf_clear(&got);
+}

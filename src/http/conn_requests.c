@@ -54,7 +54,10 @@ void conn_refuse(struct http_conn *conn, struct span in, int status, const char 
     conn->receiving.owes_continue = false;
     exchange->close = true;
     exchange->to_head = bytes_ask_head(in);
-    http_answer_error(exchange, status, status == 503 ? "Retry-After: 1\r\n" : NULL, "%s", why);
+    if (status == 503)
+        http_answer_unavailable(exchange, "%s", why);
+    else
+        http_answer_error(exchange, status, NULL, "%s", why);
 }
 
 enum step {

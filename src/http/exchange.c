@@ -136,14 +136,14 @@ static void sentence_mend(char *sentence)
             *sentence = '?';
 }
 
-void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
-                       ...)
+static void answer_sentence(struct http_exchange *exchange, int status, const char *fields,
+                            const char *format, va_list args) __attribute__((format(printf, 4, 0)));
+
+static void answer_sentence(struct http_exchange *exchange, int status, const char *fields,
+                            const char *format, va_list args)
 {
     char sentence[ERROR_SENTENCE];
-    va_list args;
-    va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
-    va_end(args);
     sentence_mend(sentence);
 
     struct buf body = {0};
@@ -152,6 +152,32 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *f
     buf_add_char(&body, '}');
     http_answer(exchange, status, fields, buf_span(&body));
     buf_free(&body);
+}
+
+void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
+                       ...)
+{
+    va_list args;
+    va_start(args, format);
+    answer_sentence(exchange, status, fields, format, args);
+    va_end(args);
+}
+
+void http_answer_unavailable(struct http_exchange *exchange, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    answer_sentence(exchange, 503, "Retry-After: 1\r\n", format, args);
+    va_end(args);
+}
+
+void http_answer_json(struct http_exchange *exchange, int status, struct buf *body)
+{
+    if (body->failed)
+        http_answer_unavailable(exchange, "there is no memory for the answer");
+    else
+        http_answer(exchange, status, NULL, buf_span(body));
+    buf_free(body);
 }
 
 void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,

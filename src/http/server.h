@@ -110,6 +110,14 @@ void http_answer(struct http_exchange *exchange, int status, const char *fields,
 void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
                        ...) __attribute__((format(printf, 4, 5)));
 
+/* 503 with Retry-After: 1, and the formatted sentence as with http_answer_error: the client may try again. */
+void http_answer_unavailable(struct http_exchange *exchange, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Answers with the JSON that was written into the buffer, or with 503 where there was no memory to write it,
+ * and frees the buffer. */
+void http_answer_json(struct http_exchange *exchange, int status, struct buf *body);
+
 /* A body of `before` (copied), what the source holds, and `after` (static text, not empty). */
 void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
                         const struct http_source *source, const char *after);

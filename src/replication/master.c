@@ -3,7 +3,6 @@
 #include "http/condition.h"
 #include "http/router.h"
 #include "json.h"
-#include "replication/answer.h"
 #include "replication/listen.h"
 #include "replication/members.h"
 #include "replication/posts.h"
@@ -91,7 +90,7 @@ static bool appends_allowed(void *ctx, struct http_exchange *exchange)
 {
     struct master *master = ctx;
     if (atomic_load(&master->stopping)) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "the master is shutting down");
+        http_answer_unavailable(exchange, "the master is shutting down");
         return false;
     }
     unsigned missing = quorum_missing(master);
@@ -99,7 +98,7 @@ static bool appends_allowed(void *ctx, struct http_exchange *exchange)
         return true;
     char why[80];
     quorum_say_missing(master, missing, why, sizeof why);
-    http_answer_error(exchange, 503, "Retry-After: 1\r\n", "the log is read-only: %s", why);
+    http_answer_unavailable(exchange, "the log is read-only: %s", why);
     return false;
 }
 
@@ -111,7 +110,7 @@ static bool append_condition(void *ctx, const struct http_request *request, stru
     if (!http_head_field(request->head, "If-Match") && !http_head_field(request->head, "If-None-Match"))
         return true;
     if (posts_held_back(master->posts)) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "it is not known yet which list this will be");
+        http_answer_unavailable(exchange, "it is not known yet which list this will be");
         return false;
     }
     reading_etag(master->log, 1, log_last(master->log), etag);
@@ -180,7 +179,7 @@ static void handle_health(void *ctx, const struct http_request *request, const c
              read_only ? "true" : "false");
     members_write(master->members, clock_ms(), &body);
     buf_add_char(&body, '}');
-    answer_json(exchange, 200, &body);
+    http_answer_json(exchange, 200, &body);
 }
 
 /* ---- members */
@@ -192,7 +191,7 @@ static bool members_may_change(struct master *master, const struct http_request 
         return false;
     if (!atomic_load(&master->stopping))
         return true;
-    http_answer_error(exchange, 503, "Retry-After: 1\r\n", "the master is shutting down");
+    http_answer_unavailable(exchange, "the master is shutting down");
     return false;
 }
 

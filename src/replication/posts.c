@@ -147,7 +147,7 @@ static bool request_read(struct posts *posts, const struct http_request *request
         http_answer_error(exchange, 413, NULL, "the message has %zu bytes, and MAX_MESSAGE is %zu",
                           post->message.value_len, posts->config.max_message);
     } else if (post->message.json.failed) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory for the message");
+        http_answer_unavailable(exchange, "there is no memory for the message");
     } else {
         return true;
     }
@@ -161,7 +161,7 @@ static struct post *post_begin(struct posts *posts, struct http_exchange *exchan
 {
     struct post *post = post_new(posts);
     if (!post) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory for the request");
+        http_answer_unavailable(exchange, "there is no memory for the request");
         return NULL;
     }
     post->exchange = exchange;
@@ -179,7 +179,7 @@ static bool may_wait(const struct posts *posts, const struct append_wish *wish,
 {
     if (posts->waiting <= POSTS_WAITING_MAX || (wish->w == 1 && !posts->hold))
         return true;
-    http_answer_error(exchange, 503, "Retry-After: 1\r\n", "too many requests are waiting");
+    http_answer_unavailable(exchange, "too many requests are waiting");
     return false;
 }
 
@@ -188,7 +188,7 @@ static bool may_hold(const struct posts *posts, const struct post *post, struct 
 {
     if (posts->held_bytes + post->message.json.cap <= POSTS_HELD_BYTES_MAX)
         return true;
-    http_answer_error(exchange, 503, "Retry-After: 1\r\n", "too much is held back already");
+    http_answer_unavailable(exchange, "too much is held back already");
     return false;
 }
 
@@ -307,7 +307,7 @@ static void post_append(struct posts *posts, struct post *post)
 {
     struct tally_line *line = &posts->appends;
     if (log_append(posts->config.log, buf_span(&post->message.json), NULL, 1, &post->waiter.id) < 0) {
-        http_answer_error(post->exchange, 503, "Retry-After: 1\r\n", "there is no memory for the message");
+        http_answer_unavailable(post->exchange, "there is no memory for the message");
         post_free(posts, post);
         return;
     }
@@ -430,9 +430,9 @@ static int64_t held_expire(struct posts *posts, int64_t now_ms)
         if (post->waiter.deadline_ms > now_ms) {
             held_add(posts, post);
         } else {
-            http_answer_error(post->exchange, 503, "Retry-After: 1\r\n",
-                              "the time is over while the master waits for what its secondaries hold; "
-                              "nothing was appended");
+            http_answer_unavailable(post->exchange,
+                                    "the time is over while the master waits for what its secondaries hold; "
+                                    "nothing was appended");
             post_free(posts, post);
         }
         post = next;
@@ -454,7 +454,7 @@ void posts_refuse_held(struct posts *posts)
 {
     while (posts->held) {
         struct post *post = held_take(posts);
-        http_answer_error(post->exchange, 503, "Retry-After: 1\r\n", "the master is shutting down");
+        http_answer_unavailable(post->exchange, "the master is shutting down");
         post_free(posts, post);
     }
 }

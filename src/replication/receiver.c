@@ -76,7 +76,7 @@ static void answer_position(struct receiver *receiver, struct http_exchange *exc
 {
     struct buf body = {0};
     wire_position_write(&body, receiver_shown(receiver));
-    answer_json(exchange, 200, &body);
+    http_answer_json(exchange, 200, &body);
 }
 
 static void refuse(struct receiver *receiver, struct http_exchange *exchange, const char *why)
@@ -273,11 +273,11 @@ static void replicate(struct receiver *receiver, char run[WIRE_NAME_SIZE],
         http_answer_error(exchange, 413, NULL, "a message has %" PRIu64 " bytes, and MAX_MESSAGE here is %zu",
                           request->longest, receiver->config.max_message);
     else if (!elements_store(receiver, request, http_exchange_peer(exchange)))
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory for the messages");
+        http_answer_unavailable(exchange, "there is no memory for the messages");
     else if (last <= receiver_shown(receiver))
         answer_stored(receiver, exchange);
     else if (!waiting_add(receiver, exchange, last, request->run[0]))
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory to wait");
+        http_answer_unavailable(exchange, "there is no memory to wait");
 }
 
 void receiver_replicate(struct receiver *receiver, char run[WIRE_NAME_SIZE],

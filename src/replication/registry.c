@@ -86,16 +86,16 @@ static void registration_accept(struct registry *registry, const struct wire_reg
     snprintf(target.run, sizeof target.run, "%s", registration->run);
     int result = members_register(registry->config.members, registration->id, &target, registration->last_id);
     if (result < 0) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "%s",
-                          result == -ENOSPC ? "there are as many members as this master takes"
-                                            : "there is no memory for another member");
+        http_answer_unavailable(exchange, "%s",
+                                result == -ENOSPC ? "there are as many members as this master takes"
+                                                  : "there is no memory for another member");
         return;
     }
     identity_get(registry->config.identity, answer.log);
     snprintf(answer.id, sizeof answer.id, "%s", registration->id);
     snprintf(answer.run, sizeof answer.run, "%s", registry->config.run);
     wire_registered_write(&body, &answer);
-    answer_json(exchange, 200, &body);
+    http_answer_json(exchange, 200, &body);
 }
 
 static struct refusal *refusal_find(struct registry *registry, const char *id)
@@ -231,7 +231,7 @@ static void takeover_begin(struct registry *registry, const struct wire_register
     registry->takeover = takeover_start(&config);
     if (!registry->takeover) {
         identity_set(registry->config.identity, own);
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n", "there is no memory to take over the list");
+        http_answer_unavailable(exchange, "there is no memory to take over the list");
         return;
     }
     registry->taking_exchange = exchange;
@@ -255,8 +255,8 @@ static void takeover_end(struct registry *registry, enum takeover_state state)
                 "the list of %s could be taken over up to %" PRIu64 " of %" PRIu64
                 " only; let it register again before anything is appended",
                 registry->taking_from.id, log_last(registry->config.log), registry->taking_from.stored);
-        http_answer_error(registry->taking_exchange, 503, "Retry-After: 1\r\n",
-                          "the list could not be fetched from the secondary's URL");
+        http_answer_unavailable(registry->taking_exchange,
+                                "the list could not be fetched from the secondary's URL");
     }
 }
 
@@ -299,9 +299,9 @@ void registry_register(struct registry *registry, const struct http_request *req
     if (registry->takeover && takeover_makes_way(registry, &registration))
         takeover_end(registry, TAKEOVER_BROKEN);
     if (registry->takeover) {
-        http_answer_error(exchange, 503, "Retry-After: 1\r\n",
-                          "the master is taking over the list of %s; register again in a moment",
-                          registry->taking_from.id);
+        http_answer_unavailable(exchange,
+                                "the master is taking over the list of %s; register again in a moment",
+                                registry->taking_from.id);
         return;
     }
     switch (registration_standing(registry, &registration, &why)) {

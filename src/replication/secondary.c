@@ -72,7 +72,7 @@ static void handle_health(void *ctx, const struct http_request *request, const c
     buf_addf(&body, ",\"last_id\":%" PRIu64 ",\"master\":", receiver_shown(secondary->receiver));
     json_quote(span_of(secondary->settings->master_url), &body);
     buf_addf(&body, ",\"registered\":%s}", registrar_registered(secondary->registrar) ? "true" : "false");
-    answer_json(exchange, 200, &body);
+    http_answer_json(exchange, 200, &body);
 }
 
 /* Whether the request has the field, and that names another run than this. */
