@@ -801,6 +801,47 @@ Test(conn, a_client_may_leave_with_requests_left_for_the_next_pass)
     cr_expect(hand.shared.open == 0);
 }
 
+/* Others bring what is answered and not sent to its limit; then they are done. */
+static void others_answer_all_there_is(void)
+{
+    hand.shared.answering += HTTP_ANSWERS_MAX;
+}
+
+static void others_are_done(void)
+{
+    hand.shared.answering -= HTTP_ANSWERS_MAX;
+}
+
+Test(conn, a_chunked_body_that_comes_while_others_fill_all_answers_is_whole)
+{
+    hand.seen = note_body;
+    say(PARK POST("Transfer-Encoding: chunked\r\n") "5\r\nAAAAA\r\n");
+    others_answer_all_there_is();
+    say("5\r\nBBBBB\r\n");
+    passes(3);
+    others_are_done();
+    say("5\r\nCCCCC\r\n0\r\n\r\n");
+    hand_answer("");
+    passes(3);
+    expect_heard("200 200");
+    buf_add_char(&seen_bodies, '\0');
+    cr_expect_str_eq(seen_bodies.data, "GET/park|POST/AAAAABBBBBCCCCC|");
+    buf_free(&seen_bodies);
+}
+
+Test(conn, a_request_that_waits_while_others_fill_all_answers_is_not_lost)
+{
+    say(PARK "GET /a HTTP/1.1\r\n");
+    others_answer_all_there_is();
+    say(HOST "\r\n" GET);
+    passes(3);
+    cr_expect_eq(hand.handled, 1);
+    others_are_done();
+    hand_answer("");
+    passes(3);
+    expect_heard("200 200 200");
+}
+
 /* ---- clients that are too many */
 
 Test(conn, a_client_turned_away_can_read_why)

@@ -285,8 +285,8 @@ static void conn_ready(struct loop_watch *watch, short revents)
         conn_linger(conn);
     else if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN)))
         conn_close(conn); /* both sides are closed: nobody is there to take an answer */
-    else if (conn->events & POLLIN)
-        conn_read(conn);
+    else if (conn->events & POLLIN && conn_takes_requests(conn))
+        conn_read(conn); /* since it was asked for, others may have used the room up */
     if (conn->state == CONN_OPEN || conn->state == CONN_ENDING)
         conn_touch(conn);
 }

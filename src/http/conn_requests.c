@@ -97,35 +97,35 @@ static enum step body_begin(struct http_conn *conn, struct span in, const struct
 }
 
 /* Decodes, in place, what came in of a chunked body. Where it is not complete, nothing is left behind the
- * decoded bytes: see request_len. */
-static enum step body_decode(struct http_conn *conn, char *bytes, size_t len)
+ * decoded bytes, and *len says so. */
+static enum step body_decode(struct http_conn *conn, char *bytes, size_t *len)
 {
     struct receiving *receiving = &conn->receiving;
     size_t used = 0;
     size_t decoded = 0;
     enum http_parse parsed =
-        http_chunked_decode(&receiving->chunked, bytes + receiving->raw, len - receiving->raw, &used,
+        http_chunked_decode(&receiving->chunked, bytes + receiving->raw, *len - receiving->raw, &used,
                             bytes + receiving->head_len + receiving->body_len, &decoded);
     receiving->raw += used;
     receiving->body_len += decoded;
     if (parsed == HTTP_PARSE_BAD) {
-        conn_refuse(conn, (struct span){bytes, len}, 400, "the chunked body is malformed");
+        conn_refuse(conn, (struct span){bytes, *len}, 400, "the chunked body is malformed");
         return STEP_OVER;
     }
     if (receiving->body_len > receiving->limit)
-        return body_too_long(conn, (struct span){bytes, len});
+        return body_too_long(conn, (struct span){bytes, *len});
     if (parsed == HTTP_PARSE_DONE)
         return STEP_READY;
-    receiving->raw = receiving->head_len + receiving->body_len;
+    *len = receiving->raw = receiving->head_len + receiving->body_len;
     return STEP_MORE;
 }
 
 /* Whether the body is there, as far as it can be told from the bytes that are. */
-static enum step body_take(struct http_conn *conn, char *bytes, size_t len)
+static enum step body_take(struct http_conn *conn, char *bytes, size_t *len)
 {
     if (!conn->receiving.need)
         return body_decode(conn, bytes, len);
-    return len < conn->receiving.need ? STEP_MORE : STEP_READY;
+    return *len < conn->receiving.need ? STEP_MORE : STEP_READY;
 }
 
 /* More of a request that is not complete has come. */
@@ -183,10 +183,11 @@ static void request_dispatch(struct http_conn *conn, const struct http_head *hea
 }
 
 /* Takes one whole request off the front and hands it to the service. Returns its length, 0 where it is not
- * complete or was refused. The head is parsed when it is complete and once more when its body is: that is
- * cheaper for the usual request, which comes in one piece, than keeping the parsed head of each connection.
+ * complete or was refused: then *len is how many of the bytes are still needed. The head is parsed when it is
+ * complete and once more when its body is: that is cheaper for the usual request, which comes in one piece,
+ * than keeping the parsed head of each connection.
  */
-static size_t request_take(struct http_conn *conn, char *bytes, size_t len)
+static size_t request_take(struct http_conn *conn, char *bytes, size_t *len)
 {
     struct receiving *receiving = &conn->receiving;
     const struct http_service *service = conn->shared->service;
@@ -200,11 +201,11 @@ static size_t request_take(struct http_conn *conn, char *bytes, size_t len)
     struct http_target target;
     if (receiving->head_done)
         receiving->scanned = 0;
-    if (head_parse(conn, (struct span){bytes, receiving->head_done ? receiving->head_len : len}, &head,
+    if (head_parse(conn, (struct span){bytes, receiving->head_done ? receiving->head_len : *len}, &head,
                    &target) != STEP_READY)
         return 0;
     if (!receiving->head_done) {
-        struct span in = {bytes, len};
+        struct span in = {bytes, *len};
         if (body_begin(conn, in, &head, &target) != STEP_READY)
             return 0;
         step = body_take(conn, bytes, len);
@@ -223,27 +224,24 @@ static size_t request_take(struct http_conn *conn, char *bytes, size_t len)
     return taken;
 }
 
-/* Hands on the whole requests in bytes, a turn of them at most; returns how many bytes they were. */
-static size_t requests_take(struct http_conn *conn, char *bytes, size_t len)
+/* Hands on the whole requests in bytes, a turn of them at most; returns how many bytes they were. *len
+ * becomes what is needed of the bytes, those included. */
+static size_t requests_take(struct http_conn *conn, char *bytes, size_t *len)
 {
     size_t at = 0;
-    for (int turn = 0; turn < TURN_REQUESTS && at < len && conn_takes_requests(conn); turn++) {
-        size_t taken = request_take(conn, bytes + at, len - at);
-        if (!taken)
+    for (int turn = 0; turn < TURN_REQUESTS && at < *len && conn_takes_requests(conn); turn++) {
+        size_t left = *len - at;
+        size_t taken = request_take(conn, bytes + at, &left);
+        if (!taken) {
+            *len = at + left;
             return at;
+        }
         at += taken;
         if (conn->exchanges >= SEND_EARLY && conn->first->ready)
             conn_send(conn);
     }
-    conn->paused = at < len;
+    conn->paused = at < *len;
     return at;
-}
-
-/* How many of the bytes that came of an incomplete request are needed. */
-static size_t request_len(const struct http_conn *conn, size_t len)
-{
-    const struct receiving *receiving = &conn->receiving;
-    return receiving->head_done && !receiving->need ? receiving->raw : len;
 }
 
 /* Makes room for more bytes of an incomplete request. Returns false where there is no memory for it. */
@@ -267,11 +265,12 @@ static void conn_keep(struct http_conn *conn, const char *bytes, size_t len)
 
 void conn_take_kept(struct http_conn *conn)
 {
-    size_t taken = requests_take(conn, conn->in.data, conn->in.len);
+    size_t len = conn->in.len;
+    size_t taken = requests_take(conn, conn->in.data, &len);
     if (conn->state == CONN_CLOSED)
         return;
+    conn->in.len = len;
     buf_drop(&conn->in, taken);
-    conn->in.len = request_len(conn, conn->in.len);
     if (conn->in.len == 0 || conn->state != CONN_OPEN)
         conn_release_in(conn);
 }
@@ -301,9 +300,9 @@ static void conn_took(struct http_conn *conn, char *bytes, size_t len)
         conn_take_kept(conn);
         return;
     }
-    size_t taken = requests_take(conn, bytes, len);
+    size_t taken = requests_take(conn, bytes, &len);
     if (taken < len && conn->state == CONN_OPEN)
-        conn_keep(conn, bytes + taken, request_len(conn, len - taken));
+        conn_keep(conn, bytes + taken, len - taken);
 }
 
 static void conn_end_of_input(struct http_conn *conn)
