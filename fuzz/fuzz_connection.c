@@ -132,14 +132,14 @@ static void connection_run(struct span bytes, unsigned seed, unsigned how, struc
         close(client);
     else
         shutdown(client, SHUT_WR);
-    for (int i = 0; i < PASSES && (hand.shared.open > 0 || hand.parked_first < hand.parked_end); i++) {
+    for (int i = 0; i < PASSES && (hand.conns.open > 0 || hand.parked_first < hand.parked_end); i++) {
         hand_run(1);
         answer_parked();
         if (!(how & CLOSES_EARLY))
             receive(client, &got);
     }
-    CHECK(hand.shared.open == 0);
-    CHECK(hand.shared.buffered == 0 && hand.shared.answering == 0);
+    CHECK(hand.conns.open == 0);
+    CHECK(hand.conns.inboxes.bytes == 0 && hand.conns.answering == 0);
     if (!(how & CLOSES_EARLY)) {
         receive(client, &got);
         answers_check(buf_span(&got));

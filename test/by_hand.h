@@ -2,8 +2,8 @@
  * the other end of a socket pair. So a test says what happens in which order, and nothing is left to chance.
  *
  * The service answers by the path: /park keeps the request until hand_answer, /big?BYTES gives a body of so
- * many bytes in pieces, anything else gives the request's body back. A body may have HAND_BODY_MAX bytes.
- * Include it in one file of a program. */
+ * many bytes in pieces, anything else gives the request's body back. A body may have HAND_BODY_MAX bytes, or
+ * hand.body_max. Include it in one file of a program. */
 #ifndef TEST_BY_HAND_H
 #define TEST_BY_HAND_H
 
@@ -22,15 +22,16 @@
 enum { HAND_BODY_MAX = 5000, HAND_PARKED_MAX = 2048, HAND_IDLE_MS = 5000, HAND_PIECE = 100000 };
 
 struct hand {
-    struct conn_shared shared;
+    struct http_conns conns;
     struct http_service service;
     bool running;
     int passes; /* left of the present run */
 
     struct http_exchange *parked[HAND_PARKED_MAX];
     size_t parked_first, parked_end;
-    int handled;      /* requests that the service got */
-    uint64_t big_max; /* the most that /big gives, or 0 */
+    int handled;       /* requests that the service got */
+    uint64_t big_max;  /* the most that /big gives, or 0 */
+    uint64_t body_max; /* bytes of the longest body; 0: HAND_BODY_MAX */
     /* Told of each request, or NULL. */
     void (*seen)(const struct http_request *request);
     char log[256]; /* the methods and targets of the last requests: "GET /a, POST /b" */
@@ -98,14 +99,14 @@ static uint64_t hand_body_limit(void *ctx, const struct http_head *head, const s
     (void)ctx;
     (void)head;
     (void)target;
-    return HAND_BODY_MAX;
+    return hand.body_max ? hand.body_max : HAND_BODY_MAX;
 }
 
 static int64_t hand_pass(void *ctx, int64_t now_ms)
 {
     (void)ctx;
-    conns_advance(&hand.shared);
-    conns_sweep(&hand.shared);
+    conns_advance(&hand.conns);
+    conns_sweep(&hand.conns);
     hand.running = --hand.passes > 0;
     return now_ms;
 }
@@ -115,18 +116,18 @@ static inline void hand_run(int passes)
 {
     hand.passes = passes;
     hand.running = true;
-    loop_run(hand.shared.loop, &hand.running);
+    loop_run(hand.conns.loop, &hand.running);
 }
 
 static inline void hand_open(void)
 {
     hand = (struct hand){.service = {.body_limit = hand_body_limit, .handle = hand_handle}};
-    hand.shared.service = &hand.service;
-    hand.shared.idle_timeout_ms = HAND_IDLE_MS;
-    hand.shared.loop = loop_open(hand_pass, NULL);
-    hand.shared.read_buffer = malloc(HTTP_READ_BYTES);
+    hand.conns.service = &hand.service;
+    hand.conns.idle_timeout_ms = HAND_IDLE_MS;
+    hand.conns.loop = loop_open(hand_pass, NULL);
+    hand.conns.read_buffer = malloc(HTTP_READ_BYTES);
     memset(hand_bytes, 'b', sizeof hand_bytes);
-    if (!hand.shared.loop || !hand.shared.read_buffer)
+    if (!hand.conns.loop || !hand.conns.read_buffer)
         abort();
     hand_run(1); /* the loop knows the time from here on */
 }
@@ -136,7 +137,7 @@ static inline int hand_connect(void)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) < 0 ||
-        conn_open(&hand.shared, ends[0], "127.0.0.1:1") < 0)
+        conn_open(&hand.conns, ends[0], "127.0.0.1:1") < 0)
         abort();
     return ends[1];
 }
@@ -153,9 +154,9 @@ static inline void hand_close(void)
 {
     while (hand.parked_first < hand.parked_end)
         hand_answer("");
-    conns_close(&hand.shared);
-    loop_close(hand.shared.loop);
-    free(hand.shared.read_buffer);
+    conns_close(&hand.conns);
+    loop_close(hand.conns.loop);
+    free(hand.conns.read_buffer);
 }
 
 #endif

@@ -39,7 +39,7 @@ enum {
 
 /* A loop with its connections, and the list behind them. */
 struct node {
-    struct conn_shared shared;
+    struct http_conns conns;
     struct http_service service;
     struct log *log;
     struct identity identity;
@@ -97,13 +97,13 @@ static void node_open(struct node *node, int64_t (*pass)(void *ctx, int64_t now_
 {
     node->identity = (struct identity)IDENTITY_INIT;
     node->log = log_open();
-    node->shared = (struct conn_shared){
+    node->conns = (struct http_conns){
         .loop = loop_open(pass, ctx),
         .service = &node->service,
         .idle_timeout_ms = IDLE_MS,
         .read_buffer = malloc(HTTP_READ_BYTES),
     };
-    need(node->log && node->shared.loop && node->shared.read_buffer);
+    need(node->log && node->conns.loop && node->conns.read_buffer);
 }
 
 /* A new connection to the node; returns the other end of it. */
@@ -111,21 +111,21 @@ static int node_connect(struct node *node)
 {
     int ends[2];
     need(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0 &&
-         conn_open(&node->shared, ends[0], "127.0.0.1:50000") == 0);
+         conn_open(&node->conns, ends[0], "127.0.0.1:50000") == 0);
     return ends[1];
 }
 
 static void node_pass(struct node *node)
 {
     node->running = true;
-    loop_run(node->shared.loop, &node->running);
+    loop_run(node->conns.loop, &node->running);
 }
 
 /* The end of each pass. */
 static int64_t node_passed(struct node *node, int64_t now_ms)
 {
-    conns_advance(&node->shared);
-    conns_sweep(&node->shared);
+    conns_advance(&node->conns);
+    conns_sweep(&node->conns);
     node->running = false;
     return now_ms;
 }
@@ -173,7 +173,7 @@ static void secondary_turn(struct secondary *secondary)
     if (link_receive(&secondary->link, clock_ms()) != 1)
         fail(secondary->link.why[0] ? secondary->link.why : "a secondary did not answer");
     if (acks_record(acks, secondary->member, secondary->link.position))
-        loop_wake(master.shared.loop);
+        loop_wake(master.conns.loop);
 }
 
 static void secondary_send(struct secondary *secondary)

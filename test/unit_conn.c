@@ -1,4 +1,5 @@
 #include "by_hand.h"
+#include "http/chunked.h"
 #include "skipped_time.h"
 
 #include <criterion/criterion.h>
@@ -32,8 +33,8 @@ static void stop(void)
     if (client >= 0)
         close(client);
     passes(2);
-    cr_expect(hand.shared.open == 0);
-    cr_expect(hand.shared.buffered == 0);
+    cr_expect(hand.conns.open == 0);
+    cr_expect(hand.conns.inboxes.bytes == 0);
     hand_close();
 }
 
@@ -245,7 +246,7 @@ Test(conn, a_chunked_body_of_tiny_chunks_takes_no_more_memory_than_its_bytes)
     say(POST("Transfer-Encoding: chunked\r\n"));
     for (int i = 0; i < 2000; i++)
         say(chunk);
-    cr_expect(hand.shared.buffered <= 64 * 1024, "%zu bytes are held", hand.shared.buffered);
+    cr_expect(hand.conns.inboxes.bytes <= 64 * 1024, "%zu bytes are held", hand.conns.inboxes.bytes);
     say("0\r\n\r\n");
     expect_heard("200");
 }
@@ -278,7 +279,7 @@ Test(conn, a_client_may_leave_while_it_waits)
     close(client);
     client = -1;
     passes(2);
-    cr_expect(hand.shared.open == 0);
+    cr_expect(hand.conns.open == 0);
     hand_answer("to nobody");
     passes(1);
 }
@@ -322,9 +323,9 @@ Test(conn, after_a_closing_answer_the_rest_is_dropped_for_a_while)
     say("BAD\r\n\r\n");
     expect_heard("400 close end");
     say_times(20000, "and more that nobody wants to read ");
-    cr_expect(hand.shared.open == 1);
+    cr_expect(hand.conns.open == 1);
     time_passes(3);
-    cr_expect(hand.shared.open == 0);
+    cr_expect(hand.conns.open == 0);
 }
 
 Test(conn, who_goes_on_behind_a_closing_answer_is_listened_to_for_half_a_minute)
@@ -334,13 +335,13 @@ Test(conn, who_goes_on_behind_a_closing_answer_is_listened_to_for_half_a_minute)
     for (int i = 0; i < 28; i++) {
         time_passes(1);
         say("and more");
-        cr_expect(hand.shared.open == 1);
+        cr_expect(hand.conns.open == 1);
     }
     time_passes(1);
     say("and more");
     skipped_us += 1500000; /* less than the pause that ends it */
     passes(2);
-    cr_expect(hand.shared.open == 0);
+    cr_expect(hand.conns.open == 0);
 }
 
 Test(conn, who_goes_on_behind_a_closing_answer_sends_so_much_at_most)
@@ -350,10 +351,10 @@ Test(conn, who_goes_on_behind_a_closing_answer_sends_so_much_at_most)
     expect_heard("400 close end");
     for (int i = 0; i < 250; i++)
         say_bytes(mebibyte, sizeof mebibyte);
-    cr_expect(hand.shared.open == 1);
+    cr_expect(hand.conns.open == 1);
     for (int i = 0; i < 10; i++)
         say_bytes(mebibyte, sizeof mebibyte);
-    cr_expect(hand.shared.open == 0);
+    cr_expect(hand.conns.open == 0);
 }
 
 /* ---- 100-continue */
@@ -613,9 +614,9 @@ Test(conn, a_reader_that_takes_nothing_is_cut)
 {
     say("GET /big?5000000 HTTP/1.1\r\n" HOST "\r\n");
     time_passes(29);
-    cr_expect(hand.shared.open == 1);
+    cr_expect(hand.conns.open == 1);
     time_passes(2);
-    cr_expect(hand.shared.open == 0);
+    cr_expect(hand.conns.open == 0);
 }
 
 Test(conn, a_reader_that_takes_little_at_a_time_is_not_cut)
@@ -627,9 +628,9 @@ Test(conn, a_reader_that_takes_little_at_a_time_is_not_cut)
         time_passes(3); /* it is noticed */
     }
     time_passes(26);
-    cr_expect(hand.shared.open == 1);
+    cr_expect(hand.conns.open == 1);
     time_passes(5);
-    cr_expect(hand.shared.open == 0);
+    cr_expect(hand.conns.open == 0);
 }
 
 static int readable(void)
@@ -642,7 +643,7 @@ static int readable(void)
 Test(conn, the_time_of_a_reader_begins_when_the_socket_is_full)
 {
     int before;
-    hand.shared.idle_timeout_ms = 1000000;
+    hand.conns.idle_timeout_ms = 1000000;
     say(GET);
     do {
         before = readable();
@@ -650,9 +651,9 @@ Test(conn, the_time_of_a_reader_begins_when_the_socket_is_full)
         say("GET /big?20000 HTTP/1.1\r\n" HOST "\r\n");
     } while (readable() - before > 20000);
     time_passes(28);
-    cr_expect(hand.shared.open == 1);
+    cr_expect(hand.conns.open == 1);
     time_passes(3);
-    cr_expect(hand.shared.open == 0);
+    cr_expect(hand.conns.open == 0);
 }
 
 Test(conn, a_request_that_waits_behind_a_slow_reader_is_not_late)
@@ -680,7 +681,7 @@ Test(conn, a_request_that_waits_behind_a_full_pipeline_is_not_late)
     time_passes(20);
     say(HOST "\r\n");
     cr_expect(hand.handled == HTTP_PIPELINE_MAX + 1, "%d", hand.handled);
-    cr_expect(hand.shared.open == 1);
+    cr_expect(hand.conns.open == 1);
 }
 
 /* ---- many at once */
@@ -712,7 +713,7 @@ Test(conn, a_full_pipeline_goes_on_although_the_client_has_sent_all)
 
 Test(conn, a_connection_is_sent_no_more_than_its_turn_in_a_pass)
 {
-    const struct loop_watch *server = (const struct loop_watch *)hand.shared.all;
+    const struct loop_watch *server = (const struct loop_watch *)hand.conns.lists[CONNS_OPEN];
     int room = 2 * HTTP_SEND_MOST;
     const char *text = "GET /big?5000000 HTTP/1.1\r\n" HOST "\r\n";
     setsockopt(server->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
@@ -748,7 +749,7 @@ Test(conn, answers_that_nobody_takes_are_not_made)
     int clients[100];
     say_on_all(clients, 100, "GET /big?1000000 HTTP/1.1\r\n" HOST "\r\n", 1100);
     cr_expect(hand.handled <= 100 * 100, "%d", hand.handled);
-    cr_expect(hand.shared.answering < 100 * 100 * 1000, "%zu", hand.shared.answering);
+    cr_expect(hand.conns.answering < 100 * 100 * 1000, "%zu", hand.conns.answering);
     hear_out_all(clients, 100);
     cr_expect(hand.handled == 100 * 1101, "%d", hand.handled);
 }
@@ -758,7 +759,7 @@ Test(conn, answers_that_wait_for_others_are_bounded_for_all_together)
     int clients[300];
     say_on_all(clients, 300, PARK, 1100);
     cr_expect(hand.handled > 300 * 100 && hand.handled < 300 * 1000, "%d", hand.handled);
-    cr_expect(hand.shared.answering < HTTP_ANSWERS_MAX + 1000000, "%zu", hand.shared.answering);
+    cr_expect(hand.conns.answering < HTTP_ANSWERS_MAX + 1000000, "%zu", hand.conns.answering);
     for (int i = 0; i < 300; i++)
         hand_answer("");
     hear_out_all(clients, 300);
@@ -796,20 +797,20 @@ Test(conn, a_client_may_leave_with_requests_left_for_the_next_pass)
     close(client);
     client = -1;
     passes(1);
-    conns_finish(&hand.shared);
+    conns_finish(&hand.conns);
     passes(3);
-    cr_expect(hand.shared.open == 0);
+    cr_expect(hand.conns.open == 0);
 }
 
 /* Others bring what is answered and not sent to its limit; then they are done. */
 static void others_answer_all_there_is(void)
 {
-    hand.shared.answering += HTTP_ANSWERS_MAX;
+    hand.conns.answering += HTTP_ANSWERS_MAX;
 }
 
 static void others_are_done(void)
 {
-    hand.shared.answering -= HTTP_ANSWERS_MAX;
+    hand.conns.answering -= HTTP_ANSWERS_MAX;
 }
 
 Test(conn, a_chunked_body_that_comes_while_others_fill_all_answers_is_whole)
@@ -848,26 +849,26 @@ Test(conn, a_client_turned_away_can_read_why)
 {
     int ends[2];
     cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-    cr_assert(conn_turn_away(&hand.shared, ends[0], "127.0.0.1:2") == 0);
+    cr_assert(conn_turn_away(&hand.conns, ends[0], "127.0.0.1:2") == 0);
     close(client);
     client = ends[1];
     passes(2);
     say(GET);
-    cr_expect(hand.shared.open == 1 && hand.shared.turned_away == 1);
+    cr_expect(hand.conns.open == 1 && hand.conns.turned_away == 1);
     expect_heard("503 close end");
     shutdown(client, SHUT_WR);
     passes(2);
-    cr_expect(hand.shared.open == 0 && hand.shared.turned_away == 0);
+    cr_expect(hand.conns.open == 0 && hand.conns.turned_away == 0);
 }
 
 Test(conn, a_client_turned_away_that_stays_is_cut)
 {
     int ends[2];
     cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-    cr_assert(conn_turn_away(&hand.shared, ends[0], "127.0.0.1:2") == 0);
+    cr_assert(conn_turn_away(&hand.conns, ends[0], "127.0.0.1:2") == 0);
     passes(2);
     time_passes(3);
-    cr_expect(hand.shared.turned_away == 0);
+    cr_expect(hand.conns.turned_away == 0);
     close(ends[1]);
 }
 
@@ -876,7 +877,7 @@ Test(conn, a_client_turned_away_that_stays_is_cut)
 Test(conn, at_the_end_only_the_last_answer_of_a_connection_closes_it)
 {
     say(PARK PARK PARK);
-    conns_finish(&hand.shared);
+    conns_finish(&hand.conns);
     for (int i = 0; i < 3; i++)
         hand_answer("");
     passes(2);
@@ -886,20 +887,20 @@ Test(conn, at_the_end_only_the_last_answer_of_a_connection_closes_it)
 Test(conn, at_the_end_a_connection_without_a_request_is_closed)
 {
     say(GET);
-    conns_finish(&hand.shared);
+    conns_finish(&hand.conns);
     expect_heard("200 end");
 }
 
 Test(conn, at_the_end_what_the_client_goes_on_to_send_loses_no_answer)
 {
     say(PARK PARK);
-    conns_finish(&hand.shared);
+    conns_finish(&hand.conns);
     hand_answer("");
     passes(1);
     say(GET); /* nobody reads it any more */
     hand_answer("");
     passes(1);
-    conns_finish(&hand.shared);
+    conns_finish(&hand.conns);
     expect_heard("200 200 close end");
 }
 
@@ -908,10 +909,10 @@ Test(conn, at_the_end_what_the_client_goes_on_to_send_loses_no_answer)
 Test(conn, while_others_hold_much_only_requests_in_one_piece_are_taken)
 {
     say(GET POST("Content-Length: 5\r\n") "he");
-    hand.shared.buffered += HTTP_BUFFERED_MAX;
+    hand.conns.inboxes.bytes += HTTP_BUFFERED_MAX;
     say("ll");
     expect_heard("200");
-    hand.shared.buffered += 1;
+    hand.conns.inboxes.bytes += 1;
     say(GET);
     expect_heard("503 close end");
     close(client);
@@ -920,16 +921,16 @@ Test(conn, while_others_hold_much_only_requests_in_one_piece_are_taken)
     expect_heard("200");
     say("G");
     expect_heard("503 close end");
-    hand.shared.buffered -= HTTP_BUFFERED_MAX + 1;
+    hand.conns.inboxes.bytes -= HTTP_BUFFERED_MAX + 1;
 }
 
 Test(conn, a_request_alone_may_be_long)
 {
     say("G");
-    hand.shared.buffered += HTTP_BUFFERED_MAX;
+    hand.conns.inboxes.bytes += HTTP_BUFFERED_MAX;
     say("ET / HTTP/1.1\r\n" HOST "\r\n");
     expect_heard("200");
-    hand.shared.buffered -= HTTP_BUFFERED_MAX;
+    hand.conns.inboxes.bytes -= HTTP_BUFFERED_MAX;
 }
 
 /* ---- what an error says */

@@ -2,46 +2,521 @@
  * their answers are sent together at the end of the pass. Only a request that is not complete yet is kept in
  * the connection's own buffer, and only an answer that the socket did not take waits for POLLOUT.
  *
- * Ways to end: the client closes its side (it still gets its answers); an answer that closes (the request was
- * bad, asked for it, or the server stops): what was written is followed by a half-close and a while of
- * reading, so that the client sees the answer instead of a reset (RFC 9112 section 9.6); a deadline; an error
- * of the socket. */
-#include "http/conn_state.h"
+ *             .--> KEEPS --> TURN --.        requests are left: first there must be room, then it is its turn
+ *             |                     |
+ *             '------- OPEN <-------'
+ *                     /    \
+ *        refused, or /      \ the client
+ *   asked to close, /        \ has closed its side
+ *   or the server  /          \
+ *      stops    ENDING       ENDED           what is owed is answered
+ *                  |            |
+ *  TURNED_AWAY   LINGER         |            what still comes in is dropped for a while, so that the client
+ *        \         |           /             sees the answer instead of a reset (RFC 9112 section 9.6)
+ *         '--->  CLOSED  <----'
+ *
+ * An error of the socket, lack of memory for an answer, and a deadline close a connection in any state. */
+#include "http/conn.h"
+#include "http/pipeline.h"
+#include "http/request.h"
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    DRAIN_CHECK_MS = 2000,             /* a slow reader is looked after so often */
-    GIVE_BACK_BYTES = 32 * 1024 * 1024 /* see memory_give_back */
+    READ_LEAST = 16 * 1024,
+    READ_MOST = 256 * 1024,
+    TURN_REQUESTS = 256,   /* taken of a connection before the others have their turn */
+    SEND_EARLY = 64,       /* so many answers do not wait for the end of the pass */
+    DRAIN_CHECK_MS = 2000, /* a slow reader is looked after so often */
+    CONTINUE = 100
 };
+
+enum conn_state {
+    CONN_OPEN,        /* reads and takes requests, while there is room for their answers */
+    CONN_KEEPS,       /* `in` may hold whole requests; they come before what is in the socket */
+    CONN_TURN,        /* the same, and there is room: they are taken in the next pass */
+    CONN_ENDING,      /* takes no further request; our side is closed behind its last answer */
+    CONN_ENDED,       /* the client sends no more; closed behind its last answer */
+    CONN_LINGER,      /* all is sent and our side closed; drops what still comes in */
+    CONN_TURNED_AWAY, /* the same, behind a 503 that it got for being one too many */
+    CONN_CLOSED       /* is freed at the end of the pass */
+};
+
+/* What the connection knows of the request that comes in, beside its bytes. */
+struct arrival {
+    unsigned watched; /* the mark with which the service is told when more of it has come; 0: it is not */
+    int64_t tell_ms;  /* watched: when the client is told next that it has */
+    int64_t began_ms; /* since when the client may send the rest; 0: not now */
+};
+
+struct http_conn {
+    struct loop_watch watch; /* first, so that a watch is its connection */
+    struct http_conns *conns;
+    struct http_conn *next[CONN_LISTS], **at[CONN_LISTS]; /* `at` leads to it in its list; NULL: not there */
+    enum conn_state state;
+    short events; /* that the loop waits for */
+    struct stream stream;
+    char peer[HTTP_PEER_SIZE];
+    struct buf in; /* bytes from the start of an incomplete request on */
+    struct request_state request;
+    struct arrival arrival;
+    struct span
+        interim; /* static: what is left of an interim answer, which goes before the first exchange's */
+    struct pipeline pipeline;
+    int64_t linger_until_ms; /* lingers: at the latest */
+    size_t lingered;         /* lingers: bytes dropped */
+};
+
+/* ---- lists */
+
+static void list_put(struct http_conn *conn, enum conn_list list)
+{
+    struct http_conn **first = &conn->conns->lists[list];
+    if (conn->at[list])
+        return;
+    conn->next[list] = *first;
+    if (*first)
+        (*first)->at[list] = &conn->next[list];
+    *first = conn;
+    conn->at[list] = first;
+}
+
+static void list_leave(struct http_conn *conn, enum conn_list list)
+{
+    if (!conn->at[list])
+        return;
+    *conn->at[list] = conn->next[list];
+    if (conn->next[list])
+        conn->next[list]->at[list] = conn->at[list];
+    conn->at[list] = NULL;
+}
+
+void conn_touch(struct http_conn *conn)
+{
+    list_put(conn, CONNS_TOUCHED);
+}
+
+/* ---- states */
+
+static bool conn_has_room(const struct http_conn *conn)
+{
+    return !conn->stream.full && conn->pipeline.count < HTTP_PIPELINE_MAX &&
+           (!conn->pipeline.count || conn->conns->answering < HTTP_ANSWERS_MAX);
+}
+
+/* Whether another request may be taken now. */
+static bool conn_takes_requests(const struct http_conn *conn)
+{
+    return conn->state == CONN_OPEN && conn_has_room(conn);
+}
+
+/* Whether it will take requests, now or later. */
+static bool conn_goes_on(const struct http_conn *conn)
+{
+    return conn->state <= CONN_TURN;
+}
+
+static bool conn_lingers(const struct http_conn *conn)
+{
+    return conn->state == CONN_LINGER || conn->state == CONN_TURNED_AWAY;
+}
+
+static void conn_drop_in(struct http_conn *conn)
+{
+    inbox_free(&conn->conns->inboxes, &conn->in);
+    conn->request = (struct request_state){0};
+    conn->arrival = (struct arrival){0};
+}
+
+/* It takes no more requests. */
+static void conn_stop(struct http_conn *conn, enum conn_state state)
+{
+    list_leave(conn, CONNS_TURNS);
+    conn_drop_in(conn);
+    conn->state = state;
+}
+
+void conn_close(struct http_conn *conn)
+{
+    struct http_conns *conns = conn->conns;
+    if (conn->state == CONN_CLOSED)
+        return;
+    conns->open--;
+    conns->turned_away -= conn->state == CONN_TURNED_AWAY;
+    conn_stop(conn, CONN_CLOSED);
+    list_leave(conn, CONNS_OPEN);
+    list_leave(conn, CONNS_TOUCHED);
+    list_put(conn, CONNS_CLOSED);
+    loop_remove(conns->loop, &conn->watch);
+    close(conn->watch.fd);
+    pipeline_drop(&conn->pipeline, conns->service);
+}
+
+/* ---- lingering */
+
+static void linger_on(struct http_conn *conn)
+{
+    int64_t until_ms = loop_now_ms(conn->conns->loop) + HTTP_LINGER_MS;
+    loop_deadline(conn->conns->loop, &conn->watch,
+                  until_ms < conn->linger_until_ms ? until_ms : conn->linger_until_ms);
+}
+
+static void conn_want(struct http_conn *conn, short events)
+{
+    if (events != conn->events)
+        loop_want(conn->conns->loop, &conn->watch, events);
+    conn->events = events;
+}
+
+/* Behind the last answer. */
+static void linger_begin(struct http_conn *conn, enum conn_state state, int64_t most_ms)
+{
+    shutdown(conn->watch.fd, SHUT_WR);
+    conn_stop(conn, state);
+    conn->linger_until_ms = loop_now_ms(conn->conns->loop) + most_ms;
+    conn_want(conn, POLLIN);
+    linger_on(conn);
+}
+
+/* Drops what still comes in. */
+static void conn_linger(struct http_conn *conn)
+{
+    ssize_t got = stream_receive(&conn->stream, conn->conns->read_buffer, HTTP_READ_BYTES);
+    if (got > 0)
+        conn->lingered += (size_t)got;
+    if (got == 0 || (got < 0 && got != -EAGAIN) || conn->lingered > HTTP_LINGER_BYTES)
+        conn_close(conn);
+    else if (got > 0)
+        linger_on(conn);
+}
+
+/* ---- answers */
+
+static struct http_exchange *conn_add_exchange(struct http_conn *conn)
+{
+    struct http_exchange *exchange = exchange_new(conn->conns, conn, conn->peer);
+    if (!exchange) {
+        conn_close(conn);
+        return NULL;
+    }
+    pipeline_add(&conn->pipeline, exchange);
+    return exchange;
+}
+
+/* Answers a request that cannot be served, and ends the connection behind it. */
+static void conn_refuse(struct http_conn *conn, int status, const char *why, bool to_head)
+{
+    struct http_exchange *exchange = conn_add_exchange(conn);
+    if (!exchange)
+        return;
+    exchange->close = true;
+    exchange->to_head = to_head;
+    if (status == 503)
+        http_answer_unavailable(exchange, "%s", why);
+    else
+        http_answer_error(exchange, status, NULL, "%s", why);
+    conn_stop(conn, CONN_ENDING);
+}
+
+static void conn_refuse_memory(struct http_conn *conn, struct span in)
+{
+    conn_refuse(conn, 503, "there is no memory for this request", request_asks_head(in));
+}
+
+static void conn_add_interim(struct http_conn *conn, int status)
+{
+    conn->interim = http_interim_answer(status);
+    conn_touch(conn);
+}
+
+void http_interim(struct http_exchange *exchange, int status)
+{
+    struct http_conn *conn = exchange->conn;
+    if (conn && conn->pipeline.first == exchange && !exchange->http10 && !conn->interim.len)
+        conn_add_interim(conn, status);
+}
+
+/* Sends what is ready until nothing is, the socket is full or others are to have their turn. Returns whether
+ * the connection is still there. */
+static bool conn_send(struct http_conn *conn)
+{
+    struct stream_turn turn = {.now_ms = loop_now_ms(conn->conns->loop),
+                               .most = HTTP_SEND_MOST,
+                               .zero_copy = &conn->conns->zero_copy};
+    enum stream_verdict verdict = STREAM_SENT;
+    if (conn->interim.len)
+        verdict = stream_send_bytes(&conn->stream, &conn->interim, &turn);
+    if (verdict == STREAM_SENT)
+        verdict = pipeline_send(&conn->pipeline, &conn->stream, &turn);
+    if (verdict == STREAM_BROKEN)
+        conn_close(conn);
+    return verdict != STREAM_BROKEN;
+}
+
+/* ---- requests */
+
+/* More of a request that is not complete has come. */
+static void arrival_tell(struct http_conn *conn)
+{
+    const struct http_service *service = conn->conns->service;
+    struct arrival *arrival = &conn->arrival;
+    int64_t now_ms = loop_now_ms(conn->conns->loop);
+    if (!arrival->watched)
+        return;
+    int64_t pause_ms = service->body_came(service->ctx, arrival->watched);
+    if (!pause_ms || now_ms < arrival->tell_ms || conn->pipeline.first || conn->interim.len)
+        return;
+    arrival->tell_ms = now_ms + pause_ms;
+    conn->request.wants_continue = false;
+    conn_add_interim(conn, CONTINUE);
+}
+
+/* The head of a request with a body is there. */
+static enum request_verdict arrival_begin(struct http_conn *conn, char *bytes, size_t *len,
+                                          struct request_parts *parts)
+{
+    const struct http_service *service = conn->conns->service;
+    conn->request.limit = service->body_limit(service->ctx, &parts->head, &parts->target);
+    enum request_verdict verdict = request_take(&conn->request, bytes, len, parts);
+    if (verdict == REQUEST_MORE && service->watches_body)
+        conn->arrival.watched = service->watches_body(service->ctx, &parts->head, &parts->target);
+    return verdict;
+}
+
+static void request_dispatch(struct http_conn *conn, const struct request_parts *parts)
+{
+    const struct http_service *service = conn->conns->service;
+    struct http_exchange *exchange = conn_add_exchange(conn);
+    if (!exchange)
+        return;
+    exchange->to_head = span_equals(parts->head.method, "HEAD");
+    exchange->http10 = parts->head.minor == 0;
+    exchange->close = !parts->head.keep_alive;
+    if (exchange->close)
+        conn->state = CONN_ENDING;
+    const struct http_request request = {
+        .head = &parts->head, .target = &parts->target, .body = parts->body, .peer = exchange->peer};
+    service->handle(service->ctx, &request, exchange);
+}
+
+/* Looks at the bytes from the start of a request on, and does what follows. Returns its length where it was
+ * whole; 0 where it was not, and then *len is how many of the bytes are still needed. */
+static size_t request_look(struct http_conn *conn, char *bytes, size_t *len)
+{
+    struct request_parts parts;
+    enum request_verdict verdict = request_take(&conn->request, bytes, len, &parts);
+    if (verdict == REQUEST_HEAD)
+        verdict = arrival_begin(conn, bytes, len, &parts);
+    switch (verdict) {
+    case REQUEST_WHOLE:
+        conn->arrival = (struct arrival){0};
+        request_dispatch(conn, &parts);
+        return parts.len;
+    case REQUEST_REFUSED:
+        conn_refuse(conn, parts.status, parts.why, parts.to_head);
+        return 0;
+    case REQUEST_HEAD:
+    case REQUEST_MORE:
+        arrival_tell(conn);
+    }
+    return 0;
+}
+
+/* Hands on the whole requests in the bytes, a turn of them at most. Returns how many bytes they were; *len
+ * becomes how many of all are still needed, with those. */
+static size_t conn_take(struct http_conn *conn, char *bytes, size_t *len)
+{
+    size_t at = 0;
+    for (int turn = 0; turn < TURN_REQUESTS && at < *len && conn_takes_requests(conn); turn++) {
+        size_t left = *len - at;
+        size_t taken = request_look(conn, bytes + at, &left);
+        if (!taken) {
+            *len = at + left;
+            return at;
+        }
+        at += taken;
+        if (conn->pipeline.count >= SEND_EARLY && pipeline_is_ready(&conn->pipeline) && !conn_send(conn))
+            return at;
+    }
+    if (at < *len && conn->state == CONN_OPEN)
+        conn->state = CONN_KEEPS;
+    return at;
+}
+
+/* The same for the bytes that are kept. */
+static void conn_take_kept(struct http_conn *conn)
+{
+    size_t len = conn->in.len;
+    size_t taken = conn_take(conn, conn->in.data, &len);
+    if (!conn_goes_on(conn)) {
+        conn_drop_in(conn);
+        return;
+    }
+    conn->in.len = len;
+    inbox_drop(&conn->conns->inboxes, &conn->in, taken);
+}
+
+/* The same for bytes in the shared buffer; what is left of them is kept. */
+static void conn_take_read(struct http_conn *conn, char *bytes, size_t len)
+{
+    size_t taken = conn_take(conn, bytes, &len);
+    struct span rest = {bytes + taken, len - taken};
+    if (rest.len && conn_goes_on(conn) && !inbox_add(&conn->conns->inboxes, &conn->in, rest))
+        conn_refuse_memory(conn, rest);
+}
+
+/* Room for the next bytes behind those that are kept, or NULL where there is no memory for it. */
+static char *in_room(struct http_conn *conn, size_t *room)
+{
+    size_t missing = request_missing(&conn->request, conn->in.len);
+    *room = missing < READ_LEAST ? READ_LEAST : missing > READ_MOST ? READ_MOST : missing;
+    if (!inbox_reserve(&conn->conns->inboxes, &conn->in, *room))
+        return NULL;
+    return conn->in.data + conn->in.len;
+}
+
+/* Reads once, and hands on the requests that are whole. */
+static void conn_read(struct http_conn *conn)
+{
+    bool kept = conn->in.len > 0;
+    size_t room = HTTP_READ_BYTES;
+    char *to = kept ? in_room(conn, &room) : conn->conns->read_buffer;
+    if (!to) {
+        conn_refuse_memory(conn, buf_span(&conn->in));
+        return;
+    }
+    ssize_t got = stream_receive(&conn->stream, to, room);
+    if (got > 0 && kept) {
+        conn->in.len += (size_t)got;
+        conn_take_kept(conn);
+    } else if (got > 0) {
+        conn_take_read(conn, to, (size_t)got);
+    } else if (got == 0) {
+        conn_stop(conn, CONN_ENDED); /* a request cut short will never be whole */
+    } else if (got != -EAGAIN) {
+        conn_close(conn);
+    }
+}
+
+/* ---- what to wait for */
+
+static short conn_events(const struct http_conn *conn)
+{
+    if (conn->stream.full)
+        return POLLOUT;
+    return conn_takes_requests(conn) ? POLLIN : 0;
+}
+
+/* Whether the rest of a request is the client's to send. It is not while its bytes are left in the socket,
+ * nor while the client waits for a 100 that an earlier answer holds up. */
+static bool conn_lacks_request(const struct http_conn *conn)
+{
+    return conn->in.len && conn_takes_requests(conn) && !request_is_held_up(&conn->request, conn->in.len);
+}
+
+static void conn_set_deadline(struct http_conn *conn)
+{
+    int64_t now_ms = loop_now_ms(conn->conns->loop);
+    int64_t deadline_ms = CLOCK_NEVER;
+    if (!conn_lacks_request(conn))
+        conn->arrival.began_ms = 0;
+    else if (!conn->arrival.began_ms)
+        conn->arrival.began_ms = now_ms;
+    if (conn->stream.full)
+        deadline_ms = now_ms + DRAIN_CHECK_MS;
+    else if (conn->arrival.began_ms)
+        deadline_ms = conn->arrival.began_ms + HTTP_REQUEST_TIME_MS;
+    else if (!conn->pipeline.first)
+        deadline_ms = clock_after(now_ms, conn->conns->idle_timeout_ms);
+    loop_deadline(conn->conns->loop, &conn->watch, deadline_ms);
+}
+
+/* A 100 that the client waits for, unless an earlier answer is due. Returns as conn_send. */
+static bool conn_continue(struct http_conn *conn)
+{
+    if (!conn->request.wants_continue || conn->pipeline.first)
+        return true;
+    conn->request.wants_continue = false;
+    conn_add_interim(conn, CONTINUE);
+    return conn_send(conn);
+}
+
+void conn_advance(struct http_conn *conn)
+{
+    list_leave(conn, CONNS_TOUCHED);
+    if (conn_lingers(conn) || !conn_send(conn) || !conn_continue(conn))
+        return;
+    if (!conn->pipeline.first && conn->state == CONN_ENDED) {
+        conn_close(conn);
+        return;
+    }
+    if (!conn->pipeline.first && conn->state == CONN_ENDING) {
+        linger_begin(conn, CONN_LINGER, HTTP_LINGER_MOST_MS);
+        return;
+    }
+    if (conn->state == CONN_KEEPS && conn_has_room(conn)) {
+        conn->state = CONN_TURN;
+        list_put(conn, CONNS_TURNS);
+    }
+    conn_want(conn, conn_events(conn));
+    conn_set_deadline(conn);
+}
+
+static void conn_ready(struct loop_watch *watch, short revents)
+{
+    struct http_conn *conn = (struct http_conn *)watch;
+    if (conn_lingers(conn)) {
+        conn_linger(conn);
+        return;
+    }
+    if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN))) {
+        conn_close(conn); /* both sides are closed: nobody is there to take an answer */
+        return;
+    }
+    if (conn_takes_requests(conn)) /* since the loop was asked, others may have used the room up */
+        conn_read(conn);
+    if (conn->state != CONN_CLOSED)
+        conn_touch(conn);
+}
+
+static void conn_expired(struct loop_watch *watch)
+{
+    struct http_conn *conn = (struct http_conn *)watch;
+    if (conn->stream.full &&
+        stream_drains(&conn->stream, loop_now_ms(conn->conns->loop), HTTP_WRITE_TIME_MS)) {
+        conn_set_deadline(conn);
+        return;
+    }
+    if (!conn->stream.full && conn->state == CONN_OPEN && conn->in.len) {
+        conn_refuse(conn, 408, "the request was not complete in time",
+                    request_asks_head(buf_span(&conn->in)));
+        return;
+    }
+    if (conn->stream.full)
+        stream_abort(&conn->stream);
+    conn_close(conn);
+}
 
 /* ---- life */
 
-static void conn_ready(struct loop_watch *watch, short revents);
-static void conn_expired(struct loop_watch *watch);
-
-int conn_open(struct conn_shared *shared, int fd, const char *peer)
+int conn_open(struct http_conns *conns, int fd, const char *peer)
 {
     struct http_conn *conn = calloc(1, sizeof *conn);
     if (!conn)
         goto no_memory;
     conn->watch = (struct loop_watch){.fd = fd, .ready = conn_ready, .expired = conn_expired};
-    conn->shared = shared;
+    conn->conns = conns;
+    conn->stream.fd = fd;
     memcpy(conn->peer, peer, strlen(peer) + 1);
     conn->events = POLLIN;
-    if (loop_add(shared->loop, &conn->watch, POLLIN) < 0)
+    if (loop_add(conns->loop, &conn->watch, POLLIN) < 0)
         goto no_memory;
-    loop_deadline(shared->loop, &conn->watch,
-                  clock_after(loop_now_ms(shared->loop), shared->idle_timeout_ms));
-    conn->next = shared->all;
-    if (conn->next)
-        conn->next->prev = conn;
-    shared->all = conn;
-    shared->open++;
+    loop_deadline(conns->loop, &conn->watch, clock_after(loop_now_ms(conns->loop), conns->idle_timeout_ms));
+    list_put(conn, CONNS_OPEN);
+    conns->open++;
     return 0;
 
 no_memory:
@@ -50,266 +525,50 @@ no_memory:
     return -ENOMEM;
 }
 
-int conn_turn_away(struct conn_shared *shared, int fd, const char *peer)
+int conn_turn_away(struct http_conns *conns, int fd, const char *peer)
 {
-    if (conn_open(shared, fd, peer) < 0)
+    if (conn_open(conns, fd, peer) < 0)
         return -ENOMEM;
-    shared->all->turned_away = true;
-    shared->turned_away++;
-    conn_refuse(shared->all, (struct span){0}, 503, "this server has all the clients it takes");
+    struct http_conn *conn = conns->lists[CONNS_OPEN];
+    conn_refuse(conn, 503, "this server has all the clients it takes", false);
+    if (conn->state == CONN_CLOSED || !conn_send(conn))
+        return 0;
+    if (conn->pipeline.first) { /* not even a few bytes can be sent */
+        conn_close(conn);
+        return 0;
+    }
+    linger_begin(conn, CONN_TURNED_AWAY, HTTP_LINGER_MS);
+    conns->turned_away++;
     return 0;
 }
 
-/* Waiting exchanges stay with the service, which answers them into nothing. */
-static void conn_drop_exchanges(struct http_conn *conn)
+void conn_take_turn(struct http_conn *conn)
 {
-    const struct http_service *service = conn->shared->service;
-    while (conn->first) {
-        struct http_exchange *exchange = conn->first;
-        conn->first = exchange->next;
-        exchange->conn = NULL;
-        if (exchange->ready)
-            exchange_free(exchange);
-        else if (exchange->waiter && service->gone)
-            service->gone(service->ctx, exchange->waiter);
-    }
-    conn->exchanges = 0;
-}
-
-void conn_close(struct http_conn *conn)
-{
-    struct conn_shared *shared = conn->shared;
-    if (conn->state == CONN_CLOSED)
-        return;
-    conn->state = CONN_CLOSED;
-    loop_remove(shared->loop, &conn->watch);
-    close(conn->watch.fd);
-    conn_release_in(conn);
-    buf_free(&conn->interim);
-    conn_drop_exchanges(conn);
-    if (conn->prev)
-        conn->prev->next = conn->next;
-    else
-        shared->all = conn->next;
-    if (conn->next)
-        conn->next->prev = conn->prev;
-    shared->open--;
-    shared->turned_away -= conn->turned_away;
-    conn->next = shared->closed;
-    shared->closed = conn;
-}
-
-/* The allocator may keep what long requests took, for ever: after many of them at a time the system gets it
- * back. */
-static void memory_give_back(struct conn_shared *shared)
-{
-    if (shared->buffered > shared->buffered_most)
-        shared->buffered_most = shared->buffered;
-    if (shared->buffered_most < GIVE_BACK_BYTES || shared->buffered > shared->buffered_most / 4)
-        return;
-    shared->buffered_most = shared->buffered;
-#ifdef __GLIBC__
-    malloc_trim(0);
-#endif
-}
-
-void conns_sweep(struct conn_shared *shared)
-{
-    struct http_conn *kept = NULL; /* those that a list still leads to */
-    while (shared->closed) {
-        struct http_conn *conn = shared->closed;
-        shared->closed = conn->next;
-        if (conn->has_turn) {
-            conn->next = kept;
-            kept = conn;
-        } else {
-            free(conn);
-        }
-    }
-    shared->closed = kept;
-    memory_give_back(shared);
-}
-
-void conns_finish(struct conn_shared *shared)
-{
-    shared->stopping = true;
-    for (struct http_conn *conn = shared->all, *next; conn; conn = next) {
-        next = conn->next;
-        if (conn->state == CONN_LINGER)
-            conn_linger(conn); /* bytes left unread would make the close a reset, and lose the answer */
-        if (!conn->first)
-            conn_close(conn);
-        else
-            conn->state = conn->state == CONN_OPEN ? CONN_ENDING : conn->state;
-    }
-}
-
-void conns_close(struct conn_shared *shared)
-{
-    while (shared->all)
-        conn_close(shared->all);
-    shared->touched = NULL;
-    for (; shared->turns; shared->turns = shared->turns->turns_next)
-        shared->turns->has_turn = false;
-    conns_sweep(shared);
-    exchanges_free_spare(shared);
-}
-
-void conn_touch(struct http_conn *conn)
-{
-    if (conn->touched)
-        return;
-    conn->touched = true;
-    conn->touched_next = conn->shared->touched;
-    conn->shared->touched = conn;
-}
-
-bool conn_takes_requests(const struct http_conn *conn)
-{
-    return conn->state == CONN_OPEN && !conn->blocked && conn->exchanges < HTTP_PIPELINE_MAX &&
-           (!conn->exchanges || conn->shared->answering < HTTP_ANSWERS_MAX);
-}
-
-/* ---- what to wait for */
-
-static void conn_want(struct http_conn *conn)
-{
-    short events = 0;
-    if (conn->state == CONN_LINGER)
-        events = POLLIN;
-    else if (conn->blocked)
-        events = POLLOUT;
-    else if (!conn->eof && !conn->paused && conn_takes_requests(conn))
-        events = POLLIN;
-    if (events != conn->events)
-        loop_want(conn->shared->loop, &conn->watch, events);
-    conn->events = events;
-}
-
-/* Whether the rest of a request is the client's to send. It is not while its bytes are left in the socket,
- * nor while the client waits for a 100 that an earlier answer holds up. */
-static bool conn_lacks_request(const struct http_conn *conn)
-{
-    bool held_up = conn->receiving.owes_continue && conn->in.len == conn->receiving.head_len;
-    return conn->in.len && !held_up && !conn->paused && conn_takes_requests(conn);
-}
-
-static void conn_set_deadline(struct http_conn *conn)
-{
-    int64_t now_ms = loop_now_ms(conn->shared->loop);
-    int64_t deadline_ms = CLOCK_NEVER;
-    if (!conn_lacks_request(conn))
-        conn->receiving.began_ms = 0;
-    else if (!conn->receiving.began_ms)
-        conn->receiving.began_ms = now_ms;
-    if (conn->blocked)
-        deadline_ms = now_ms + DRAIN_CHECK_MS;
-    else if (conn->receiving.began_ms)
-        deadline_ms = conn->receiving.began_ms + HTTP_REQUEST_TIME_MS;
-    else if (!conn->first)
-        deadline_ms = clock_after(now_ms, conn->shared->idle_timeout_ms);
-    loop_deadline(conn->shared->loop, &conn->watch, deadline_ms);
-}
-
-static void turn_wait(struct http_conn *conn)
-{
-    if (conn->has_turn)
-        return;
-    conn->has_turn = true;
-    conn->turns_next = conn->shared->turns;
-    conn->shared->turns = conn;
-}
-
-/* Called after everything that happens to a connection: sends, and settles what it waits for next. */
-static void conn_advance(struct http_conn *conn)
-{
-    conn_send(conn);
-    if (conn->state == CONN_CLOSED || conn->state == CONN_LINGER)
-        return;
-    if (conn->paused && conn_takes_requests(conn))
-        turn_wait(conn);
-    if (conn->receiving.owes_continue && !conn->first) {
-        conn->receiving.owes_continue = false;
-        conn_add_interim(conn, 100);
-        conn_send(conn);
-        if (conn->state == CONN_CLOSED)
-            return;
-    }
-    if (!conn->first && (conn->state == CONN_ENDING || conn->eof)) {
-        conn_end(conn);
-        if (conn->state != CONN_CLOSED)
-            conn_want(conn);
-        return;
-    }
-    conn_want(conn);
-    conn_set_deadline(conn);
-}
-
-/* Takes requests that had to wait, for their connection's turn or for room. */
-static bool turns_take(struct conn_shared *shared)
-{
-    struct http_conn *turns = shared->turns;
-    bool any = turns;
-    shared->turns = NULL;
-    while (turns) {
-        struct http_conn *conn = turns;
-        turns = conn->turns_next;
-        conn->has_turn = false;
-        if (conn->state != CONN_OPEN || !conn->paused || !conn_takes_requests(conn))
-            continue;
-        conn->paused = false;
+    list_leave(conn, CONNS_TURNS);
+    conn->state = conn_has_room(conn) ? CONN_OPEN : CONN_KEEPS;
+    if (conn->state == CONN_OPEN)
         conn_take_kept(conn);
-        if (conn->state != CONN_CLOSED)
-            conn_touch(conn);
-    }
-    return any;
-}
-
-bool conns_advance(struct conn_shared *shared)
-{
-    bool taken = turns_take(shared);
-    while (shared->touched) {
-        struct http_conn *conn = shared->touched;
-        shared->touched = conn->touched_next;
-        conn->touched = false;
-        if (conn->state != CONN_CLOSED)
-            conn_advance(conn);
-    }
-    return taken || shared->turns;
-}
-
-static void conn_ready(struct loop_watch *watch, short revents)
-{
-    struct http_conn *conn = (struct http_conn *)watch;
-    if (conn->state == CONN_LINGER)
-        conn_linger(conn);
-    else if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN)))
-        conn_close(conn); /* both sides are closed: nobody is there to take an answer */
-    else if (conn->events & POLLIN && conn_takes_requests(conn))
-        conn_read(conn); /* since it was asked for, others may have used the room up */
-    if (conn->state == CONN_OPEN || conn->state == CONN_ENDING)
+    if (conn->state != CONN_CLOSED)
         conn_touch(conn);
 }
 
-/* Closes so that the kernel keeps nothing of what the client does not take. */
-static void conn_abort(struct http_conn *conn)
+void conn_finish(struct http_conn *conn)
 {
-    const struct linger at_once = {.l_onoff = 1};
-    setsockopt(conn->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    conn_close(conn);
+    if (conn_lingers(conn))
+        conn_linger(conn); /* bytes left unread would make the close a reset, and lose the answer */
+    if (!conn->pipeline.first)
+        conn_close(conn);
+    else if (conn_goes_on(conn))
+        conn_stop(conn, CONN_ENDING);
 }
 
-static void conn_expired(struct loop_watch *watch)
+struct http_conn *conn_next(const struct http_conn *conn, enum conn_list list)
 {
-    struct http_conn *conn = (struct http_conn *)watch;
-    if (conn->blocked && conn_drains(conn)) {
-        conn_set_deadline(conn);
-    } else if (conn->blocked) {
-        conn_abort(conn);
-    } else if (conn->state == CONN_OPEN && conn->in.len) {
-        conn_refuse(conn, buf_span(&conn->in), 408, "the request was not complete in time");
-        conn_release_in(conn);
-    } else {
-        conn_close(conn);
-    }
+    return conn->next[list];
+}
+
+void conn_free(struct http_conn *conn)
+{
+    list_leave(conn, CONNS_CLOSED);
+    free(conn);
 }

@@ -11,21 +11,21 @@ enum {
     ERROR_SENTENCE = 512
 };
 
-struct http_exchange *exchange_new(struct conn_shared *shared, struct http_conn *conn, const char *peer)
+struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *conn, const char *peer)
 {
-    struct http_exchange *exchange = shared->spare;
+    struct http_exchange *exchange = conns->spare;
     if (exchange) {
-        shared->spare = exchange->next;
-        shared->spares--;
+        conns->spare = exchange->next;
+        conns->spares--;
     } else {
         exchange = calloc(1, sizeof *exchange);
         if (!exchange)
             return NULL;
     }
-    shared->answering += sizeof *exchange;
+    conns->answering += sizeof *exchange;
     exchange->next = NULL;
     exchange->conn = conn;
-    exchange->shared = shared;
+    exchange->conns = conns;
     exchange->waiter = NULL;
     memcpy(exchange->peer, peer, sizeof exchange->peer);
     exchange->ready = exchange->to_head = exchange->http10 = exchange->close = false;
@@ -34,28 +34,28 @@ struct http_exchange *exchange_new(struct conn_shared *shared, struct http_conn 
 
 void exchange_free(struct http_exchange *exchange)
 {
-    struct conn_shared *shared = exchange->shared;
-    shared->answering -= sizeof *exchange + (exchange->ready ? exchange->out.head.cap : 0);
-    if (shared->spares == SPARES_MAX || exchange->out.head.cap > SPARE_BUFFER) {
+    struct http_conns *conns = exchange->conns;
+    conns->answering -= sizeof *exchange + (exchange->ready ? exchange->out.head.cap : 0);
+    if (conns->spares == SPARES_MAX || exchange->out.head.cap > SPARE_BUFFER) {
         outgoing_free(&exchange->out);
         free(exchange);
         return;
     }
     outgoing_clear(&exchange->out);
-    exchange->next = shared->spare;
-    shared->spare = exchange;
-    shared->spares++;
+    exchange->next = conns->spare;
+    conns->spare = exchange;
+    conns->spares++;
 }
 
-void exchanges_free_spare(struct conn_shared *shared)
+void exchanges_free_spare(struct http_conns *conns)
 {
-    while (shared->spare) {
-        struct http_exchange *exchange = shared->spare;
-        shared->spare = exchange->next;
+    while (conns->spare) {
+        struct http_exchange *exchange = conns->spare;
+        conns->spare = exchange->next;
         outgoing_free(&exchange->out);
         free(exchange);
     }
-    shared->spares = 0;
+    conns->spares = 0;
 }
 
 void http_exchange_waiter(struct http_exchange *exchange, void *waiter)
@@ -68,24 +68,24 @@ const char *http_exchange_peer(const struct http_exchange *exchange)
     return exchange->peer;
 }
 
-static const char *date_now(struct conn_shared *shared)
+static const char *date_now(struct http_conns *conns)
 {
-    int64_t now_ms = loop_now_ms(shared->loop);
-    if (now_ms >= shared->date_until_ms) {
+    int64_t now_ms = loop_now_ms(conns->loop);
+    if (now_ms >= conns->date_until_ms) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
-        http_date(now.tv_sec, shared->date);
-        shared->date_until_ms = now_ms + 1000 - now.tv_nsec / 1000000;
+        http_date(now.tv_sec, conns->date);
+        conns->date_until_ms = now_ms + 1000 - now.tv_nsec / 1000000;
     }
-    return shared->date;
+    return conns->date;
 }
 
 static void answer_head(struct http_exchange *exchange, int status, const char *fields, uint64_t length)
 {
-    exchange->close = exchange->close || (exchange->shared->stopping && !exchange->next);
+    exchange->close = exchange->close || (exchange->conns->stopping && !exchange->next);
     const struct http_response_head head = {
         .status = status,
-        .date = date_now(exchange->shared),
+        .date = date_now(exchange->conns),
         .fields = fields,
         .length = length,
         .close = exchange->close,
@@ -98,7 +98,7 @@ static void answer_head(struct http_exchange *exchange, int status, const char *
 static void answer_ready(struct http_exchange *exchange)
 {
     exchange->ready = true;
-    exchange->shared->answering += exchange->out.head.cap;
+    exchange->conns->answering += exchange->out.head.cap;
     conn_touch(exchange->conn);
 }
 

@@ -9,7 +9,7 @@
 struct http_exchange {
     struct http_exchange *next; /* the next request of the connection; or the next spare one */
     struct http_conn *conn;     /* NULL: the client has gone, the answer will be dropped */
-    struct conn_shared *shared;
+    struct http_conns *conns;
     void *waiter; /* see http_exchange_waiter; or NULL */
     char peer[HTTP_PEER_SIZE];
 
@@ -21,12 +21,12 @@ struct http_exchange {
 };
 
 /* A waiting exchange, or NULL where there is no memory. */
-struct http_exchange *exchange_new(struct conn_shared *shared, struct http_conn *conn, const char *peer);
+struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *conn, const char *peer);
 
 /* Keeps it for the next request, or frees it. */
 void exchange_free(struct http_exchange *exchange);
 
 /* Frees the kept ones. */
-void exchanges_free_spare(struct conn_shared *shared);
+void exchanges_free_spare(struct http_conns *conns);
 
 #endif

@@ -26,7 +26,7 @@ enum {
 };
 
 struct http_server {
-    struct conn_shared shared; /* the loop's thread alone, once started */
+    struct http_conns conns; /* the loop's thread alone, once started */
     struct http_service service;
     struct loop_watch listener;
     int max_connections;
@@ -95,23 +95,23 @@ static void client_refuse(struct http_server *server, int fd, const char *peer)
     if (!server->refusing)
         logline(LOGLINE_WARN, "all %d connections are in use: new clients get 503", server->max_connections);
     server->refusing = true;
-    if (server->shared.turned_away == HTTP_TURNED_AWAY_MAX)
+    if (server->conns.turned_away == HTTP_TURNED_AWAY_MAX)
         client_drop(fd);
     else
-        conn_turn_away(&server->shared, fd, peer);
+        conn_turn_away(&server->conns, fd, peer);
 }
 
 static void client_accept(struct http_server *server, int fd, const struct sockaddr_storage *address)
 {
     char peer[HTTP_PEER_SIZE];
     peer_format(address, peer);
-    if (server->shared.open - server->shared.turned_away >= server->max_connections) {
+    if (server->conns.open - server->conns.turned_away >= server->max_connections) {
         client_refuse(server, fd, peer);
         return;
     }
     server->refusing = false;
     socket_tune(fd);
-    if (conn_open(&server->shared, fd, peer) < 0)
+    if (conn_open(&server->conns, fd, peer) < 0)
         logline(LOGLINE_ERROR, "no memory for a connection from %s", peer);
 }
 
@@ -140,8 +140,8 @@ static void listener_ready(struct loop_watch *watch, short revents)
                 logline(LOGLINE_WARN, "cannot accept a client: %s; trying again every %d ms", strerror(errno),
                         ACCEPT_PAUSE_MS);
             server->resting = true;
-            loop_want(server->shared.loop, watch, 0);
-            loop_deadline(server->shared.loop, watch, loop_now_ms(server->shared.loop) + ACCEPT_PAUSE_MS);
+            loop_want(server->conns.loop, watch, 0);
+            loop_deadline(server->conns.loop, watch, loop_now_ms(server->conns.loop) + ACCEPT_PAUSE_MS);
             return;
         }
     }
@@ -151,7 +151,7 @@ static void listener_expired(struct loop_watch *watch)
 {
     struct http_server *server =
         (struct http_server *)((char *)watch - offsetof(struct http_server, listener));
-    loop_want(server->shared.loop, watch, POLLIN);
+    loop_want(server->conns.loop, watch, POLLIN);
 }
 
 /* ---- stopping */
@@ -161,7 +161,7 @@ static void listener_close(struct http_server *server)
     if (!server->listening)
         return;
     server->listening = false;
-    loop_remove(server->shared.loop, &server->listener);
+    loop_remove(server->conns.loop, &server->listener);
     close(server->listener.fd);
 }
 
@@ -169,8 +169,8 @@ static int64_t pass_stop(struct http_server *server, int64_t now_ms)
 {
     int64_t stop_by_ms = atomic_load(&server->stop_by_ms);
     listener_close(server);
-    conns_finish(&server->shared);
-    server->running = server->shared.open > 0 && now_ms < stop_by_ms;
+    conns_finish(&server->conns);
+    server->running = server->conns.open > 0 && now_ms < stop_by_ms;
     return stop_by_ms;
 }
 
@@ -179,13 +179,13 @@ static int64_t server_pass(void *ctx, int64_t now_ms)
     struct http_server *server = ctx;
     bool stop = atomic_load(&server->stop); /* asked before the service's last pass, which must know of it */
     int64_t next_ms = server->service.pass(server->service.ctx, now_ms);
-    if (conns_advance(&server->shared))
+    if (conns_advance(&server->conns))
         next_ms = now_ms; /* the service has not yet seen the end of a pass with those requests */
     if (stop) {
         int64_t stop_ms = pass_stop(server, now_ms);
         next_ms = stop_ms < next_ms ? stop_ms : next_ms;
     }
-    conns_sweep(&server->shared);
+    conns_sweep(&server->conns);
     return next_ms;
 }
 
@@ -232,10 +232,10 @@ static int listener_open(const struct http_server_config *config, uint16_t *port
 
 static void server_free(struct http_server *server)
 {
-    if (server->shared.loop)
-        loop_close(server->shared.loop);
-    zero_copy_close(&server->shared.zero_copy);
-    free(server->shared.read_buffer);
+    if (server->conns.loop)
+        loop_close(server->conns.loop);
+    zero_copy_close(&server->conns.zero_copy);
+    free(server->conns.read_buffer);
     free(server);
 }
 
@@ -249,24 +249,24 @@ int http_server_open(struct http_server **out, const struct http_server_config *
         return result;
     server->service = *service;
     server->max_connections = config->max_connections;
-    server->shared.service = &server->service;
-    server->shared.idle_timeout_ms = config->idle_timeout_ms;
-    server->shared.loop = loop_open(server_pass, server);
-    server->shared.read_buffer = malloc(HTTP_READ_BYTES);
-    if (!server->shared.loop || !server->shared.read_buffer)
+    server->conns.service = &server->service;
+    server->conns.idle_timeout_ms = config->idle_timeout_ms;
+    server->conns.loop = loop_open(server_pass, server);
+    server->conns.read_buffer = malloc(HTTP_READ_BYTES);
+    if (!server->conns.loop || !server->conns.read_buffer)
         goto fail;
     result = listener_open(config, &server->port, why, why_size);
     if (result < 0)
         goto fail;
     server->listener =
         (struct loop_watch){.fd = result, .ready = listener_ready, .expired = listener_expired};
-    result = loop_add(server->shared.loop, &server->listener, POLLIN);
+    result = loop_add(server->conns.loop, &server->listener, POLLIN);
     if (result < 0) {
         close(server->listener.fd);
         goto fail;
     }
     server->listening = true;
-    zero_copy_open(&server->shared.zero_copy, HTTP_SEND_MOST); /* without it long answers are copied */
+    zero_copy_open(&server->conns.zero_copy, HTTP_SEND_MOST); /* without it long answers are copied */
     *out = server;
     return 0;
 
@@ -284,7 +284,7 @@ static void *server_thread(void *arg)
 {
     struct http_server *server = arg;
     server->running = true;
-    loop_run(server->shared.loop, &server->running);
+    loop_run(server->conns.loop, &server->running);
     return NULL;
 }
 
@@ -297,12 +297,12 @@ int http_server_start(struct http_server *server)
 
 void http_server_wake(struct http_server *server)
 {
-    loop_wake(server->shared.loop);
+    loop_wake(server->conns.loop);
 }
 
 struct loop *http_server_loop(struct http_server *server)
 {
-    return server->shared.loop;
+    return server->conns.loop;
 }
 
 void http_server_stop(struct http_server *server, int64_t grace_ms)
@@ -311,7 +311,7 @@ void http_server_stop(struct http_server *server, int64_t grace_ms)
         return;
     atomic_store(&server->stop_by_ms, clock_ms() + grace_ms);
     atomic_store(&server->stop, true);
-    loop_wake(server->shared.loop);
+    loop_wake(server->conns.loop);
     pthread_join(server->thread, NULL);
     server->started = false;
 }
@@ -319,6 +319,6 @@ void http_server_stop(struct http_server *server, int64_t grace_ms)
 void http_server_close(struct http_server *server)
 {
     listener_close(server);
-    conns_close(&server->shared);
+    conns_close(&server->conns);
     server_free(server);
 }

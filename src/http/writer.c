@@ -1,4 +1,5 @@
 #include "http/writer.h"
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,6 +37,12 @@ const char *http_reason(int status)
         if (reasons[i].status == status)
             return reasons[i].reason;
     return "Unknown";
+}
+
+struct span http_interim_answer(int status)
+{
+    assert(status == 100 || status == 102);
+    return span_of(status == 100 ? "HTTP/1.1 100 Continue\r\n\r\n" : "HTTP/1.1 102 Processing\r\n\r\n");
 }
 
 void http_date(time_t now, char out[HTTP_DATE_SIZE])

@@ -23,6 +23,9 @@ struct http_source {
 /* The reason phrase of a status that this program uses, "Unknown" for another. */
 const char *http_reason(int status);
 
+/* The whole of an interim answer (RFC 9110 section 15.2), static: status 100 or 102. */
+struct span http_interim_answer(int status);
+
 /* The Date field's value (RFC 9110 section 5.6.7) for a moment. */
 void http_date(time_t now, char out[HTTP_DATE_SIZE]);
 

@@ -1,0 +1,58 @@
+/* The server's table of connections, and what they share. Private to the server; all of it runs on the loop's
+ * thread. */
+#ifndef HTTP_CONNS_H
+#define HTTP_CONNS_H
+
+#include "http/inbox.h"
+#include "http/loop.h"
+#include "http/server.h"
+#include "http/zero_copy.h"
+
+struct http_conn;
+
+/* Lists that a connection may be in, each at most once. */
+enum conn_list {
+    CONNS_OPEN,
+    CONNS_TOUCHED, /* they have something to do at the end of the pass */
+    CONNS_TURNS,   /* they take requests, which were left, in the next pass */
+    CONNS_CLOSED,  /* to be freed at the end of the pass, when nobody holds a pointer any more */
+    CONN_LISTS
+};
+
+/* A table without connections is all zero but for loop, service, idle_timeout_ms and read_buffer. */
+struct http_conns {
+    struct loop *loop;
+    const struct http_service *service;
+    int64_t idle_timeout_ms;
+    bool stopping; /* the last answer of each connection closes it */
+
+    struct http_conn *lists[CONN_LISTS];
+    int open;        /* how many are in CONNS_OPEN */
+    int turned_away; /* how many of these only wait for their 503 to be read */
+
+    struct http_exchange *spare;
+    int spares;
+    struct inbox_total inboxes; /* of requests that are not complete */
+    size_t answering;           /* bytes allocated for exchanges and the heads of their answers */
+    char *read_buffer;          /* HTTP_READ_BYTES: connections without a partial request read into it, and
+                                   own no memory */
+    struct zero_copy zero_copy;
+
+    char date[HTTP_DATE_SIZE];
+    int64_t date_until_ms;
+};
+
+/* Serves what the answers of this pass touched. Returns whether there must be another pass at once, because
+ * requests were handled on the way or are left. */
+bool conns_advance(struct http_conns *conns);
+
+/* At the end of a pass: frees what was closed, and gives the memory of a flood of long requests back. */
+void conns_sweep(struct http_conns *conns);
+
+/* For stopping: closes the connections that owe no answer; the others close with their last one. */
+void conns_finish(struct http_conns *conns);
+
+/* Closes every connection and frees everything. */
+void conns_close(struct http_conns *conns);
+
+#endif

@@ -1,0 +1,138 @@
+#include "http/request.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+bool request_asks_head(struct span bytes)
+{
+    while (bytes.len && (bytes.at[0] == '\r' || bytes.at[0] == '\n'))
+        bytes = (struct span){bytes.at + 1, bytes.len - 1};
+    return bytes.len >= 5 && memcmp(bytes.at, "HEAD ", 5) == 0;
+}
+
+static enum request_verdict refuse(struct request_state *state, struct span bytes,
+                                   struct request_parts *parts, int status, const char *why)
+{
+    *state = (struct request_state){0};
+    parts->status = status;
+    parts->why = why;
+    parts->to_head = request_asks_head(bytes);
+    return REQUEST_REFUSED;
+}
+
+static enum request_verdict refuse_length(struct request_state *state, struct span bytes,
+                                          struct request_parts *parts)
+{
+    snprintf(parts->why_text, sizeof parts->why_text,
+             "the body is longer than the %" PRIu64 " bytes that are taken here", state->limit);
+    return refuse(state, bytes, parts, 413, parts->why_text);
+}
+
+/* ---- the head */
+
+static enum request_verdict head_parse(struct request_state *state, struct span in,
+                                       struct request_parts *parts)
+{
+    struct http_refusal refusal;
+    switch (http_parse_request(in, &state->scanned, &parts->head, &refusal)) {
+    case HTTP_PARSE_MORE:
+        return REQUEST_MORE;
+    case HTTP_PARSE_BAD:
+        return refuse(state, in, parts, refusal.status, refusal.text);
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    const char *why = NULL;
+    int status = http_target_parse(parts->head.method, parts->head.target, &parts->target, &why);
+    return status ? refuse(state, in, parts, status, why) : REQUEST_HEAD;
+}
+
+static enum request_verdict whole(struct request_state *state, char *bytes, size_t len,
+                                  struct request_parts *parts)
+{
+    parts->body = (struct span){bytes + state->head_len, (size_t)state->length};
+    parts->len = len;
+    *state = (struct request_state){0};
+    return REQUEST_WHOLE;
+}
+
+static enum request_verdict head_take(struct request_state *state, char *bytes, size_t len,
+                                      struct request_parts *parts)
+{
+    const struct http_head *head = &parts->head;
+    enum request_verdict verdict = head_parse(state, (struct span){bytes, len}, parts);
+    if (verdict != REQUEST_HEAD)
+        return verdict;
+    state->head_len = head->len;
+    if (head->framing == HTTP_FRAMING_NONE)
+        return whole(state, bytes, head->len, parts);
+    state->phase = REQUEST_AT_LIMIT;
+    state->chunked = head->framing == HTTP_FRAMING_CHUNKED;
+    state->length = state->chunked ? 0 : head->content_length;
+    state->wants_continue = head->expect_continue;
+    return REQUEST_HEAD;
+}
+
+/* ---- the body */
+
+/* Decodes in place what came in of it. *len becomes the length of the request: with MORE what is left of it,
+ * since nothing is needed behind the bytes that were decoded. */
+static enum request_verdict body_decode(struct request_state *state, char *bytes, size_t *len,
+                                        struct request_parts *parts)
+{
+    size_t used = 0;
+    size_t decoded = 0;
+    size_t at = state->head_len + (size_t)state->length;
+    enum http_parse parsed =
+        http_chunked_decode(&state->decoder, bytes + at, *len - at, &used, bytes + at, &decoded);
+    state->length += decoded;
+    if (parsed == HTTP_PARSE_BAD)
+        return refuse(state, (struct span){bytes, *len}, parts, 400, "the chunked body is malformed");
+    if (state->length > state->limit)
+        return refuse_length(state, (struct span){bytes, *len}, parts);
+    *len = at + (parsed == HTTP_PARSE_DONE ? used : decoded);
+    return parsed == HTTP_PARSE_DONE ? REQUEST_WHOLE : REQUEST_MORE;
+}
+
+static enum request_verdict body_take(struct request_state *state, char *bytes, size_t *len,
+                                      struct request_parts *parts)
+{
+    if (state->chunked)
+        return body_decode(state, bytes, len, parts);
+    if (state->length > state->limit)
+        return refuse_length(state, (struct span){bytes, *len}, parts);
+    size_t need = state->head_len + (size_t)state->length;
+    if (*len < need)
+        return REQUEST_MORE;
+    *len = need;
+    return REQUEST_WHOLE;
+}
+
+enum request_verdict request_take(struct request_state *state, char *bytes, size_t *len,
+                                  struct request_parts *parts)
+{
+    bool head_parsed = state->phase == REQUEST_AT_LIMIT;
+    if (state->phase == REQUEST_IN_HEAD)
+        return head_take(state, bytes, *len, parts);
+    state->phase = REQUEST_IN_BODY;
+    enum request_verdict verdict = body_take(state, bytes, len, parts);
+    if (verdict != REQUEST_WHOLE)
+        return verdict;
+    state->scanned = 0;
+    if (!head_parsed && head_parse(state, (struct span){bytes, state->head_len}, parts) != REQUEST_HEAD)
+        return REQUEST_REFUSED;
+    return whole(state, bytes, *len, parts);
+}
+
+size_t request_missing(const struct request_state *state, size_t len)
+{
+    if (state->phase != REQUEST_IN_BODY || state->chunked)
+        return 0;
+    size_t need = state->head_len + (size_t)state->length;
+    return need > len ? need - len : 0;
+}
+
+bool request_is_held_up(const struct request_state *state, size_t len)
+{
+    return state->wants_continue && len == state->head_len;
+}

@@ -1,0 +1,49 @@
+/* One socket that does not block: bytes in, messages out in pieces. Knows nothing of what they are. What it
+ * finds it returns; what follows from that is its user's to decide. One thread at a time uses it. */
+#ifndef HTTP_STREAM_H
+#define HTTP_STREAM_H
+
+#include "http/outgoing.h"
+#include "http/zero_copy.h"
+#include <sys/types.h>
+
+struct stream {
+    int fd;
+    bool full;           /* more is to be sent: the socket takes nothing now, or the turn was over */
+    int unsent;          /* full: bytes in the socket when that was looked at last */
+    int64_t progress_ms; /* full: when the other end took something last */
+};
+
+/* What may be sent at a time, on one stream. */
+struct stream_turn {
+    int64_t now_ms;
+    size_t most;                 /* bytes left of it */
+    struct zero_copy *zero_copy; /* where it is not open, long sources are copied, too */
+};
+
+enum stream_verdict {
+    STREAM_SENT,  /* all of it */
+    STREAM_FULL,  /* some of it, or nothing; go on when the socket is ready to be written */
+    STREAM_BROKEN /* nothing can be sent any more */
+};
+
+/* Receives up to `room` bytes. Returns how many, 0 at their end, or a negative errno: -EAGAIN where there are
+ * none now. */
+ssize_t stream_receive(struct stream *stream, char *to, size_t room);
+
+/* Sends messages in their order, as far as the socket and the turn go; outgoing_done tells which are sent. */
+enum stream_verdict stream_send(struct stream *stream, struct outgoing *const *list, int count,
+                                struct stream_turn *turn);
+
+/* The same for a few bytes, which are taken off *bytes. */
+enum stream_verdict stream_send_bytes(struct stream *stream, struct span *bytes, struct stream_turn *turn);
+
+/* Whether the other end of a full stream has taken something within so many milliseconds. The kernel wants a
+ * good part of a socket's buffer to be free before it tells of room in it, which takes a slow reader of much
+ * a while; so ask now and then. */
+bool stream_drains(struct stream *stream, int64_t now_ms, int64_t within_ms);
+
+/* Lets the close that follows throw away what the other end did not take. */
+void stream_abort(struct stream *stream);
+
+#endif
