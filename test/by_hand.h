@@ -2,8 +2,8 @@
  * the other end of a socket pair. So a test says what happens in which order, and nothing is left to chance.
  *
  * The service answers by the path: /park keeps the request until hand_answer, /big?BYTES gives a body of so
- * many bytes in pieces, anything else gives the request's body back. A body may have HAND_BODY_MAX bytes, or
- * hand.body_max. Include it in one file of a program. */
+ * many bytes in pieces, anything else gives the request's body back, where the method is a known one. A body
+ * may have HAND_BODY_MAX bytes, or hand.body_max. Include it in one file of a program. */
 #ifndef TEST_BY_HAND_H
 #define TEST_BY_HAND_H
 
@@ -79,9 +79,11 @@ static void hand_log(const struct http_request *request)
              (int)request->head->method.len, request->head->method.at, request->target->path);
 }
 
-static void hand_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
+static void hand_handle(void *ctx, const struct http_request *request, const char *rest,
+                        struct http_exchange *exchange)
 {
     (void)ctx;
+    (void)rest;
     hand.handled++;
     hand_log(request);
     if (hand.seen)
@@ -94,13 +96,28 @@ static void hand_handle(void *ctx, const struct http_request *request, struct ht
         http_answer(exchange, 200, NULL, request->body);
 }
 
-static uint64_t hand_body_limit(void *ctx, const struct http_head *head, const struct http_target *target)
+static uint64_t hand_body_limit(void *ctx, const struct http_head *head)
 {
     (void)ctx;
     (void)head;
-    (void)target;
     return hand.body_max ? hand.body_max : HAND_BODY_MAX;
 }
+
+#define HAND_ROUTE(name)                                                                                     \
+    {                                                                                                        \
+        .method = name, .path = "*", .handle = hand_handle, .body_limit = hand_body_limit                    \
+    }
+
+static const struct http_route hand_routes[] = {
+    HAND_ROUTE("GET"), /* and HEAD */
+    HAND_ROUTE("POST"),
+    HAND_ROUTE("PUT"),
+    HAND_ROUTE("DELETE"),
+    HAND_ROUTE("OPTIONS"),
+    HAND_ROUTE("TRACE"),
+    HAND_ROUTE("PATCH"),
+    {0},
+};
 
 static int64_t hand_pass(void *ctx, int64_t now_ms)
 {
@@ -121,7 +138,7 @@ static inline void hand_run(int passes)
 
 static inline void hand_open(void)
 {
-    hand = (struct hand){.service = {.body_limit = hand_body_limit, .handle = hand_handle}};
+    hand = (struct hand){.service = {.routes = hand_routes}};
     hand.conns.service = &hand.service;
     hand.conns.idle_timeout_ms = HAND_IDLE_MS;
     hand.conns.loop = loop_open(hand_pass, NULL);

@@ -143,21 +143,17 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
         receiver_sign_of_life(secondary->receiver, exchange);
 }
 
-static void secondary_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
-{
-    static const struct http_route routes[] = {
-        {.method = "POST", .path = "/replicate", .handle = handle_replicate}, {0}};
-    http_route(routes, ctx, request, exchange);
-}
-
-static uint64_t secondary_body_limit(void *ctx, const struct http_head *head,
-                                     const struct http_target *target)
+static uint64_t replicate_body_limit(void *ctx, const struct http_head *head)
 {
     const struct secondary *secondary = ctx;
     (void)head;
-    (void)target;
     return receiver_body_limit(secondary->receiver);
 }
+
+static const struct http_route secondary_routes[] = {
+    {.method = "POST", .path = "/replicate", .handle = handle_replicate, .body_limit = replicate_body_limit},
+    {0},
+};
 
 static int64_t secondary_pass(void *ctx, int64_t now_ms)
 {
@@ -189,8 +185,7 @@ static void secondary_open(struct secondary *secondary, int number)
     snprintf(secondary->name, sizeof secondary->name, "127.0.0.1:%d", 5000 + number);
     need(http_url_parse(span_of("http://127.0.0.1:5001"), &url));
     node_open(&secondary->node, secondary_pass, secondary);
-    secondary->node.service = (struct http_service){
-        .ctx = secondary, .body_limit = secondary_body_limit, .handle = secondary_handle};
+    secondary->node.service = (struct http_service){.ctx = secondary, .routes = secondary_routes};
     const struct receiver_config config = {
         .log = secondary->node.log, .identity = &secondary->node.identity, .max_message = MAX_MESSAGE};
     secondary->receiver = receiver_open(&config);
@@ -220,19 +215,16 @@ static bool no_condition(void *ctx, const struct http_request *request, struct h
     return true;
 }
 
-static void master_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
-{
-    static const struct http_route routes[] = {
-        {.method = "POST", .path = "/messages", .handle = handle_append}, {0}};
-    http_route(routes, ctx, request, exchange);
-}
-
-static uint64_t master_body_limit(void *ctx, const struct http_head *head, const struct http_target *target)
+static uint64_t append_body_limit(void *ctx, const struct http_head *head)
 {
     (void)ctx;
-    (void)target;
     return posts_body_limit(posts, head);
 }
+
+static const struct http_route master_routes[] = {
+    {.method = "POST", .path = "/messages", .handle = handle_append, .body_limit = append_body_limit},
+    {0},
+};
 
 static int64_t master_pass(void *ctx, int64_t now_ms)
 {
@@ -247,7 +239,7 @@ static int64_t master_pass(void *ctx, int64_t now_ms)
 static void master_open(void)
 {
     node_open(&master, master_pass, NULL);
-    master.service = (struct http_service){.body_limit = master_body_limit, .handle = master_handle};
+    master.service = (struct http_service){.routes = master_routes};
     acks = acks_open();
     const struct posts_config config = {.log = master.log,
                                         .acks = acks,

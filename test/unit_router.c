@@ -34,36 +34,44 @@ static void refuse(void *ctx, const struct http_request *request, const char *re
     http_answer_error(exchange, 405, "Allow: X\r\n", "elsewhere");
 }
 
+static uint64_t limit(void *ctx, const struct http_head *head)
+{
+    (void)ctx;
+    return http_head_field(head, "Large") ? 100000 : 10;
+}
+
 static const struct http_route routes[] = {
     {.method = "GET", .path = "/list", .handle = list},
     {.method = "GET", .path = "/list/*", .handle = one},
     {.method = "DELETE", .path = "/list/*", .handle = one},
-    {.method = "PUT", .path = "/put", .handle = list},
+    {.method = "PUT", .path = "/put", .handle = list, .body_limit = limit},
+    {.method = "PUT", .path = "/mine", .handle = one, .token = true},
     {.method = "POST", .path = "/list", .handle = refuse, .unlisted = true},
     {0},
 };
 
-static void route(void *ctx, const struct http_request *request, struct http_exchange *exchange)
-{
-    (void)ctx;
-    http_route(routes, "", request, exchange);
-}
-
-/* The answer to a request line, without its first two lines: status line and date. */
-static const char *answer(const char *method, const char *target)
+/* The answer to a request with such further fields, and a body of so many bytes. */
+static const char *answer_to(const char *method, const char *target, const char *fields, int body_len)
 {
     static char text[4096];
     int client = hand_connect();
     called[0] = '\0';
-    hand.service.handle = route;
-    cr_assert(dprintf(client, "%s %s HTTP/1.1\r\nHost: a\r\n\r\n", method, target) > 0);
-    hand_run(2);
+    hand.service.ctx = "";
+    hand.service.routes = routes;
+    cr_assert(
+        dprintf(client, "%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n%*s", method, target, fields, body_len, "") > 0);
+    hand_run(5);
     ssize_t len = recv(client, text, sizeof text - 1, 0);
     cr_assert(len > 0);
     text[len] = '\0';
     close(client);
     hand_run(2);
     return text;
+}
+
+static const char *answer(const char *method, const char *target)
+{
+    return answer_to(method, target, "", 0);
 }
 
 #define expect_answer(method, target, status, holds)                                                         \
@@ -126,6 +134,47 @@ Test(router, a_method_that_nobody_knows_is_501)
     expect_answer("GETS", "/nowhere", "501", "");
     expect_answer("A23456789012345678901234567890123456789012345", "/", "501",
                   "A234567890123456789012345678901234567890\"");
+}
+
+static int put_of(const char *path, const char *fields, int body_len)
+{
+    char all[100];
+    snprintf(all, sizeof all, "%sContent-Length: %d\r\n", fields, body_len);
+    return atoi(answer_to("PUT", path, all, body_len) + strlen("HTTP/1.1 "));
+}
+
+Test(router, a_row_says_how_long_a_body_may_be)
+{
+    cr_expect_eq(put_of("/put", "", 10), 200);
+    cr_expect_eq(put_of("/put", "", 11), 413);
+    cr_expect_eq(put_of("/put", "Large: yes\r\n", 100000), 200);
+    cr_expect_eq(put_of("/put", "Large: yes\r\n", 100001), 413);
+}
+
+Test(router, where_no_row_says_more_a_body_may_be_small)
+{
+    cr_expect_eq(put_of("/mine", "", HTTP_SMALL_BODY), 200);
+    cr_expect_eq(put_of("/mine", "", HTTP_SMALL_BODY + 1), 413);
+    cr_expect_eq(put_of("/nowhere", "", HTTP_SMALL_BODY), 404);
+    cr_expect_eq(put_of("/nowhere", "", HTTP_SMALL_BODY + 1), 413);
+}
+
+static bool has_password(void *ctx, const struct http_head *head)
+{
+    (void)ctx;
+    return http_head_field(head, "Password");
+}
+
+Test(router, a_row_with_a_token_is_for_those_that_the_service_admits)
+{
+    expect_answer("PUT", "/mine", "200", "one");
+    hand.service.admits = has_password;
+    expect_answer("PUT", "/mine", "401", "\r\nWWW-Authenticate: Bearer\r\n");
+    cr_expect_str_eq(called, "");
+    cr_expect(strstr(answer("PUT", "/mine"), "this needs the field Authorization: Bearer"));
+    cr_expect(strstr(answer_to("PUT", "/mine", "Password: x\r\n", 0), "200 OK"));
+    expect_answer("PUT", "/put", "200", "a list");
+    expect_answer("GET", "/mine", "405", "\r\nAllow: PUT, OPTIONS\r\n");
 }
 
 Test(router, options_tells_the_methods)

@@ -21,22 +21,16 @@ static struct http_exchange *parked;
 static atomic_bool parked_here, answer_parked;
 static atomic_int passes;
 
-static uint64_t body_limit(void *ctx, const struct http_head *head, const struct http_target *target)
+static void handle(void *ctx, const struct http_request *request, const char *rest,
+                   struct http_exchange *exchange)
 {
     (void)ctx;
-    (void)head;
-    (void)target;
-    return 100;
-}
-
-static void handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
-{
-    (void)ctx;
+    (void)rest;
     if (strcmp(request->target->path, "/park") == 0) {
         parked = exchange;
         atomic_store(&parked_here, true);
     } else {
-        http_answer(exchange, 200, NULL, span_of(request->peer));
+        http_answer(exchange, 200, NULL, span_of(http_exchange_peer(exchange)));
     }
 }
 
@@ -52,7 +46,8 @@ static int64_t pass(void *ctx, int64_t now_ms)
     return CLOCK_NEVER;
 }
 
-static const struct http_service service = {.body_limit = body_limit, .handle = handle, .pass = pass};
+static const struct http_route routes[] = {{.method = "GET", .path = "*", .handle = handle}, {0}};
+static const struct http_service service = {.routes = routes, .pass = pass};
 static char why[256];
 
 static int open_on(const char *host, uint16_t port, struct http_server **out)

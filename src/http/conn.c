@@ -19,6 +19,7 @@
 #include "http/conn.h"
 #include "http/pipeline.h"
 #include "http/request.h"
+#include "http/router.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ enum conn_state {
 
 /* What the connection knows of the request that comes in, beside its bytes. */
 struct arrival {
+    const struct http_route *route; /* found with the head of a request with a body; NULL: none was */
     unsigned watched; /* the mark with which the service is told when more of it has come; 0: it is not */
     int64_t tell_ms;  /* watched: when the client is told next that it has */
     int64_t began_ms; /* since when the client may send the rest; 0: not now */
@@ -279,7 +281,8 @@ static enum request_verdict arrival_begin(struct http_conn *conn, char *bytes, s
                                           struct request_parts *parts)
 {
     const struct http_service *service = conn->conns->service;
-    conn->request.limit = service->body_limit(service->ctx, &parts->head, &parts->target);
+    conn->arrival.route = http_route_find(service->routes, parts->head.method, parts->target.path);
+    conn->request.limit = http_route_body_limit(service, conn->arrival.route, &parts->head);
     enum request_verdict verdict = request_take(&conn->request, bytes, len, parts);
     if (verdict == REQUEST_MORE && service->watches_body)
         conn->arrival.watched = service->watches_body(service->ctx, &parts->head, &parts->target);
@@ -289,17 +292,20 @@ static enum request_verdict arrival_begin(struct http_conn *conn, char *bytes, s
 static void request_dispatch(struct http_conn *conn, const struct request_parts *parts)
 {
     const struct http_service *service = conn->conns->service;
+    const struct http_route *route = conn->arrival.route;
     struct http_exchange *exchange = conn_add_exchange(conn);
     if (!exchange)
         return;
+    conn->arrival = (struct arrival){0};
     exchange->to_head = span_equals(parts->head.method, "HEAD");
     exchange->http10 = parts->head.minor == 0;
     exchange->close = !parts->head.keep_alive;
     if (exchange->close)
         conn->state = CONN_ENDING;
-    const struct http_request request = {
-        .head = &parts->head, .target = &parts->target, .body = parts->body, .peer = exchange->peer};
-    service->handle(service->ctx, &request, exchange);
+    const struct http_request request = {.head = &parts->head, .target = &parts->target, .body = parts->body};
+    if (!route)
+        route = http_route_find(service->routes, parts->head.method, parts->target.path);
+    http_route_handle(service, route, &request, exchange);
 }
 
 /* Looks at the bytes from the start of a request on, and does what follows. Returns its length where it was
@@ -312,7 +318,6 @@ static size_t request_look(struct http_conn *conn, char *bytes, size_t *len)
         verdict = arrival_begin(conn, bytes, len, &parts);
     switch (verdict) {
     case REQUEST_WHOLE:
-        conn->arrival = (struct arrival){0};
         request_dispatch(conn, &parts);
         return parts.len;
     case REQUEST_REFUSED:

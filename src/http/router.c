@@ -4,13 +4,17 @@
 
 enum { ALLOW_SIZE = 128 };
 
-/* What a pattern's "*" stands for in a path, "" for a pattern without one, NULL where it does not match. */
-static const char *path_match(const char *pattern, const char *path)
+/* The length of what a pattern demands word for word. */
+static size_t pattern_len(const char *pattern)
 {
     size_t len = strlen(pattern);
-    if (len == 0 || pattern[len - 1] != '*')
-        return strcmp(pattern, path) == 0 ? path + strlen(path) : NULL;
-    return strncmp(pattern, path, len - 1) == 0 && path[len - 1] ? path + len - 1 : NULL;
+    return len && pattern[len - 1] == '*' ? len - 1 : len;
+}
+
+static bool path_matches(const char *pattern, const char *path)
+{
+    size_t len = pattern_len(pattern);
+    return strncmp(pattern, path, len) == 0 && !pattern[len] == !path[len];
 }
 
 static void allow_add(char *out, size_t out_size, const char *method)
@@ -25,7 +29,7 @@ void http_route_allow(const struct http_route *routes, const char *path, char *o
     bool any = strcmp(path, "*") == 0;
     out[0] = '\0';
     for (const struct http_route *route = routes; route->method; route++) {
-        if (route->unlisted || !(any || path_match(route->path, path)))
+        if (route->unlisted || !(any || path_matches(route->path, path)))
             continue;
         allow_add(out, out_size, route->method);
         if (strcmp(route->method, "GET") == 0)
@@ -72,17 +76,31 @@ static void route_refuse(const struct http_route *routes, const struct http_requ
         http_answer_error(exchange, 405, field, "%.200s takes %s", path, allow);
 }
 
-void http_route(const struct http_route *routes, void *ctx, const struct http_request *request,
-                struct http_exchange *exchange)
+const struct http_route *http_route_find(const struct http_route *routes, struct span method,
+                                         const char *path)
 {
-    for (const struct http_route *route = routes; route->method; route++) {
-        const char *rest = path_match(route->path, request->target->path);
-        if (rest && method_matches(route, request->head->method)) {
-            route->handle(ctx, request, rest, exchange);
-            return;
-        }
-    }
-    route_refuse(routes, request, exchange);
+    for (const struct http_route *route = routes; route->method; route++)
+        if (method_matches(route, method) && path_matches(route->path, path))
+            return route;
+    return NULL;
+}
+
+uint64_t http_route_body_limit(const struct http_service *service, const struct http_route *route,
+                               const struct http_head *head)
+{
+    return route && route->body_limit ? route->body_limit(service->ctx, head) : HTTP_SMALL_BODY;
+}
+
+void http_route_handle(const struct http_service *service, const struct http_route *route,
+                       const struct http_request *request, struct http_exchange *exchange)
+{
+    if (!route)
+        route_refuse(service->routes, request, exchange);
+    else if (route->token && service->admits && !service->admits(service->ctx, request->head))
+        http_answer_error(exchange, 401, "WWW-Authenticate: Bearer\r\n",
+                          "this needs the field Authorization: Bearer with the cluster's token");
+    else
+        route->handle(service->ctx, request, request->target->path + pattern_len(route->path), exchange);
 }
 
 int http_request_query(const struct http_request *request, const char *name, char *out, size_t out_size)

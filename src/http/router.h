@@ -1,22 +1,21 @@
-/* A table of routes, and what RFC 9110 asks for around it: HEAD wherever GET, OPTIONS, 404, 405 with
- * Allow, and 501 for a method that nobody knows. */
+/* Finds the row of a service's table for a request, and does what RFC 9110 asks for around it: HEAD wherever
+ * GET, OPTIONS, 404, 405 with Allow, and 501 for a method that nobody knows. */
 #ifndef HTTP_ROUTER_H
 #define HTTP_ROUTER_H
 
 #include "http/server.h"
 
-struct http_route {
-    const char *method;
-    const char *path; /* all of it, or up to a "*" at its end that stands for one or more bytes */
-    /* `rest` is what the "*" stands for, decoded; it lasts as long as the request. */
-    void (*handle)(void *ctx, const struct http_request *request, const char *rest,
-                   struct http_exchange *exchange);
-    bool unlisted; /* answers with a refusal of its own: Allow does not name it */
-};
+/* The row that takes such a request, or NULL. */
+const struct http_route *http_route_find(const struct http_route *routes, struct span method,
+                                         const char *path);
 
-/* Calls the route of the request, or answers it. `routes` ends with a route without a method. */
-void http_route(const struct http_route *routes, void *ctx, const struct http_request *request,
-                struct http_exchange *exchange);
+/* The longest body of a request that the row takes, or that none takes (NULL). */
+uint64_t http_route_body_limit(const struct http_service *service, const struct http_route *route,
+                               const struct http_head *head);
+
+/* Lets the row answer the request, where the service admits it; without a row (NULL) answers it here. */
+void http_route_handle(const struct http_service *service, const struct http_route *route,
+                       const struct http_request *request, struct http_exchange *exchange);
 
 /* What Allow says for a path: "GET, HEAD, OPTIONS". Empty where no route has the path. */
 void http_route_allow(const struct http_route *routes, const char *path, char *out, size_t out_size);

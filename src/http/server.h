@@ -1,7 +1,8 @@
 /* The HTTP/1.1 server: a listener, connections and one thread that runs their poll loop. It knows requests
- * and answers, and nothing of what they are about: a `struct http_service` is called for each request.
+ * and answers, and nothing of what they are about: a `struct http_service` has a row for each kind of
+ * request.
  *
- * An answer may be given at once, inside the service's `handle`, or later, by the loop's thread in `pass`: a
+ * An answer may be given at once, inside a row's `handle`, or later, by the loop's thread in `pass`: a
  * request that waits holds an exchange, and no thread. Answers leave each connection in the order of its
  * requests (RFC 9112 section 9.3.2). A client that goes away leaves its exchange valid: answering it then
  * does nothing. One that has only closed its own side still gets its answers.
@@ -24,6 +25,7 @@ enum {
     HTTP_LINGER_MOST_MS = 30000,  /* it has gone on for so long, */
     HTTP_LINGER_BYTES = 256 * 1024 * 1024, /* or was so many bytes */
     HTTP_PIPELINE_MAX = 1024,      /* unanswered requests of a connection; it is not read from beyond that */
+    HTTP_SMALL_BODY = 64 * 1024,   /* bytes of the longest body, where a row does not say otherwise */
     HTTP_READ_BYTES = 64 * 1024,   /* taken from a connection at a time */
     HTTP_SEND_MOST = 256 * 1024,   /* sent on a connection before the others have their turn */
     HTTP_UNSENT_MOST = 128 * 1024, /* the kernel takes no more for a client while it holds so many unsent */
@@ -41,26 +43,39 @@ enum {
 struct http_server;
 struct http_exchange; /* one request and its answer to come */
 
-/* A complete request. Everything is borrowed and valid only inside `handle`. */
+/* A complete request. Everything is borrowed and valid only inside a route's `handle`. */
 struct http_request {
     const struct http_head *head;
     const struct http_target *target;
     struct span body; /* decoded; not terminated */
-    const char *peer; /* "127.0.0.1:53211", also valid for as long as the exchange */
+};
+
+/* One row of a service's table: what answers requests of a method and a path, and under which conditions. */
+struct http_route {
+    const char *method; /* GET takes HEAD, too */
+    const char *path;   /* all of it, or up to a "*" at its end that stands for one or more bytes */
+    /* Answers the exchange now, or keeps it and answers it later. `rest` is what the "*" stands for, decoded;
+     * it lasts as long as the request. */
+    void (*handle)(void *ctx, const struct http_request *request, const char *rest,
+                   struct http_exchange *exchange);
+    /* The longest body that a request with this head may have; called before the body is there. NULL:
+     * HTTP_SMALL_BODY, which also holds where no row takes the request. */
+    uint64_t (*body_limit)(void *ctx, const struct http_head *head);
+    bool token;    /* only for those that the service admits: others get 401 */
+    bool unlisted; /* answers with a refusal of its own: Allow does not name it */
 };
 
 struct http_service {
     void *ctx;
-    /* The longest body that a request with this head may have; called before the body is there. */
-    uint64_t (*body_limit)(void *ctx, const struct http_head *head, const struct http_target *target);
+    const struct http_route *routes; /* of several rows that take a request the first; ends with {0} */
+    /* Whether the head carries what rows with `token` ask for; NULL: everybody's does. */
+    bool (*admits)(void *ctx, const struct http_head *head);
     /* Optional, both: a request with this head has begun to come, and is not complete. Where watches_body
      * returns a mark other than 0, body_came gets it then and whenever more has come, until it is complete.
      * It returns how many milliseconds to leave between two 100s, which tell the client that its bytes come,
      * or 0 for none. They are sent where no earlier answer is due. */
     unsigned (*watches_body)(void *ctx, const struct http_head *head, const struct http_target *target);
     int64_t (*body_came)(void *ctx, unsigned mark);
-    /* Answers the exchange now, or keeps it and answers it later. */
-    void (*handle)(void *ctx, const struct http_request *request, struct http_exchange *exchange);
     /* Called once a pass of the loop, after all requests that came in; returns when it must be called again
      * at the latest (monotonic milliseconds), or CLOCK_NEVER. */
     int64_t (*pass)(void *ctx, int64_t now_ms);

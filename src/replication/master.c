@@ -19,7 +19,6 @@
 enum {
     DRAIN_MS = 1000, /* for the ACKs of what waits, when the program stops */
     GRACE_MS = 500,  /* for the last answers to leave */
-    SMALL_BODY = 64 * 1024,
     /* Of messages: the members begin with them while the loop still reads others. */
     SEND_EARLY_BYTES = 256 * 1024
 };
@@ -184,11 +183,8 @@ static void handle_health(void *ctx, const struct http_request *request, const c
 
 /* ---- members */
 
-static bool members_may_change(struct master *master, const struct http_request *request,
-                               struct http_exchange *exchange)
+static bool members_may_change(struct master *master, struct http_exchange *exchange)
 {
-    if (!token_admits(master->settings->cluster_token, request, exchange))
-        return false;
     if (!atomic_load(&master->stopping))
         return true;
     http_answer_unavailable(exchange, "the master is shutting down");
@@ -200,7 +196,7 @@ static void handle_register(void *ctx, const struct http_request *request, const
 {
     struct master *master = ctx;
     (void)rest;
-    if (members_may_change(master, request, exchange))
+    if (members_may_change(master, exchange))
         registry_register(master->registry, request, exchange);
 }
 
@@ -208,7 +204,8 @@ static void handle_remove(void *ctx, const struct http_request *request, const c
                           struct http_exchange *exchange)
 {
     struct master *master = ctx;
-    if (!members_may_change(master, request, exchange))
+    (void)request;
+    if (!members_may_change(master, exchange))
         return;
     if (members_remove(master->members, rest))
         http_answer(exchange, 204, NULL, (struct span){0});
@@ -218,29 +215,29 @@ static void handle_remove(void *ctx, const struct http_request *request, const c
 
 /* ---- the service */
 
-static const struct http_route routes[] = {
-    {.method = "GET", .path = "/messages", .handle = handle_list},
-    {.method = "POST", .path = "/messages", .handle = handle_append},
-    {.method = "GET", .path = "/", .handle = handle_list},
-    {.method = "POST", .path = "/", .handle = handle_append},
-    {.method = "GET", .path = "/messages/*", .handle = handle_message},
-    {.method = "GET", .path = "/health", .handle = handle_health},
-    {.method = "POST", .path = "/register", .handle = handle_register},
-    {.method = "DELETE", .path = "/secondaries/*", .handle = handle_remove},
-    {0},
-};
-
-static uint64_t service_body_limit(void *ctx, const struct http_head *head, const struct http_target *target)
+static uint64_t append_body_limit(void *ctx, const struct http_head *head)
 {
     struct master *master = ctx;
-    bool append = strcmp(target->path, "/messages") == 0 || strcmp(target->path, "/") == 0;
-    return append ? posts_body_limit(master->posts, head) : SMALL_BODY;
+    return posts_body_limit(master->posts, head);
 }
 
-static void service_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
+static bool service_admits(void *ctx, const struct http_head *head)
 {
-    http_route(routes, ctx, request, exchange);
+    struct master *master = ctx;
+    return token_is_right(master->settings->cluster_token, head);
 }
+
+static const struct http_route routes[] = {
+    {.method = "GET", .path = "/messages", .handle = handle_list},
+    {.method = "POST", .path = "/messages", .handle = handle_append, .body_limit = append_body_limit},
+    {.method = "GET", .path = "/", .handle = handle_list},
+    {.method = "POST", .path = "/", .handle = handle_append, .body_limit = append_body_limit},
+    {.method = "GET", .path = "/messages/*", .handle = handle_message},
+    {.method = "GET", .path = "/health", .handle = handle_health},
+    {.method = "POST", .path = "/register", .handle = handle_register, .token = true},
+    {.method = "DELETE", .path = "/secondaries/*", .handle = handle_remove, .token = true},
+    {0},
+};
 
 /* States and the quorum are functions of time: looked at when they may have changed, or a member came or
  * went. */
@@ -289,8 +286,8 @@ static int master_listen(struct master *master, char *why, size_t why_size)
 {
     const struct http_service service = {
         .ctx = master,
-        .body_limit = service_body_limit,
-        .handle = service_handle,
+        .routes = routes,
+        .admits = service_admits,
         .pass = service_pass,
         .gone = service_gone,
     };

@@ -291,7 +291,7 @@ void registry_register(struct registry *registry, const struct http_request *req
     struct http_url url;
     const char *why = wire_register_read(request->body, &registration);
     if (!why)
-        why = registration_complete(&registration, request->peer, &url);
+        why = registration_complete(&registration, http_exchange_peer(exchange), &url);
     if (why) {
         http_answer_error(exchange, 400, NULL, "%s", why);
         return;

@@ -87,8 +87,6 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
 {
     struct secondary *secondary = ctx;
     (void)rest;
-    if (!token_admits(secondary->settings->cluster_token, request, exchange))
-        return;
     if (atomic_load(&secondary->stopping)) {
         http_answer_error(exchange, 503, NULL, "the secondary is shutting down");
         return;
@@ -123,25 +121,43 @@ static void handle_post(void *ctx, const struct http_request *request, const cha
                       secondary->settings->master_url);
 }
 
+static uint64_t replicate_body_limit(void *ctx, const struct http_head *head)
+{
+    struct secondary *secondary = ctx;
+    (void)head;
+    return receiver_body_limit(secondary->receiver);
+}
+
+/* Who posts a message here learns where to post it, not that it is too long. */
 static const struct http_route routes[] = {
     {.method = "GET", .path = "/messages", .handle = handle_list},
-    {.method = "POST", .path = "/messages", .handle = handle_post, .unlisted = true},
+    {.method = "POST",
+     .path = "/messages",
+     .handle = handle_post,
+     .body_limit = replicate_body_limit,
+     .unlisted = true},
     {.method = "GET", .path = "/", .handle = handle_list},
-    {.method = "POST", .path = "/", .handle = handle_post, .unlisted = true},
+    {.method = "POST",
+     .path = "/",
+     .handle = handle_post,
+     .body_limit = replicate_body_limit,
+     .unlisted = true},
     {.method = "GET", .path = "/messages/*", .handle = handle_message},
     {.method = "GET", .path = "/health", .handle = handle_health},
-    {.method = "POST", .path = "/replicate", .handle = handle_replicate},
+    {.method = "POST",
+     .path = "/replicate",
+     .handle = handle_replicate,
+     .body_limit = replicate_body_limit,
+     .token = true},
     {0},
 };
 
 /* ---- the service */
 
-static uint64_t service_body_limit(void *ctx, const struct http_head *head, const struct http_target *target)
+static bool service_admits(void *ctx, const struct http_head *head)
 {
     struct secondary *secondary = ctx;
-    (void)head;
-    (void)target; /* who posts a message here learns where to post it, not that it is too long */
-    return receiver_body_limit(secondary->receiver);
+    return token_is_right(secondary->settings->cluster_token, head);
 }
 
 /* On a slow link a request of the master may take longer to arrive than this would wait for a word of it. */
@@ -150,8 +166,7 @@ static unsigned service_watches_body(void *ctx, const struct http_head *head,
 {
     struct secondary *secondary = ctx;
     const struct http_field *run = http_head_field(head, WIRE_RUN_FIELD);
-    if (strcmp(target->path, "/replicate") != 0 || head->minor == 0 || !run ||
-        !token_is_right(secondary->settings->cluster_token, head) ||
+    if (strcmp(target->path, "/replicate") != 0 || head->minor == 0 || !run || !service_admits(ctx, head) ||
         names_another(head, WIRE_SECONDARY_RUN_FIELD, secondary->own_run))
         return 0;
     pthread_mutex_lock(&secondary->taking);
@@ -173,11 +188,6 @@ static int64_t service_body_came(void *ctx, unsigned run_number)
     registrar_heard(secondary->registrar);
     int64_t half_ms = registrar_heartbeat_ms(secondary->registrar) / 2;
     return half_ms > 0 ? half_ms : 1;
-}
-
-static void service_handle(void *ctx, const struct http_request *request, struct http_exchange *exchange)
-{
-    http_route(routes, ctx, request, exchange);
 }
 
 static int64_t service_pass(void *ctx, int64_t now_ms)
@@ -236,10 +246,10 @@ static int secondary_listen(struct secondary *secondary, char *why, size_t why_s
 {
     const struct http_service service = {
         .ctx = secondary,
-        .body_limit = service_body_limit,
+        .routes = routes,
+        .admits = service_admits,
         .watches_body = service_watches_body,
         .body_came = service_body_came,
-        .handle = service_handle,
         .pass = service_pass,
     };
     return listen_open(&secondary->server, secondary->settings, &service, why, why_size);
