@@ -12,7 +12,19 @@ enum {
 };
 
 /* Reads "all", "majority" or a number from 1 to CONCERN_MAX. Returns false, *out untouched, otherwise. */
-bool concern_parse(struct span text, int *out);
+static inline bool concern_parse(struct span text, int *out)
+{
+    uint64_t nodes;
+    if (span_equals(text, "all"))
+        *out = CONCERN_ALL;
+    else if (span_equals(text, "majority"))
+        *out = CONCERN_MAJORITY;
+    else if (span_uint(text, &nodes) && nodes >= 1 && nodes <= CONCERN_MAX)
+        *out = (int)nodes;
+    else
+        return false;
+    return true;
+}
 
 /* What concern_parse takes, for error sentences. */
 #define CONCERN_HINT "a number of nodes from 1 to 65535, \"all\" or \"majority\""

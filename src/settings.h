@@ -4,6 +4,7 @@
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
+#include "concern.h"
 #include "logline.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -16,8 +17,7 @@ enum settings_role { SETTINGS_MASTER, SETTINGS_SECONDARY };
 
 enum {
     SETTINGS_TEXT_MAX = 256, /* bytes of a text setting, its terminator included */
-    SETTINGS_QUORUM_OFF = 0,
-    SETTINGS_QUORUM_MAJORITY = -2 /* CONCERN_MAJORITY */
+    SETTINGS_QUORUM_OFF = 0
 };
 
 struct settings {
@@ -33,7 +33,7 @@ struct settings {
     /* master */
     int write_concern;      /* see concern.h */
     int64_t ack_timeout_ms; /* 0: wait for ever */
-    int quorum;             /* SETTINGS_QUORUM_OFF, SETTINGS_QUORUM_MAJORITY, or a number of nodes */
+    int quorum;             /* SETTINGS_QUORUM_OFF, CONCERN_MAJORITY, or a number of nodes */
     int64_t heartbeat_ms;   /* at least 10 */
 
     /* secondary */

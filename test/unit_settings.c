@@ -152,7 +152,7 @@ Test(settings, every_setting_can_be_set_by_variable)
     cr_assert_eq(settings.idle_timeout_ms, 500);
     cr_assert_eq(settings.write_concern, 2);
     cr_assert_eq(settings.ack_timeout_ms, 1250);
-    cr_assert_eq(settings.quorum, SETTINGS_QUORUM_MAJORITY);
+    cr_assert_eq(settings.quorum, CONCERN_MAJORITY);
     cr_assert_eq(settings.heartbeat_ms, 10);
     cr_assert_eq(
         run(SETTINGS_SECONDARY, LIST(NULL),

@@ -1,13 +1,18 @@
-/* The ACK count: how far each member has come, and who waits for how many of them.
+/* The ACK count: how far each node has come, and the one place where requests wait.
  *
- * A mutex guards the positions; POSTs that wait for their write concern are parked here as waiters, in order
- * of id, and hold no thread. Recording an ACK, a member that joins and one that leaves release the waiters
- * that are now satisfied: they move to a list that the owner of the waiters fetches with acks_take_released.
- * A condition variable wakes a thread that waits for the count itself (acks_drain).
+ * A waiter with an id waits until w nodes hold the message of that id: on the master a POST whose message is
+ * appended and a GET with ?w=; on a secondary, whose count has no member, a /replicate request that waits
+ * with w = 1 until acks_appended says that its last message is shown. A waiter without an id, id 0, is a POST
+ * that is not appended yet: it waits at the gate until that opens. No waiter holds a thread.
  *
- * It takes numbers: no sockets, no clock (times come in as arguments), no call-backs. Any thread may call any
- * function but acks_close. What returns true tells that waiters were moved to the released list by this call:
- * the caller then wakes the thread that answers them.
+ * There is one way out. A node that moves, joins or leaves, the gate that opens, a deadline and the end
+ * *release* waiters: they move to the released list, which their owner fetches with acks_take_released. Only
+ * acks_unpark takes a waiter out without that: its client has gone.
+ *
+ * The count takes numbers: no sockets, no clock (times come in as arguments; only acks_drain waits), no
+ * call-backs but acks_each's. A mutex guards it all. Any thread may call any function but acks_close; a
+ * waiter belongs to the thread that parks it. What returns true tells that this call released waiters: the
+ * caller then wakes the thread that answers them.
  *
  * Positions come from what a member itself said last; a member that comes back empty moves its position down.
  * The master holds every message, so it counts as one node for each id up to acks_appended's. */
@@ -15,42 +20,52 @@
 #define REPLICATION_ACKS_H
 
 #include "concern.h"
+#include "replication/queue.h"
 
 struct acks;
 struct acks_member; /* one member's position; made by acks_join, freed by acks_leave */
 
+/* Why a wait is over. */
 enum acks_outcome {
-    ACKS_HELD, /* enough nodes hold the message */
-    ACKS_LATE, /* the waiter's deadline came first */
-    ACKS_ENDED /* acks_end came first */
+    ACKS_REACHED,  /* as many nodes as w stands for hold the message */
+    ACKS_ADMITTED, /* the gate is open: the message is to be appended now */
+    ACKS_LATE,     /* the waiter's deadline came first */
+    ACKS_ENDED     /* acks_end came first */
 };
 
-/* How many nodes an id needs under a write concern, and how many hold it. */
-struct acks_tally {
+/* How many nodes an id needs under a write concern, and how many it has. For CONCERN_ALL both count the nodes
+ * alone that count for it: see acks_join. So `have` is below `need` just as long as the concern is not
+ * reached.
+ */
+struct acks_count {
     unsigned need; /* the number w stands for at this moment, the master included */
-    unsigned held;
+    unsigned have; /* the nodes that hold the message; 0 for a message that is not appended */
 };
 
 /* One who waits. Zeroed at first; the owner fills the first three fields, and keeps the struct alive and
- * untouched from acks_park until it has come back in the released list or from acks_unpark. */
+ * untouched from acks_park until it has come back in the released list or from acks_unpark. Then it may be
+ * parked again. */
 struct acks_waiter {
-    uint64_t id;
+    uint64_t id;         /* 0: not appended yet, waits at the gate */
     int w;               /* see concern.h */
-    int64_t deadline_ms; /* or CLOCK_NEVER */
+    int64_t deadline_ms; /* or CLOCK_NEVER; not negative */
 
-    enum acks_outcome outcome; /* valid once released, as is the tally */
-    struct acks_tally tally;
-    struct acks_waiter *next; /* the released list; before that private, as is all below */
-    struct acks_waiter *prev;
-    void *level; /* NULL: not parked */
-    size_t heap_index;
+    enum acks_outcome outcome; /* valid once released, as is the count */
+    struct acks_count count;
+    struct acks_waiter *next; /* in the released list */
+
+    struct queue *queue; /* private, as is all below; NULL: not parked */
+    struct queue_node by_id;
+    struct queue_node by_deadline;
 };
 
-/* NULL where there is no memory. */
+/* The gate is open. NULL where there is no memory. */
 struct acks *acks_open(void);
 
-/* No waiter may be parked, no member joined. */
+/* No waiter may be parked, no member joined. NULL is harmless. */
 void acks_close(struct acks *acks);
+
+/* ---- nodes */
 
 /* The master's own list reaches last_id now; a lower id than before is old news and changes nothing. Returns
  * true as above, which takes a waiter for an id that was not counted here when it parked. */
@@ -67,22 +82,34 @@ bool acks_record(struct acks *acks, struct acks_member *member, uint64_t positio
 /* What the member said last. */
 uint64_t acks_position(struct acks *acks, const struct acks_member *member);
 
-/* The need and the count for an id at this moment. */
-struct acks_tally acks_tally(struct acks *acks, uint64_t id, int w);
+/* The count for an id, which is not 0, at this moment. */
+struct acks_count acks_count(struct acks *acks, uint64_t id, int w);
+
+/* ---- waiters */
 
 enum acks_park {
-    ACKS_SATISFIED, /* not parked: outcome and tally are filled */
+    ACKS_SATISFIED, /* not parked: outcome and count are filled */
     ACKS_PARKED,
-    ACKS_NO_MEMORY
+    ACKS_NO_MEMORY /* not parked; only with an id */
 };
 
-/* Parks the waiter unless its concern is satisfied already (or acks_end was called: outcome ACKS_ENDED then).
- */
+/* Parks the waiter, unless what it waits for is there: then ACKS_SATISFIED with ACKS_REACHED, or
+ * ACKS_ADMITTED for one without an id. Who would have to wait after acks_end is ACKS_SATISFIED with
+ * ACKS_ENDED. */
 enum acks_park acks_park(struct acks *acks, struct acks_waiter *waiter);
 
 /* Takes a waiter out that nobody waits for any more, unless it was released. Returns whether it was parked:
  * then it is the owner's again. */
 bool acks_unpark(struct acks *acks, struct acks_waiter *waiter);
+
+/* Closes the gate, or opens it: that releases all who wait at it as ACKS_ADMITTED, in the order in which they
+ * were parked. For appends in that order the caller appends them before it parks another waiter without an
+ * id. */
+void acks_gate(struct acks *acks, bool closed);
+bool acks_gate_closed(const struct acks *acks);
+
+/* How many wait at the gate. */
+size_t acks_gated(struct acks *acks);
 
 /* Takes all waiters released since the last call, linked through `next`, in the order of their release. */
 struct acks_waiter *acks_take_released(struct acks *acks);
@@ -91,11 +118,17 @@ struct acks_waiter *acks_take_released(struct acks *acks);
  * return. Returns the earliest deadline left, or CLOCK_NEVER. */
 int64_t acks_expire(struct acks *acks, int64_t now_ms);
 
-/* Waiters parked now. */
-size_t acks_waiting(struct acks *acks);
+/* Calls `each` for every parked waiter: those at the gate in the order in which they were parked, then the
+ * others by w, those with the same w in order of id. `each` runs under the lock: it calls no function of the
+ * count. */
+void acks_each(struct acks *acks, void (*each)(void *ctx, struct acks_waiter *waiter), void *ctx);
 
-/* Blocks the calling thread on the condition variable until nobody is parked, or deadline_ms on the monotonic
- * clock. Returns whether nobody is. For stopping: what is under way may still get its ACKs. */
+/* ---- the end */
+
+/* Blocks the calling thread until the count is drained, or until deadline_ms on the monotonic clock. Returns
+ * whether it is drained: nobody waits for ACKs, and one member at least, where there are any, holds all that
+ * the master holds, so that what was acknowledged outlives the master. Waiters at the gate do not count: they
+ * wait for no ACK, and nothing of theirs is appended. */
 bool acks_drain(struct acks *acks, int64_t deadline_ms);
 
 /* Releases everyone parked as ACKS_ENDED; from now on nobody parks. */

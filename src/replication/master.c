@@ -49,7 +49,7 @@ struct master {
 /* The nodes that must be there for appends, the master included. */
 static unsigned quorum_need(const struct master *master)
 {
-    if (master->settings->quorum == SETTINGS_QUORUM_MAJORITY)
+    if (master->settings->quorum == CONCERN_MAJORITY)
         return (members_count(master->members) + 1) / 2 + 1;
     return (unsigned)master->settings->quorum;
 }

@@ -1,37 +1,44 @@
-/* Where waiters are parked: a queue for each w, in order of id, so that those whom an ACK satisfies are at
- * the front; and a heap of those with a deadline, the earliest on top. Private to the ACK count, whose lock
- * guards it. */
+/* Where waiters are parked: at the gate in order of arrival, or in the queue of those who wait for the same w
+ * in order of id, so that those whom an ACK releases are at the front. Those with a deadline stand in order
+ * of it in one more queue. Private to the ACK count, whose lock guards it. */
 #ifndef REPLICATION_PARKING_H
 #define REPLICATION_PARKING_H
 
 #include "replication/acks.h"
 
+/* Those who wait for the same w. */
 struct parking_level {
+    struct queue_node node; /* in `levels` */
     int w;
-    struct acks_waiter *first; /* the lowest id; NULL where nobody waits */
-    struct acks_waiter *last;
+    struct queue waiters;
 };
 
 /* All zero is empty and valid. */
 struct parking {
-    struct parking_level *
-        *levels; /* owned, in order of w; a few without waiters are kept for the next ones */
-    size_t level_count;
-    size_t level_room;
-    struct acks_waiter **heap; /* the array is owned, the waiters are the caller's */
-    size_t heap_count;
-    size_t heap_room;
-    size_t waiting;
+    struct queue levels; /* owned, in order of w; some without waiters are kept for the next ones */
+    struct queue gate;   /* those without an id */
+    struct queue deadlines;
+    size_t waiting;  /* those with an id */
+    size_t prune_at; /* as many levels are looked through for those without waiters */
 };
 
 /* Nobody may be parked. */
 void parking_free(struct parking *parking);
 
-/* Returns false, nothing changed for the waiter, where there is no memory. */
+/* Returns false, nothing changed, where there is no memory; at the gate there always is. */
 bool parking_add(struct parking *parking, struct acks_waiter *waiter);
 void parking_remove(struct parking *parking, struct acks_waiter *waiter);
 
-/* The parked waiter whose deadline comes first, or NULL where none has one. */
+/* The level with the lowest w, and the one behind a level, or NULL. CONCERN_ALL and CONCERN_MAJORITY come
+ * before the numbers. */
+struct parking_level *parking_level_first(const struct parking *parking);
+struct parking_level *parking_level_next(const struct parking_level *level);
+
+/* The waiter at the front of the gate or of a level, and the one behind a waiter, or NULL. */
+struct acks_waiter *parking_first(const struct queue *queue);
+struct acks_waiter *parking_next(const struct acks_waiter *waiter);
+
+/* The waiter whose deadline comes first, or NULL where none has one. */
 struct acks_waiter *parking_earliest(const struct parking *parking);
 
 #endif

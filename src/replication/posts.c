@@ -214,15 +214,15 @@ static void tally_add(struct tally_line *line, uint64_t id)
 
 static void answer_log(struct posts *posts, const struct post *post, int status, int64_t waited_ms)
 {
-    const struct acks_tally *tally = &post->waiter.tally;
+    const struct acks_count *count = &post->waiter.count;
     if (status != 201) {
         logline(status == 202 ? LOGLINE_WARN : LOGLINE_DEBUG,
                 "answered %" PRIu64 " with %d after %" PRId64 " ms: %u of %u nodes hold it", post->waiter.id,
-                status, waited_ms, tally->held, tally->need);
+                status, waited_ms, count->have, count->need);
         return;
     }
     tally_add(&posts->answers, post->waiter.id);
-    posts->answers.held = tally->held;
+    posts->answers.held = count->have;
     if (waited_ms > posts->answers.waited_ms)
         posts->answers.waited_ms = waited_ms;
 }
@@ -236,7 +236,8 @@ static const char *outcome_text(enum acks_outcome outcome)
                "is still being replicated\"";
     case ACKS_ENDED:
         return ",\"error\":\"the master is shutting down before enough nodes hold the message\"";
-    case ACKS_HELD:
+    case ACKS_REACHED:
+    case ACKS_ADMITTED:
         break;
     }
     return "";
@@ -258,9 +259,9 @@ static struct span answer_write(struct posts *posts, const struct acks_waiter *w
     buf_add_text(out, "{\"id\":");
     buf_add_uint(out, waiter->id);
     buf_add_text(out, ",\"w\":");
-    buf_add_uint(out, waiter->tally.need);
+    buf_add_uint(out, waiter->count.need);
     buf_add_text(out, ",\"acks\":");
-    buf_add_uint(out, waiter->tally.held);
+    buf_add_uint(out, waiter->count.have);
     buf_add_text(out, outcome_text(waiter->outcome));
     buf_add_char(out, '}');
     assert(out->len <= ANSWER_MAX && !out->failed);
@@ -270,7 +271,7 @@ static struct span answer_write(struct posts *posts, const struct acks_waiter *w
 static void post_answer(struct posts *posts, struct post *post)
 {
     const struct acks_waiter *waiter = &post->waiter;
-    int status = waiter->outcome != ACKS_HELD ? 202 : post->is_get ? 200 : 201;
+    int status = waiter->outcome != ACKS_REACHED ? 202 : post->is_get ? 200 : 201;
     answer_log(posts, post, status, clock_ms() - post->began_ms);
     char field[LOCATION_SIZE];
     http_answer(post->exchange, status, location_write(waiter->id, field), answer_write(posts, waiter));
@@ -297,7 +298,7 @@ static void post_park(struct posts *posts, struct post *post)
         break;
     case ACKS_NO_MEMORY: /* it is appended, and nobody can wait: say what is known now */
         post->waiter.outcome = ACKS_LATE;
-        post->waiter.tally = acks_tally(posts->config.acks, post->waiter.id, post->waiter.w);
+        post->waiter.count = acks_count(posts->config.acks, post->waiter.id, post->waiter.w);
         break;
     }
     post_answer(posts, post);

@@ -19,7 +19,6 @@ static void ranking_put(struct ranking *ranking, struct ranking_node *node, size
 static void ranking_swap(struct ranking *ranking, size_t a, size_t b)
 {
     struct ranking_node *node = ranking->nodes[a];
-
     ranking_put(ranking, ranking->nodes[b], a);
     ranking_put(ranking, node, b);
 }
@@ -35,13 +34,11 @@ static void ranking_settle(struct ranking *ranking, struct ranking_node *node)
 
 static bool ranking_reserve(struct ranking *ranking)
 {
-    size_t room = ranking->room > 0 ? ranking->room * 2 : ROOM_FIRST;
-    void *nodes;
-
     if (ranking->count < ranking->room)
         return true;
-    nodes = realloc(ranking->nodes, room * sizeof(struct ranking_node *));
-    if (nodes == NULL)
+    size_t room = ranking->room > 0 ? ranking->room * 2 : ROOM_FIRST;
+    void *nodes = realloc(ranking->nodes, room * sizeof(struct ranking_node *));
+    if (!nodes)
         return false;
     ranking->nodes = nodes;
     ranking->room = room;
@@ -63,8 +60,7 @@ void ranking_remove(struct ranking *ranking, const struct ranking_node *node)
     for (size_t rank = node->rank; rank + 1 < ranking->count; rank++)
         ranking_put(ranking, ranking->nodes[rank + 1], rank);
     ranking->count--;
-    if (node->counts)
-        ranking->counting--;
+    ranking->counting -= node->counts;
 }
 
 void ranking_move(struct ranking *ranking, struct ranking_node *node, uint64_t position)
@@ -77,20 +73,30 @@ void ranking_move(struct ranking *ranking, struct ranking_node *node, uint64_t p
     }
 }
 
-unsigned ranking_held(const struct ranking *ranking, uint64_t id)
+/* The number of nodes that hold the id: those of the ranks below it. */
+static size_t rank_behind(const struct ranking *ranking, uint64_t id)
 {
     size_t low = 0;
     size_t high = ranking->count;
-
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-
         if (ranking->nodes[middle]->position >= id)
             low = middle + 1;
         else
             high = middle;
     }
-    return (unsigned)low;
+    return low;
+}
+
+unsigned ranking_have(const struct ranking *ranking, uint64_t id, int w)
+{
+    size_t behind = rank_behind(ranking, id);
+    if (w != CONCERN_ALL || ranking->counting == ranking->count)
+        return (unsigned)behind;
+    unsigned have = 0;
+    for (size_t rank = 0; rank < behind; rank++)
+        have += ranking->nodes[rank]->counts;
+    return have;
 }
 
 unsigned ranking_need(const struct ranking *ranking, int w)
@@ -107,7 +113,6 @@ unsigned ranking_need(const struct ranking *ranking, int w)
 static uint64_t counting_least(const struct ranking *ranking)
 {
     size_t rank = ranking->count - 1;
-
     while (!ranking->nodes[rank]->counts)
         rank--;
     return ranking->nodes[rank]->position;
@@ -115,9 +120,8 @@ static uint64_t counting_least(const struct ranking *ranking)
 
 uint64_t ranking_reached(const struct ranking *ranking, int w)
 {
-    unsigned need = ranking_need(ranking, w);
-
     if (w == CONCERN_ALL)
         return counting_least(ranking);
+    unsigned need = ranking_need(ranking, w);
     return need <= ranking->count ? ranking->nodes[need - 1]->position : 0;
 }

@@ -33,13 +33,14 @@ void ranking_remove(struct ranking *ranking, const struct ranking_node *node);
 /* Moves a node to a new position. */
 void ranking_move(struct ranking *ranking, struct ranking_node *node, uint64_t position);
 
-/* How many nodes hold the id. */
-unsigned ranking_held(const struct ranking *ranking, uint64_t id);
-
 /* The number of nodes that w stands for now. */
 unsigned ranking_need(const struct ranking *ranking, int w);
 
-/* The id up to which w is satisfied. One node at least must be there that counts. */
+/* How many nodes hold the id: of all of them, or for CONCERN_ALL of those that count for it. So w is reached
+ * where, and only where, this is not below ranking_need. */
+unsigned ranking_have(const struct ranking *ranking, uint64_t id, int w);
+
+/* The id up to which w is reached. One node at least must be there that counts. */
 uint64_t ranking_reached(const struct ranking *ranking, int w);
 
 #endif
