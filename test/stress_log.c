@@ -175,6 +175,7 @@ static void follow(struct follower *follower, struct worker *worker)
     CHECK(slice.len <= max_bytes || slice.count == 1);
     seen_slice(&follower->seen, slice);
     CHECK(follower->cursor.id == follower->seen.count + 1);
+    CHECK(slice.count == 0 || follower->cursor.digest == log_digest(list, follower->cursor.id - 1));
 }
 
 /* What was there once has the same digest later, and the list grows only. To ask for all of it so often moves
@@ -182,16 +183,15 @@ static void follow(struct follower *follower, struct worker *worker)
 static void read_again(struct worker *worker)
 {
     uint64_t bytes = log_bytes(list);
-    uint64_t last = log_last(list);
-    uint64_t id = stress_random(&worker->seed, last + 1);
+    struct log_tail tail = log_tail(list);
+    uint64_t id = stress_random(&worker->seed, tail.last + 1);
     uint64_t digest = log_digest(list, id);
-    uint64_t last_digest = log_digest(list, last);
 
     CHECK(log_digest(list, id) == digest);
-    CHECK(log_digest(list, last) == last_digest);
-    CHECK(log_last(list) >= last);
+    CHECK(log_digest(list, tail.last) == tail.digest);
+    CHECK(log_last(list) >= tail.last);
     CHECK(log_bytes(list) >= bytes);
-    CHECK(log_slice(list, 1, UINT64_MAX).count >= last);
+    CHECK(log_slice(list, 1, UINT64_MAX).count >= tail.last);
 }
 
 static void *read_all(void *arg)

@@ -408,6 +408,7 @@ Test(log, a_cursor_follows_the_list_from_any_id_whatever_is_appended_meanwhile)
             cr_assert(slice_equals(slice, model_slice(&model, at, last)));
             at = last + 1;
             cr_assert_eq(cursor.id, at);
+            cr_assert_eq(cursor.digest, log_digest(log, last));
         }
         cr_assert_eq(log_next(log, &cursor, UINT64_MAX).len, 0);
         log_close(log);
@@ -567,6 +568,30 @@ Test(log, the_digest_of_a_part_is_that_of_a_list_of_just_this_part)
     log_close(whole);
     log_close(part);
     model_free(&model);
+}
+
+Test(log, the_tail_tells_the_last_id_and_its_digest)
+{
+    struct log *log = log_open();
+
+    cr_assert_eq(log_tail(log).last, 0);
+    cr_assert_eq(log_tail(log).digest, 0);
+    add(log, "\"a\",\"b\"", 2);
+    cr_assert_eq(log_tail(log).last, 2);
+    cr_assert_eq(log_tail(log).digest, digest_of("\"a\",\"b\"", 2));
+    log_close(log);
+}
+
+Test(log, a_cursor_knows_the_digest_of_what_it_has_passed)
+{
+    struct log *log = log_of("\"a\",\"b\",\"c\"", 3);
+    struct log_cursor cursor = {.id = 2};
+
+    cr_assert_eq(log_next(log, &cursor, 3).count, 1);
+    cr_assert_eq(cursor.digest, digest_of("\"a\",\"b\"", 2));
+    cr_assert_eq(log_next(log, &cursor, 3).count, 1);
+    cr_assert_eq(cursor.digest, log_tail(log).digest);
+    log_close(log);
 }
 
 Test(log, a_digest_is_the_same_on_every_machine)

@@ -431,27 +431,39 @@ uint64_t log_bytes(const struct log *log)
     return tail_read(log).bytes;
 }
 
-uint64_t log_digest(struct log *log, uint64_t id)
+struct log_tail log_tail(const struct log *log)
 {
     struct tail tail = tail_read(log);
+
+    return (struct log_tail){.last = tail.last, .digest = tail.digest};
+}
+
+/* The digest of the messages before `id`, which is behind the tail by one at most. */
+static uint64_t digest_before(const struct log *log, const struct tail *tail, uint64_t id)
+{
     struct place place;
     uint64_t index;
     uint64_t digest;
 
-    assert(id <= tail.last);
-    if (id == tail.last)
-        return tail.digest;
-    if (id == 0)
-        return 0;
-    index = marks_find_id(&log->marks, tail.marks, id);
+    if (id > tail->last)
+        return tail->digest;
+    index = marks_find_id(&log->marks, tail->marks, id);
     digest = marks_at(&log->marks, index)->digest;
-    for (place = place_of_mark(log, &tail, index); place.id <= id;) {
+    for (place = place_of_mark(log, tail, index); place.id < id;) {
         struct span message = place_message(&place);
 
         digest = digest_chain(digest, message);
         place_pass(&place, message.len);
     }
     return digest;
+}
+
+uint64_t log_digest(const struct log *log, uint64_t id)
+{
+    struct tail tail = tail_read(log);
+
+    assert(id <= tail.last);
+    return digest_before(log, &tail, id + 1);
 }
 
 /* ---- slices ---- */
@@ -535,6 +547,8 @@ struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t m
         slice = slice_between(&start, tail.last + 1, tail.bytes);
     else
         slice = slice_cut(log, &tail, &start, begin + max_bytes + 1);
-    *cursor = (struct log_cursor){.id = cursor->id + slice.count, .position = begin + slice.len + 1};
+    cursor->id += slice.count;
+    cursor->position = begin + slice.len + 1;
+    cursor->digest = digest_before(log, &tail, cursor->id);
     return slice;
 }

@@ -35,7 +35,14 @@ struct log_slice {
  * good for that list alone from then on, and for one thread at a time. */
 struct log_cursor {
     uint64_t id;       /* of the next message */
+    uint64_t digest;   /* of the messages before `id`, once log_next has moved the cursor */
     uint64_t position; /* private: of its first byte in the list; 0: to be looked for */
+};
+
+/* The end of the list: the id of the last message and the digest of all of them. 0 and 0: an empty list. */
+struct log_tail {
+    uint64_t last;
+    uint64_t digest;
 };
 
 /* An empty list, or NULL where there is no memory. */
@@ -52,6 +59,9 @@ int log_append(struct log *log, struct span elements, const size_t *lens, uint64
 /* The id of the last message, 0 for an empty list. Takes no lock. */
 uint64_t log_last(const struct log *log);
 
+/* Both as they were at one moment. Takes no lock. */
+struct log_tail log_tail(const struct log *log);
+
 /* Bytes of all elements, the comma behind each included. Takes no lock. */
 uint64_t log_bytes(const struct log *log);
 
@@ -59,9 +69,10 @@ uint64_t log_bytes(const struct log *log);
  * is behind to. Long ones are expected to be asked for again, and prepared for (log/huge_pages.h). */
 struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to);
 
-/* The messages from the cursor on, as many as max_bytes hold and one at least; the cursor moves behind them.
- * Empty, and the cursor as it was, where its id is past the end. Does not count as a reading that is made
- * again. */
+/* The messages from the cursor on, as many as max_bytes hold and one at least; the cursor moves behind them
+ * and knows their digest: at no cost where they reach to the end, else by a walk from one mark towards the
+ * next. Empty, and the cursor as it was, where its id is past the end. Does not count as a reading that is
+ * made again. */
 struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t max_bytes);
 
 /* Points up to `max` iovecs at the slice's next bytes, in order, and returns how many. Takes nothing. */
@@ -73,6 +84,6 @@ void log_slice_skip(struct log_slice *slice, uint64_t bytes);
 /* A 64-bit digest of the messages 1 to id, in order: equal lists have equal digests, and two lists that
  * differ have different ones but for one chance in 2^64 or so. It guards against mix-ups, not against an
  * attacker. The digest of an empty list is 0. id must not be past the end. */
-uint64_t log_digest(struct log *log, uint64_t id);
+uint64_t log_digest(const struct log *log, uint64_t id);
 
 #endif
