@@ -178,8 +178,7 @@ static void follow(struct follower *follower, struct worker *worker)
     CHECK(slice.count == 0 || follower->cursor.digest == log_digest(list, follower->cursor.id - 1));
 }
 
-/* What was there once has the same digest later, and the list grows only. To ask for all of it so often moves
- * it into huge pages meanwhile. */
+/* What was there once has the same digest later, and the list grows only. */
 static void read_again(struct worker *worker)
 {
     uint64_t bytes = log_bytes(list);

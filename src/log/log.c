@@ -11,7 +11,6 @@
 #include "log/log.h"
 #include "json.h"
 #include "log/digest.h"
-#include "log/huge_pages.h"
 #include "log/marks.h"
 #include <assert.h>
 #include <errno.h>
@@ -43,11 +42,10 @@ struct log {
     _Atomic uint64_t version;  /* slots[version % 2] holds the published tail */
     struct tail_slot slots[2]; /* written under append_lock; how they are read: see the top */
     struct marks marks;        /* written under append_lock, behind the published ones */
-    struct huge_pages huge_pages;
 
     pthread_mutex_t append_lock; /* guards what follows */
     struct tail tail;            /* what is published */
-    struct log_segment *first;   /* set before the first message shows; readers may take it then */
+    struct log_segment *first;
     struct log_segment *segment; /* the one appended to; NULL for an empty list */
     size_t used;                 /* bytes of it below the tail */
 };
@@ -205,26 +203,9 @@ static void segments_free(struct log_segment *segment)
     }
 }
 
-/* `len` bytes of memory that start where a huge page may, or NULL. The lowest fit is taken, since the system
- * goes downwards: so one segment lies next to the other, and all are one mapping. */
-static void *pages_map(size_t len)
-{
-    char *pages =
-        mmap(NULL, len + LOG_SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t before;
-
-    if (pages == MAP_FAILED)
-        return NULL;
-    before = LOG_SEGMENT_BYTES - (uintptr_t)pages % LOG_SEGMENT_BYTES;
-    munmap(pages, before);
-    if (before < LOG_SEGMENT_BYTES)
-        munmap(pages + before + len, LOG_SEGMENT_BYTES - before);
-    (void)madvise(pages + before, len, MADV_NOHUGEPAGE);
-    return pages + before;
-}
-
 /* A segment has pages of its own, which nobody writes again when it is freed: the kernel may still be sending
- * from them (http/zero_copy.h). Those behind what is populated cost nothing. */
+ * from them (http/zero_copy.h). Those behind what is populated cost nothing. Huge pages would stop an append
+ * for as long as the system looks for one. */
 static struct log_segment *segment_new(size_t least)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -232,12 +213,12 @@ static struct log_segment *segment_new(size_t least)
     struct log_segment *segment;
 
     len = len > LOG_SEGMENT_BYTES ? len : LOG_SEGMENT_BYTES;
-    segment = pages_map(len);
-    if (segment == NULL)
+    segment = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (segment == MAP_FAILED)
         return NULL;
+    (void)madvise(segment, len, MADV_NOHUGEPAGE);
     segment->cap = len - sizeof *segment;
     segment->populated = 0;
-    segment->settled = false;
     return segment;
 }
 
@@ -414,7 +395,6 @@ void log_close(struct log *log)
 {
     if (log == NULL)
         return;
-    huge_pages_close(&log->huge_pages);
     segments_free(log->first);
     marks_free(&log->marks);
     pthread_mutex_destroy(&log->append_lock);
@@ -514,10 +494,9 @@ static struct log_slice slice_cut(const struct log *log, const struct tail *tail
     }
 }
 
-struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to)
+struct log_slice log_slice(const struct log *log, uint64_t from, uint64_t to)
 {
     struct tail tail = tail_read(log);
-    struct log_slice slice;
     struct place start;
 
     assert(from > 0);
@@ -526,12 +505,10 @@ struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to)
     if (from > to)
         return (struct log_slice){0};
     start = place_find(log, &tail, from);
-    slice = slice_between(&start, to + 1, slice_end(log, &tail, &start, to + 1));
-    huge_pages_count(&log->huge_pages, log->first, slice.len + 1, tail.bytes); /* with its comma */
-    return slice;
+    return slice_between(&start, to + 1, slice_end(log, &tail, &start, to + 1));
 }
 
-struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t max_bytes)
+struct log_slice log_next(const struct log *log, struct log_cursor *cursor, uint64_t max_bytes)
 {
     struct tail tail = tail_read(log);
     struct log_slice slice;

@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 
 enum {
-    LOG_SEGMENT_BYTES = 2 * 1024 * 1024, /* a huge page; a longer message has a segment to itself */
+    LOG_SEGMENT_BYTES = 2 * 1024 * 1024, /* a longer message has a segment to itself */
     LOG_MARK_BYTES = 16 * 1024,
     LOG_MARK_MESSAGES = 256
 };
@@ -66,14 +66,14 @@ struct log_tail log_tail(const struct log *log);
 uint64_t log_bytes(const struct log *log);
 
 /* The messages from id `from` (1 at least) to id `to`; where to is past the end, to the end; empty where from
- * is behind to. Long ones are expected to be asked for again, and prepared for (log/huge_pages.h). */
-struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to);
+ * is behind to. */
+struct log_slice log_slice(const struct log *log, uint64_t from, uint64_t to);
 
 /* The messages from the cursor on, as many as max_bytes hold and one at least; the cursor moves behind them
  * and knows their digest: at no cost where they reach to the end, else by a walk from one mark towards the
  * next. Empty, and the cursor as it was, where its id is past the end. Does not count as a reading that is
  * made again. */
-struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t max_bytes);
+struct log_slice log_next(const struct log *log, struct log_cursor *cursor, uint64_t max_bytes);
 
 /* Points up to `max` iovecs at the slice's next bytes, in order, and returns how many. Takes nothing. */
 int log_slice_iov(const struct log_slice *slice, struct iovec *iov, int max);
