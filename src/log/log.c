@@ -14,7 +14,6 @@
 #include "log/marks.h"
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +39,11 @@ struct tail_slot {
 
 struct log {
     _Atomic uint64_t version;  /* slots[version % 2] holds the published tail */
-    struct tail_slot slots[2]; /* written under append_lock; how they are read: see the top */
-    struct marks marks;        /* written under append_lock, behind the published ones */
+    struct tail_slot slots[2]; /* how they are read: see the top */
+    struct marks marks;        /* readers' below the published count */
 
-    pthread_mutex_t append_lock; /* guards what follows */
-    struct tail tail;            /* what is published */
+    /* The appender's alone. */
+    struct tail tail; /* what is published */
     struct log_segment *first;
     struct log_segment *segment; /* the one appended to; NULL for an empty list */
     size_t used;                 /* bytes of it below the tail */
@@ -360,35 +359,21 @@ static void draft_publish(const struct draft *draft)
 
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id)
 {
-    struct draft draft;
-    int result;
-
-    pthread_mutex_lock(&log->append_lock);
-    draft = draft_begin(log);
-    result = draft_add(&draft, elements, lens, count);
-    if (result == 0) {
-        draft_publish(&draft);
-        *last_id = draft.tail.last;
-    } else {
+    struct draft draft = draft_begin(log);
+    if (draft_add(&draft, elements, lens, count) < 0) {
         segments_free(draft.fresh);
+        return -ENOMEM;
     }
-    pthread_mutex_unlock(&log->append_lock);
-    return result;
+    draft_publish(&draft);
+    *last_id = draft.tail.last;
+    return 0;
 }
 
 /* ---- the list ---- */
 
 struct log *log_open(void)
 {
-    struct log *log = calloc(1, sizeof *log);
-
-    if (log == NULL)
-        return NULL;
-    if (pthread_mutex_init(&log->append_lock, NULL) != 0) {
-        free(log);
-        return NULL;
-    }
-    return log;
+    return calloc(1, sizeof(struct log));
 }
 
 void log_close(struct log *log)
@@ -397,7 +382,6 @@ void log_close(struct log *log)
         return;
     segments_free(log->first);
     marks_free(&log->marks);
-    pthread_mutex_destroy(&log->append_lock);
     free(log);
 }
 

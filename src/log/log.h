@@ -3,8 +3,8 @@
  * 2, 3, … Any part of the list is therefore a slice of memory that can go to a socket as it is.
  *
  * Knows nothing of HTTP, sockets or peers. What lies below the published tail never changes or moves until
- * log_close, so slices are read without a lock and stay valid; appenders take one mutex for the copy. Any
- * thread may call any function but log_close.
+ * log_close, so slices are read without a lock and stay valid. One thread at a time
+ * appends; any thread may call the functions that take a const list.
  *
  * Cost: an append does not grow with the list; finding an id is a binary search over marks (one every
  * LOG_MARK_BYTES, or every LOG_MARK_MESSAGES where they are short) and a walk from one mark towards the
@@ -56,13 +56,13 @@ void log_close(struct log *log);
  * not checked. */
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id);
 
-/* The id of the last message, 0 for an empty list. Takes no lock. */
+/* The id of the last message, 0 for an empty list. */
 uint64_t log_last(const struct log *log);
 
-/* Both as they were at one moment. Takes no lock. */
+/* Both as they were at one moment. */
 struct log_tail log_tail(const struct log *log);
 
-/* Bytes of all elements, the comma behind each included. Takes no lock. */
+/* Bytes of all elements, the comma behind each included. */
 uint64_t log_bytes(const struct log *log);
 
 /* The messages from id `from` (1 at least) to id `to`; where to is past the end, to the end; empty where from
@@ -71,8 +71,7 @@ struct log_slice log_slice(const struct log *log, uint64_t from, uint64_t to);
 
 /* The messages from the cursor on, as many as max_bytes hold and one at least; the cursor moves behind them
  * and knows their digest: at no cost where they reach to the end, else by a walk from one mark towards the
- * next. Empty, and the cursor as it was, where its id is past the end. Does not count as a reading that is
- * made again. */
+ * next. Empty, and the cursor as it was, where its id is past the end. */
 struct log_slice log_next(const struct log *log, struct log_cursor *cursor, uint64_t max_bytes);
 
 /* Points up to `max` iovecs at the slice's next bytes, in order, and returns how many. Takes nothing. */
