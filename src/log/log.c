@@ -268,7 +268,7 @@ static int draft_add_mark(struct draft *draft)
         .id = draft->tail.last + 1,
         .digest = draft->tail.digest,
         .segment = draft->segment,
-        .offset = (uint32_t)draft->used,
+        .offset = draft->used,
     };
 
     draft->mark = marks_put(&draft->log->marks, draft->tail.marks, mark);
