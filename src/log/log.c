@@ -74,7 +74,6 @@ struct place {
 static struct tail tail_read(const struct log *log)
 {
     uint64_t version = atomic_load_explicit(&log->version, memory_order_acquire);
-
     for (;;) {
         const struct tail_slot *slot = &log->slots[version % 2];
         struct tail tail = {
@@ -84,7 +83,6 @@ static struct tail tail_read(const struct log *log)
             .marks = atomic_load_explicit(&slot->marks, memory_order_acquire),
         };
         uint64_t again = atomic_load_explicit(&log->version, memory_order_acquire);
-
         if (again == version)
             return tail;
         version = again;
@@ -95,7 +93,6 @@ static void tail_publish(struct log *log, const struct tail *tail)
 {
     uint64_t version = atomic_load_explicit(&log->version, memory_order_relaxed) + 1;
     struct tail_slot *slot = &log->slots[version % 2];
-
     atomic_store_explicit(&slot->last, tail->last, memory_order_release);
     atomic_store_explicit(&slot->bytes, tail->bytes, memory_order_release);
     atomic_store_explicit(&slot->digest, tail->digest, memory_order_release);
@@ -110,7 +107,6 @@ static struct place place_of_mark(const struct log *log, const struct tail *tail
 {
     const struct mark *mark = marks_at(&log->marks, index);
     uint64_t end = index + 1 < tail->marks ? mark_position(marks_at(&log->marks, index + 1)) : tail->bytes;
-
     return (struct place){
         .segment = mark->segment,
         .offset = mark->offset,
@@ -130,7 +126,6 @@ static struct span place_message(const struct place *place)
         .at = place->segment->bytes + place->offset,
         .len = place->end - place->offset,
     };
-
     rest.len = json_canonical_len(rest);
     return rest;
 }
@@ -166,12 +161,10 @@ static struct place place_find(const struct log *log, const struct tail *tail, u
 static struct place place_at(const struct log *log, const struct tail *tail, const struct log_cursor *cursor)
 {
     uint64_t index = tail->marks - 1;
-    struct place place;
-
     assert(cursor->position < tail->bytes);
     if (cursor->position < mark_position(marks_at(&log->marks, index)))
         index = marks_find_position(&log->marks, tail->marks, cursor->position);
-    place = place_of_mark(log, tail, index);
+    struct place place = place_of_mark(log, tail, index);
     place.offset = (size_t)(cursor->position - place.segment->position);
     place.id = cursor->id;
     return place;
@@ -181,22 +174,19 @@ static struct place place_at(const struct log *log, const struct tail *tail, con
 
 static struct draft draft_begin(struct log *log)
 {
-    struct draft draft = {
+    return (struct draft){
         .log = log,
         .tail = log->tail,
         .segment = log->segment,
         .used = log->used,
         .mark = log->tail.marks > 0 ? marks_at(&log->marks, log->tail.marks - 1) : NULL,
     };
-
-    return draft;
 }
 
 static void segments_free(struct log_segment *segment)
 {
-    while (segment != NULL) {
+    while (segment) {
         struct log_segment *next = atomic_load_explicit(&segment->next, memory_order_relaxed);
-
         munmap(segment, sizeof *segment + segment->cap);
         segment = next;
     }
@@ -209,10 +199,8 @@ static struct log_segment *segment_new(size_t least)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t len = (sizeof(struct log_segment) + least + page - 1) / page * page;
-    struct log_segment *segment;
-
     len = len > LOG_SEGMENT_BYTES ? len : LOG_SEGMENT_BYTES;
-    segment = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct log_segment *segment = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (segment == MAP_FAILED)
         return NULL;
     (void)madvise(segment, len, MADV_NOHUGEPAGE);
@@ -228,7 +216,6 @@ static void segment_populate(struct log_segment *segment, size_t used)
     size_t step = (sizeof *segment + used) / POPULATE_BYTES * POPULATE_BYTES + POPULATE_BYTES;
     size_t most = sizeof *segment + segment->cap;
     size_t end = step < most ? step : most;
-
     if (end <= segment->populated)
         return;
 #ifdef MADV_POPULATE_WRITE
@@ -240,12 +227,11 @@ static void segment_populate(struct log_segment *segment, size_t used)
 static int draft_add_segment(struct draft *draft, size_t least)
 {
     struct log_segment *segment = segment_new(least);
-
-    if (segment == NULL)
+    if (!segment)
         return -ENOMEM;
     segment->position = draft->tail.bytes;
     atomic_init(&segment->next, NULL);
-    if (draft->fresh == NULL)
+    if (!draft->fresh)
         draft->fresh = segment;
     else
         atomic_store_explicit(&draft->segment->next, segment, memory_order_relaxed);
@@ -257,8 +243,7 @@ static int draft_add_segment(struct draft *draft, size_t least)
 static bool draft_mark_due(const struct draft *draft)
 {
     const struct mark *mark = draft->mark;
-
-    return mark == NULL || mark->segment != draft->segment || draft->used - mark->offset >= LOG_MARK_BYTES ||
+    return !mark || mark->segment != draft->segment || draft->used - mark->offset >= LOG_MARK_BYTES ||
            draft->tail.last + 1 - mark->id >= LOG_MARK_MESSAGES;
 }
 
@@ -270,9 +255,8 @@ static int draft_add_mark(struct draft *draft)
         .segment = draft->segment,
         .offset = draft->used,
     };
-
     draft->mark = marks_put(&draft->log->marks, draft->tail.marks, mark);
-    if (draft->mark == NULL)
+    if (!draft->mark)
         return -ENOMEM;
     draft->tail.marks++;
     return 0;
@@ -295,22 +279,20 @@ static int draft_count(struct draft *draft, struct span message)
 static void draft_copy(struct draft *draft, struct span run)
 {
     char *end = draft->segment->bytes + draft->used;
-
     memcpy(end - 1 - run.len, run.at, run.len);
     end[-1] = ',';
 }
 
 static bool draft_has_room(const struct draft *draft, size_t message_len)
 {
-    return draft->segment != NULL && draft->segment->cap - draft->used > message_len;
+    return draft->segment && draft->segment->cap - draft->used > message_len;
 }
 
 /* The message that starts at `at`; `left` messages are left with it. `len` is its length, or NULL. */
 static struct span element_at(struct span elements, size_t at, const size_t *len, uint64_t left)
 {
     struct span message = {.at = elements.at + at, .len = elements.len - at};
-
-    if (len != NULL)
+    if (len)
         message.len = *len;
     else if (left > 1)
         message.len = json_canonical_len(message);
@@ -324,9 +306,8 @@ static int draft_add(struct draft *draft, struct span elements, const size_t *le
 {
     size_t run = 0; /* where the run starts that is counted and not copied yet */
     size_t at = 0;
-
     for (uint64_t i = 0; i < count; i++) {
-        struct span message = element_at(elements, at, lens != NULL ? &lens[i] : NULL, count - i);
+        struct span message = element_at(elements, at, lens ? &lens[i] : NULL, count - i);
 
         if (!draft_has_room(draft, message.len)) {
             if (at > run)
@@ -347,10 +328,9 @@ static int draft_add(struct draft *draft, struct span elements, const size_t *le
 static void draft_publish(const struct draft *draft)
 {
     struct log *log = draft->log;
-
-    if (draft->fresh != NULL && log->segment != NULL)
+    if (draft->fresh && log->segment)
         atomic_store_explicit(&log->segment->next, draft->fresh, memory_order_release);
-    if (log->first == NULL)
+    if (!log->first)
         log->first = draft->fresh;
     log->segment = draft->segment;
     log->used = draft->used;
@@ -378,7 +358,7 @@ struct log *log_open(void)
 
 void log_close(struct log *log)
 {
-    if (log == NULL)
+    if (!log)
         return;
     segments_free(log->first);
     marks_free(&log->marks);
@@ -398,22 +378,17 @@ uint64_t log_bytes(const struct log *log)
 struct log_tail log_tail(const struct log *log)
 {
     struct tail tail = tail_read(log);
-
     return (struct log_tail){.last = tail.last, .digest = tail.digest};
 }
 
 /* The digest of the messages before `id`, which is behind the tail by one at most. */
 static uint64_t digest_before(const struct log *log, const struct tail *tail, uint64_t id)
 {
-    struct place place;
-    uint64_t index;
-    uint64_t digest;
-
     if (id > tail->last)
         return tail->digest;
-    index = marks_find_id(&log->marks, tail->marks, id);
-    digest = marks_at(&log->marks, index)->digest;
-    for (place = place_of_mark(log, tail, index); place.id < id;) {
+    uint64_t index = marks_find_id(&log->marks, tail->marks, id);
+    uint64_t digest = marks_at(&log->marks, index)->digest;
+    for (struct place place = place_of_mark(log, tail, index); place.id < id;) {
         struct span message = place_message(&place);
 
         digest = digest_chain(digest, message);
@@ -425,7 +400,6 @@ static uint64_t digest_before(const struct log *log, const struct tail *tail, ui
 uint64_t log_digest(const struct log *log, uint64_t id)
 {
     struct tail tail = tail_read(log);
-
     assert(id <= tail.last);
     return digest_before(log, &tail, id + 1);
 }
@@ -447,11 +421,9 @@ static struct log_slice slice_between(const struct place *start, uint64_t next, 
 static uint64_t slice_end(const struct log *log, const struct tail *tail, const struct place *start,
                           uint64_t next)
 {
-    struct place place;
-
     if (next > tail->last)
         return tail->bytes;
-    place = place_near(log, tail, next);
+    struct place place = place_near(log, tail, next);
     place = place_walk(place.id < start->id ? *start : place, next);
     return place_position(&place);
 }
@@ -462,8 +434,6 @@ static struct log_slice slice_cut(const struct log *log, const struct tail *tail
                                   uint64_t limit)
 {
     struct place next = place_of_mark(log, tail, marks_find_position(&log->marks, tail->marks, limit));
-    size_t len;
-
     if (next.id <= start->id) {
         next = *start;
         place_pass(&next, place_message(&next).len);
@@ -471,7 +441,7 @@ static struct log_slice slice_cut(const struct log *log, const struct tail *tail
             return slice_between(start, next.id, place_position(&next));
     }
     for (;;) {
-        len = place_message(&next).len;
+        size_t len = place_message(&next).len;
         if (place_position(&next) + len + 1 > limit)
             return slice_between(start, next.id, place_position(&next));
         place_pass(&next, len);
@@ -481,33 +451,27 @@ static struct log_slice slice_cut(const struct log *log, const struct tail *tail
 struct log_slice log_slice(const struct log *log, uint64_t from, uint64_t to)
 {
     struct tail tail = tail_read(log);
-    struct place start;
-
     assert(from > 0);
     if (to > tail.last)
         to = tail.last;
     if (from > to)
         return (struct log_slice){0};
-    start = place_find(log, &tail, from);
+    struct place start = place_find(log, &tail, from);
     return slice_between(&start, to + 1, slice_end(log, &tail, &start, to + 1));
 }
 
 struct log_slice log_next(const struct log *log, struct log_cursor *cursor, uint64_t max_bytes)
 {
     struct tail tail = tail_read(log);
-    struct log_slice slice;
-    struct place start;
-    uint64_t begin;
-
     assert(cursor->id > 0);
     if (cursor->id > tail.last)
         return (struct log_slice){0};
-    start = cursor->position > 0 ? place_at(log, &tail, cursor) : place_find(log, &tail, cursor->id);
-    begin = place_position(&start);
-    if (tail.bytes - begin - 1 <= max_bytes)
-        slice = slice_between(&start, tail.last + 1, tail.bytes);
-    else
-        slice = slice_cut(log, &tail, &start, begin + max_bytes + 1);
+    struct place start =
+        cursor->position > 0 ? place_at(log, &tail, cursor) : place_find(log, &tail, cursor->id);
+    uint64_t begin = place_position(&start);
+    struct log_slice slice = tail.bytes - begin - 1 <= max_bytes
+                                 ? slice_between(&start, tail.last + 1, tail.bytes)
+                                 : slice_cut(log, &tail, &start, begin + max_bytes + 1);
     cursor->id += slice.count;
     cursor->position = begin + slice.len + 1;
     cursor->digest = digest_before(log, &tail, cursor->id);
