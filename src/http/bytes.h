@@ -41,13 +41,4 @@ static inline bool http_byte_is(char byte, unsigned classes)
     return (http_bytes[(unsigned char)byte] & classes) != 0;
 }
 
-/* The value of a hexadecimal digit, or -1. */
-static inline int http_byte_hex(char byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    int lower = byte | 0x20;
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 #endif

@@ -1,5 +1,6 @@
 #include "http/url.h"
 
+#include "hex.h"
 #include "http/bytes.h"
 
 #include <arpa/inet.h>
@@ -21,8 +22,8 @@ static size_t name_len(struct span text)
     while (i < text.len)
         if (http_byte_is(text.at[i], HTTP_BYTE_HOST))
             i++;
-        else if (text.at[i] == '%' && text.len - i > 2 && http_byte_hex(text.at[i + 1]) >= 0 &&
-                 http_byte_hex(text.at[i + 2]) >= 0)
+        else if (text.at[i] == '%' && text.len - i > 2 && hex_digit(text.at[i + 1]) >= 0 &&
+                 hex_digit(text.at[i + 2]) >= 0)
             i += 3;
         else
             break;
@@ -35,7 +36,7 @@ static bool host_take(struct span *text, struct span *host)
     size_t taken;
     if (text->len > 0 && text->at[0] == '[') {
         const char *close = memchr(text->at, ']', text->len);
-        if (close == NULL)
+        if (!close)
             return false;
         taken = (size_t)(close - text->at) + 1;
         *host = (struct span){text->at + 1, taken - 2};
@@ -54,7 +55,7 @@ bool http_authority_split(struct span text, struct span *host, struct span *port
     struct span name;
     if (text.len == 0 || !host_take(&text, &name))
         return false;
-    struct span digits = {NULL, 0};
+    struct span digits = {0};
     if (text.len > 0) {
         uint64_t number;
         digits = (struct span){text.at + 1, text.len - 1};
@@ -69,7 +70,7 @@ bool http_authority_split(struct span text, struct span *host, struct span *port
 /* Brackets are off already, so a colon tells an IPv6 address, which was checked as a whole. */
 static bool host_resolvable(struct span host)
 {
-    if (memchr(host.at, ':', host.len) != NULL)
+    if (memchr(host.at, ':', host.len))
         return true;
     for (size_t i = 0; i < host.len; i++)
         if (!http_byte_is(host.at[i], HTTP_BYTE_NAME))
@@ -100,9 +101,9 @@ static void lower(char *text)
 bool http_url_parse(struct span text, struct http_url *out)
 {
     struct span authority, host, digits;
-    uint64_t port;
     if (!authority_of(text, &authority) || !http_authority_split(authority, &host, &digits))
         return false;
+    uint64_t port;
     if (!span_uint(digits, &port) || port == 0 || port > UINT16_MAX)
         return false;
     if (!host_resolvable(host) || !span_copy(host, out->host, sizeof out->host))
@@ -114,6 +115,6 @@ bool http_url_parse(struct span text, struct http_url *out)
 
 void http_url_authority(const struct http_url *url, char *out, size_t out_size)
 {
-    bool ipv6 = strchr(url->host, ':') != NULL;
+    bool ipv6 = strchr(url->host, ':');
     snprintf(out, out_size, ipv6 ? "[%s]:%u" : "%s:%u", url->host, (unsigned)url->port);
 }

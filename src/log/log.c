@@ -370,11 +370,6 @@ uint64_t log_last(const struct log *log)
     return tail_read(log).last;
 }
 
-uint64_t log_bytes(const struct log *log)
-{
-    return tail_read(log).bytes;
-}
-
 struct log_tail log_tail(const struct log *log)
 {
     struct tail tail = tail_read(log);

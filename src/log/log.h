@@ -62,9 +62,6 @@ uint64_t log_last(const struct log *log);
 /* Both as they were at one moment. */
 struct log_tail log_tail(const struct log *log);
 
-/* Bytes of all elements, the comma behind each included. */
-uint64_t log_bytes(const struct log *log);
-
 /* The messages from id `from` (1 at least) to id `to`; where to is past the end, to the end; empty where from
  * is behind to. */
 struct log_slice log_slice(const struct log *log, uint64_t from, uint64_t to);
