@@ -51,7 +51,7 @@ static bool label_take(struct span *name, struct span *label)
     if (len == 0 || len > LABEL_MAX || label->at[0] == '-' || (len < name->len && name->at[len] != '.'))
         return false;
     len += len < name->len;
-    *name = (struct span){.at = name->at + len, .len = name->len - len};
+    *name = span_after(*name, len);
     return true;
 }
 

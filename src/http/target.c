@@ -24,11 +24,6 @@ static int percent_decode(struct span text)
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 
-static struct span span_after(struct span text, size_t skip)
-{
-    return (struct span){text.at + skip, text.len - skip};
-}
-
 static int path_decode(struct span text, struct http_target *out, const char **why)
 {
     size_t len = 0;

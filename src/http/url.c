@@ -46,7 +46,7 @@ static bool host_take(struct span *text, struct span *host)
         taken = name_len(*text);
         *host = (struct span){text->at, taken};
     }
-    *text = (struct span){text->at + taken, text->len - taken};
+    *text = span_after(*text, taken);
     return host->len > 0;
 }
 
@@ -58,7 +58,7 @@ bool http_authority_split(struct span text, struct span *host, struct span *port
     struct span digits = {0};
     if (text.len > 0) {
         uint64_t number;
-        digits = (struct span){text.at + 1, text.len - 1};
+        digits = span_after(text, 1);
         if (text.at[0] != ':' || (digits.len > 0 && (!span_uint(digits, &number) || number > UINT16_MAX)))
             return false;
     }
@@ -85,7 +85,7 @@ static bool authority_of(struct span text, struct span *authority)
     size_t scheme_len = sizeof scheme - 1;
     if (text.len <= scheme_len || strncasecmp(text.at, scheme, scheme_len) != 0)
         return false;
-    *authority = (struct span){text.at + scheme_len, text.len - scheme_len};
+    *authority = span_after(text, scheme_len);
     if (authority->at[authority->len - 1] == '/')
         authority->len--;
     return true;
