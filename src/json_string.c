@@ -29,7 +29,7 @@ static inline uint64_t block_escaped(uint64_t slashes, uint64_t *open)
 bool json_utf8_valid(struct span bytes)
 {
     const char *at = bytes.at;
-    const char *end = json_span_end(bytes);
+    const char *end = span_after(bytes, bytes.len).at;
     while (at < end) {
         struct block block = block_read(at, end);
         uint64_t high = block_high(&block);

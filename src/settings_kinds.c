@@ -1,4 +1,5 @@
 #include "settings_kinds.h"
+#include "clock.h"
 #include "concern.h"
 #include "settings.h"
 #include <arpa/inet.h>
@@ -14,9 +15,8 @@ enum {
     MESSAGE_MAX = 1 << 30
 };
 
-/* Ten years, which is for ever, and far from the end of any clock. */
-#define SECONDS_MAX 315360000
-#define SECONDS_MAX_TEXT "315360000"
+#define DIGITS_OF(number) #number
+#define DIGITS(number) DIGITS_OF(number)
 
 /* ---- Texts ---- */
 
@@ -286,15 +286,15 @@ static bool seconds_take(const char *text, int64_t least_ms, int64_t *out)
         return false;
     int64_t ms = 0;
     const char *at = text;
-    for (; is_digit(*at) && ms <= SECONDS_MAX; at++)
+    for (; is_digit(*at) && ms <= CLOCK_LONGEST_S; at++)
         ms = ms * 10 + (*at - '0');
-    if (ms > SECONDS_MAX)
+    if (ms > CLOCK_LONGEST_S)
         return false;
     at += *at == '.';
     for (int i = 0; i < 3; i++)
         ms = ms * 10 + (is_digit(*at) ? *at++ - '0' : 0);
     ms += at[strspn(at, "0")] != '\0';
-    if (ms < least_ms || ms > SECONDS_MAX * INT64_C(1000))
+    if (ms < least_ms || ms > CLOCK_LONGEST_S * INT64_C(1000))
         return false;
     *out = ms;
     return true;
@@ -418,19 +418,19 @@ const struct settings_kind settings_kind_quorum = {
 const struct settings_kind settings_kind_duration = {
     .take = duration_take,
     .show = duration_show,
-    .want = "seconds from 0 to " SECONDS_MAX_TEXT ", such as 2 or 0.25",
+    .want = "seconds from 0 to " DIGITS(CLOCK_LONGEST_S) ", such as 2 or 0.25",
     .about = "SECONDS",
 };
 const struct settings_kind settings_kind_timeout = {
     .take = timeout_take,
     .show = duration_show,
-    .want = "seconds from 0.001 to " SECONDS_MAX_TEXT ", such as 75 or 0.25",
+    .want = "seconds from 0.001 to " DIGITS(CLOCK_LONGEST_S) ", such as 75 or 0.25",
     .about = "SECONDS",
 };
 const struct settings_kind settings_kind_interval = {
     .take = interval_take,
     .show = duration_show,
-    .want = "seconds from 0.01 to " SECONDS_MAX_TEXT ", such as 1 or 0.25",
+    .want = "seconds from 0.01 to " DIGITS(CLOCK_LONGEST_S) ", such as 1 or 0.25",
     .about = "SECONDS",
 };
 const struct settings_kind settings_kind_share = {
