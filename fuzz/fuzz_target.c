@@ -1,7 +1,8 @@
 /* Request targets, query fields and URLs of nodes. What is taken keeps what the headers promise. */
 #include "check.h"
+#include "http/authority.h"
 #include "http/target.h"
-#include "http/url.h"
+#include "url.h"
 
 static void check_value(struct span encoded)
 {

@@ -2,10 +2,10 @@
 #include "clock.h"
 #include "concern.h"
 #include "settings.h"
-#include <arpa/inet.h>
+#include "url.h"
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/socket.h>
 
 enum {
     ID_MAX = 200,
@@ -70,49 +70,21 @@ static bool name_valid(struct span name)
     return false;
 }
 
-static bool address_valid(int family, struct span text)
+static bool host_valid(struct span host)
 {
-    char copy[INET6_ADDRSTRLEN];
-    unsigned char address[sizeof(struct in6_addr)];
-    return span_copy(text, copy, sizeof copy) && inet_pton(family, copy, address) == 1;
+    return name_valid(host) || http_address_valid(AF_INET, host) || http_address_valid(AF_INET6, host);
 }
 
 static bool host_take(const char *text, void *field)
 {
-    struct span host = span_of(text);
-    if (!name_valid(host) && !address_valid(AF_INET, host) && !address_valid(AF_INET6, host))
-        return false;
-    return text_take(host, field);
+    return host_valid(span_of(text)) && text_take(span_of(text), field);
 }
 
-/* The host of a URL, an IPv6 address in its brackets. */
-static bool url_host_valid(struct span host)
-{
-    if (host.len > 2 && host.at[0] == '[' && host.at[host.len - 1] == ']')
-        return address_valid(AF_INET6, (struct span){.at = host.at + 1, .len = host.len - 2});
-    return name_valid(host) || address_valid(AF_INET, host);
-}
-
-/* http://HOST:PORT, a "/" behind it at most; a subset of what the HTTP layer takes, which these files must
- * not know. */
 static bool url_take(const char *text, void *field)
 {
-    static const char scheme[] = "http://";
-    uint64_t port;
-    struct span rest = span_of(text);
-    if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
-        return false;
-    rest = (struct span){.at = text + sizeof scheme - 1, .len = rest.len - (sizeof scheme - 1)};
-    if (rest.len > 0 && rest.at[rest.len - 1] == '/')
-        rest.len--;
-    const char *colon = memrchr(rest.at, ':', rest.len);
-    if (!colon)
-        return false;
-    struct span digits = {.at = colon + 1, .len = rest.len - (size_t)(colon + 1 - rest.at)};
-    if (!span_uint(digits, &port) || port < 1 || port > UINT16_MAX)
-        return false;
-    rest.len = (size_t)(colon - rest.at);
-    return url_host_valid(rest) && text_take(span_of(text), field);
+    struct http_url url;
+    return http_url_parse(span_of(text), &url) && host_valid(span_of(url.host)) &&
+           text_take(span_of(text), field);
 }
 
 static bool is_visible(char c)

@@ -1,8 +1,8 @@
 #include "http/target.h"
 
 #include "hex.h"
+#include "http/authority.h"
 #include "http/bytes.h"
-#include "http/url.h"
 
 #include <limits.h>
 #include <string.h>
