@@ -16,12 +16,14 @@ WARN = -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
 # Tests that drive whole programs are never instrumented themselves: Criterion does not start under
 # ThreadSanitizer, and what counts is what the programs do. They are compiled with TEST_CFLAGS.
 TEST_CFLAGS := $(CFLAGS)
-OUT_asan = build/asan
-OUT_tsan = build/tsan
+# Each compiler has a folder: what one builds with a sanitizer does not link with the other's runtime.
+WITH_CLANG = $(if $(findstring clang,$(CC)),-clang)
+OUT_asan = build/asan$(WITH_CLANG)
+OUT_tsan = build/tsan$(WITH_CLANG)
 OUT_fuzz = build/fuzz
 SANITIZE_asan = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # gcc's UBSan writes to its own file only when it is linked statically beside ASan; clang's is part of ASan.
-SANITIZE_LINK_asan = $(if $(findstring clang,$(CC)),,-static-libubsan)
+SANITIZE_LINK_asan = $(if $(WITH_CLANG),,-static-libubsan)
 SANITIZE_tsan = -fsanitize=thread -fno-omit-frame-pointer
 SANITIZE_fuzz = $(SANITIZE_asan) -fsanitize=fuzzer-no-link
 SANITIZE = $(SANITIZE_$(BUILD))

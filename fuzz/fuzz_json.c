@@ -1,7 +1,7 @@
 /* JSON text. Whatever is taken as a value can be written again in compact form, and that form is a fixed
  * point; a string keeps its value through each way of writing it. */
+#include "../test/json_value.h"
 #include "check.h"
-#include "json.h"
 
 static void check_same(const struct buf *buf, struct span wanted)
 {
@@ -45,7 +45,7 @@ static void check_quote(struct span value)
     CHECK(json_canonical_len(buf_span(&quoted)) == quoted.len);
     struct json json = json_text(buf_span(&quoted));
     CHECK(json_string(&json, &string) && json_end(&json) && string.canonical);
-    json_string_value(&string, &back);
+    json_value(&string, &back);
     check_same(&back, value);
     buf_free(&quoted);
     buf_free(&back);
@@ -70,7 +70,7 @@ static void check_string(const struct json_string *string, struct span text)
 {
     struct buf value = {0}, canonical = {0}, quoted = {0};
     CHECK(fuzz_within(string->raw, text));
-    json_string_value(string, &value);
+    json_value(string, &value);
     CHECK(value.len == string->value_len && json_utf8_valid(buf_span(&value)));
     json_string_canonical(string, &canonical);
     json_quote(buf_span(&value), &quoted);

@@ -1,7 +1,8 @@
 /* Request targets, query fields and URLs of nodes. What is taken keeps what the headers promise. */
 #include "check.h"
+#include "http/authority.h"
 #include "http/target.h"
-#include "http/url.h"
+#include "url.h"
 
 static void check_value(struct span encoded)
 {
@@ -34,9 +35,9 @@ static void check_target(const char *method, struct span text)
     CHECK(status == 0 || ((status == 400 || status == 414 || status == 501) && why != NULL));
     if (status != 0)
         return;
-    CHECK(target.path_len == strlen(target.path) && target.path_len < HTTP_PATH_MAX);
+    CHECK(strnlen(target.path, HTTP_PATH_MAX) < HTTP_PATH_MAX);
     CHECK(target.path[0] == '/' || strcmp(target.path, "*") == 0);
-    CHECK(fuzz_within(target.query, text) && fuzz_within(target.authority, text));
+    CHECK(fuzz_within(target.query, text));
     check_query(target.query);
 }
 

@@ -8,6 +8,9 @@
 /* A deadline that never comes. */
 #define CLOCK_NEVER INT64_MAX
 
+/* Ten years: the longest time that anyone may set, which is for ever, and far from the end of any clock. */
+#define CLOCK_LONGEST_S 315360000
+
 /* Microseconds since an arbitrary start. */
 int64_t clock_us(void);
 

@@ -5,7 +5,7 @@
 
 struct json json_text(struct span text)
 {
-    return (struct json){.at = text.at, .end = json_span_end(text)};
+    return (struct json){.at = text.at, .end = span_after(text, text.len).at};
 }
 
 bool json_object(struct json *json)

@@ -76,9 +76,6 @@ bool json_end(struct json *json);
 /* Whether the value of the string is `text`. */
 bool json_string_is(const struct json_string *string, const char *text);
 
-/* Adds the value's bytes, unescaped. */
-void json_string_value(const struct json_string *string, struct buf *out);
-
 /* Copies the value, terminated. Returns false, out untouched, where it holds a NUL or does not fit. */
 bool json_string_copy(const struct json_string *string, char *out, size_t out_size);
 

@@ -33,10 +33,4 @@ static inline bool json_take(struct json *json, char c)
     return true;
 }
 
-/* An empty span may hold NULL, to which C lets nothing be added, not even 0. */
-static inline const char *json_span_end(struct span span)
-{
-    return span.len > 0 ? span.at + span.len : span.at;
-}
-
 #endif

@@ -1,5 +1,6 @@
 /* JSON strings: checking, value, canonical form. json.c has the rest of the reader. */
 #include "block.h"
+#include "hex.h"
 #include "json_private.h"
 #include "utf8.h"
 #include <string.h>
@@ -28,7 +29,7 @@ static inline uint64_t block_escaped(uint64_t slashes, uint64_t *open)
 bool json_utf8_valid(struct span bytes)
 {
     const char *at = bytes.at;
-    const char *end = json_span_end(bytes);
+    const char *end = span_after(bytes, bytes.len).at;
     while (at < end) {
         struct block block = block_read(at, end);
         uint64_t high = block_high(&block);
@@ -49,17 +50,6 @@ bool json_utf8_valid(struct span bytes)
 }
 
 /* ---- Checking ---- */
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /* Reads four hex digits; -1 where they are not four. */
 static int32_t hex_four(const char *at, const char *end)
@@ -289,16 +279,6 @@ bool json_string_is(const struct json_string *string, const char *text)
         if (memcmp(piece.at, text, piece.len) != 0)
             return false;
     return true;
-}
-
-void json_string_value(const struct json_string *string, struct buf *out)
-{
-    struct span raw = string->raw;
-    struct span piece;
-    char scratch[4];
-    buf_reserve(out, string->value_len);
-    while (piece_next(&raw, scratch, &piece))
-        buf_add_span(out, piece);
 }
 
 /* A NUL can only come from an escape. */

@@ -57,7 +57,7 @@ bool program_begin(struct settings *settings, enum settings_role role, int argc,
 
 void program_wait(const struct settings *settings, uint16_t port)
 {
-    bool ipv6 = strchr(settings->host, ':') != NULL;
+    bool ipv6 = strchr(settings->host, ':');
     sigset_t set;
     int got = 0;
     stop_signals(&set);

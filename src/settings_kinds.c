@@ -1,10 +1,11 @@
 #include "settings_kinds.h"
+#include "clock.h"
 #include "concern.h"
 #include "settings.h"
-#include <arpa/inet.h>
+#include "url.h"
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/socket.h>
 
 enum {
     ID_MAX = 200,
@@ -14,9 +15,8 @@ enum {
     MESSAGE_MAX = 1 << 30
 };
 
-/* Ten years, which is for ever, and far from the end of any clock. */
-#define SECONDS_MAX 315360000
-#define SECONDS_MAX_TEXT "315360000"
+#define DIGITS_OF(number) #number
+#define DIGITS(number) DIGITS_OF(number)
 
 /* ---- Texts ---- */
 
@@ -51,7 +51,7 @@ static bool label_take(struct span *name, struct span *label)
     if (len == 0 || len > LABEL_MAX || label->at[0] == '-' || (len < name->len && name->at[len] != '.'))
         return false;
     len += len < name->len;
-    *name = (struct span){.at = name->at + len, .len = name->len - len};
+    *name = span_after(*name, len);
     return true;
 }
 
@@ -70,49 +70,21 @@ static bool name_valid(struct span name)
     return false;
 }
 
-static bool address_valid(int family, struct span text)
+static bool host_valid(struct span host)
 {
-    char copy[INET6_ADDRSTRLEN];
-    unsigned char address[sizeof(struct in6_addr)];
-    return span_copy(text, copy, sizeof copy) && inet_pton(family, copy, address) == 1;
+    return name_valid(host) || http_address_valid(AF_INET, host) || http_address_valid(AF_INET6, host);
 }
 
 static bool host_take(const char *text, void *field)
 {
-    struct span host = span_of(text);
-    if (!name_valid(host) && !address_valid(AF_INET, host) && !address_valid(AF_INET6, host))
-        return false;
-    return text_take(host, field);
+    return host_valid(span_of(text)) && text_take(span_of(text), field);
 }
 
-/* The host of a URL, an IPv6 address in its brackets. */
-static bool url_host_valid(struct span host)
-{
-    if (host.len > 2 && host.at[0] == '[' && host.at[host.len - 1] == ']')
-        return address_valid(AF_INET6, (struct span){.at = host.at + 1, .len = host.len - 2});
-    return name_valid(host) || address_valid(AF_INET, host);
-}
-
-/* http://HOST:PORT, a "/" behind it at most; a subset of what the HTTP layer takes, which these files must
- * not know. */
 static bool url_take(const char *text, void *field)
 {
-    static const char scheme[] = "http://";
-    uint64_t port;
-    struct span rest = span_of(text);
-    if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
-        return false;
-    rest = (struct span){.at = text + sizeof scheme - 1, .len = rest.len - (sizeof scheme - 1)};
-    if (rest.len > 0 && rest.at[rest.len - 1] == '/')
-        rest.len--;
-    const char *colon = memrchr(rest.at, ':', rest.len);
-    if (!colon)
-        return false;
-    struct span digits = {.at = colon + 1, .len = rest.len - (size_t)(colon + 1 - rest.at)};
-    if (!span_uint(digits, &port) || port < 1 || port > UINT16_MAX)
-        return false;
-    rest.len = (size_t)(colon - rest.at);
-    return url_host_valid(rest) && text_take(span_of(text), field);
+    struct http_url url;
+    return http_url_parse(span_of(text), &url) && host_valid(span_of(url.host)) &&
+           text_take(span_of(text), field);
 }
 
 static bool is_visible(char c)
@@ -286,15 +258,15 @@ static bool seconds_take(const char *text, int64_t least_ms, int64_t *out)
         return false;
     int64_t ms = 0;
     const char *at = text;
-    for (; is_digit(*at) && ms <= SECONDS_MAX; at++)
+    for (; is_digit(*at) && ms <= CLOCK_LONGEST_S; at++)
         ms = ms * 10 + (*at - '0');
-    if (ms > SECONDS_MAX)
+    if (ms > CLOCK_LONGEST_S)
         return false;
     at += *at == '.';
     for (int i = 0; i < 3; i++)
         ms = ms * 10 + (is_digit(*at) ? *at++ - '0' : 0);
     ms += at[strspn(at, "0")] != '\0';
-    if (ms < least_ms || ms > SECONDS_MAX * INT64_C(1000))
+    if (ms < least_ms || ms > CLOCK_LONGEST_S * INT64_C(1000))
         return false;
     *out = ms;
     return true;
@@ -418,19 +390,19 @@ const struct settings_kind settings_kind_quorum = {
 const struct settings_kind settings_kind_duration = {
     .take = duration_take,
     .show = duration_show,
-    .want = "seconds from 0 to " SECONDS_MAX_TEXT ", such as 2 or 0.25",
+    .want = "seconds from 0 to " DIGITS(CLOCK_LONGEST_S) ", such as 2 or 0.25",
     .about = "SECONDS",
 };
 const struct settings_kind settings_kind_timeout = {
     .take = timeout_take,
     .show = duration_show,
-    .want = "seconds from 0.001 to " SECONDS_MAX_TEXT ", such as 75 or 0.25",
+    .want = "seconds from 0.001 to " DIGITS(CLOCK_LONGEST_S) ", such as 75 or 0.25",
     .about = "SECONDS",
 };
 const struct settings_kind settings_kind_interval = {
     .take = interval_take,
     .show = duration_show,
-    .want = "seconds from 0.01 to " SECONDS_MAX_TEXT ", such as 1 or 0.25",
+    .want = "seconds from 0.01 to " DIGITS(CLOCK_LONGEST_S) ", such as 1 or 0.25",
     .about = "SECONDS",
 };
 const struct settings_kind settings_kind_share = {

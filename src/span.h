@@ -18,6 +18,13 @@ static inline struct span span_of(const char *text)
     return (struct span){.at = text, .len = strlen(text)};
 }
 
+/* What is behind the first `bytes` bytes. An empty span may hold NULL, to which C lets nothing be added, not
+ * even 0. */
+static inline struct span span_after(struct span span, size_t bytes)
+{
+    return (struct span){.at = bytes > 0 ? span.at + bytes : span.at, .len = span.len - bytes};
+}
+
 /* Whether both hold the same bytes. */
 static inline bool span_equals(struct span span, const char *text)
 {

@@ -8,13 +8,13 @@
 #include "clock.h"
 #include "http/conn.h"
 #include "http/router.h"
-#include "http/url.h"
 #include "log/log.h"
 #include "logline.h"
 #include "replication/acks.h"
 #include "replication/link.h"
 #include "replication/posts.h"
 #include "replication/receiver.h"
+#include "url.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Appenders and readers on one list at the same time. Each message names its appender and that one's running
- * number, so a reader can tell from any part of the list whether it is whole and in order. */
+/* The appender and readers on one list at the same time. Each message holds its id, so a reader can tell from
+ * any part of the list whether it is whole and in order. */
 #include "stress.h"
 
 #include "json.h"
@@ -11,7 +11,6 @@
 #include <time.h>
 
 enum {
-    APPENDERS = 3,
     READERS = 3,
     BATCH = 40,
     LONG = 2 * LOG_SEGMENT_BYTES,
@@ -24,17 +23,23 @@ static _Atomic bool stopped;
 
 struct worker {
     pthread_t thread;
-    unsigned number; /* of an appender: 0 to APPENDERS - 1 */
     unsigned seed;
     uint64_t done; /* messages appended, or slices read */
 };
 
+/* Bytes of the whole list, the comma behind each message included. */
+static uint64_t list_bytes(const struct log *log)
+{
+    struct log_slice all = log_slice(log, 1, UINT64_MAX);
+    return all.count ? all.len + 1 : 0;
+}
+
 /* ---- appending ---- */
 
-/* Writes `"appender:number:xxx"` and a comma; returns its length with the comma. */
-static size_t message_write(char *at, unsigned appender, uint64_t number, size_t padding)
+/* Writes `"id:xxx"` and a comma; returns its length with the comma. */
+static size_t message_write(char *at, uint64_t id, size_t padding)
 {
-    size_t len = (size_t)sprintf(at, "\"%u:%lu:", appender, (unsigned long)number);
+    size_t len = (size_t)sprintf(at, "\"%lu:", (unsigned long)id);
 
     memset(at + len, '.', padding);
     memcpy(at + len + padding, "\",", 3);
@@ -45,18 +50,17 @@ static void append_batch(struct worker *worker, char *bytes)
 {
     uint64_t count = 1 + (stress_random(&worker->seed, 2) ? stress_random(&worker->seed, BATCH) : 0);
     bool has_long = stress_random(&worker->seed, 500) == 0;
-    uint64_t before = log_last(list);
     uint64_t last_id = 0;
     size_t len = 0;
 
     for (uint64_t i = 0; i < count; i++) {
         size_t padding = (size_t)stress_random(&worker->seed, has_long && i == 0 ? LONG - 100 : 300);
 
-        len += message_write(bytes + len, worker->number, ++worker->done, padding);
+        len += message_write(bytes + len, ++worker->done, padding);
     }
     CHECK(log_append(list, (struct span){.at = bytes, .len = len - 1}, NULL, count, &last_id) == 0);
-    CHECK(last_id >= before + count);
-    CHECK(log_last(list) >= last_id);
+    CHECK(last_id == worker->done);
+    CHECK(log_last(list) == last_id);
     CHECK(log_slice(list, last_id - count + 1, last_id).len == len - 1);
 }
 
@@ -66,7 +70,7 @@ static void *append_all(void *arg)
     char *bytes = malloc(ROOM);
 
     CHECK(bytes != NULL);
-    while (!atomic_load(&stopped) && log_bytes(list) < BYTES_MAX)
+    while (!atomic_load(&stopped) && list_bytes(list) < BYTES_MAX)
         append_batch(worker, bytes);
     free(bytes);
     return NULL;
@@ -77,22 +81,21 @@ static void *append_all(void *arg)
 /* What was seen in a part of the list so far. */
 struct seen {
     uint64_t count;
-    uint64_t numbers[APPENDERS]; /* the last one of each appender; 0: none yet */
-    struct log *copy;            /* where to append all of it, or NULL */
+    uint64_t last;    /* its last id; 0: none yet */
+    struct log *copy; /* where to append all of it, or NULL */
 };
 
-/* Each appender's messages follow one another without a hole. */
+/* Messages follow one another without a hole. */
 static void seen_message(struct seen *seen, struct span message)
 {
     char *end;
-    unsigned long appender = strtoul(message.at + 1, &end, 10);
-    unsigned long number = strtoul(end + 1, &end, 10);
+    unsigned long id = strtoul(message.at + 1, &end, 10);
     uint64_t last_id;
 
     CHECK(message.at[0] == '"' && message.at[message.len - 1] == '"');
-    CHECK(appender < APPENDERS && *end == ':');
-    CHECK(seen->numbers[appender] == 0 || seen->numbers[appender] + 1 == number);
-    seen->numbers[appender] = number;
+    CHECK(*end == ':');
+    CHECK(seen->last == 0 || seen->last + 1 == id);
+    seen->last = id;
     seen->count++;
     CHECK(seen->copy == NULL || log_append(seen->copy, message, NULL, 1, &last_id) == 0);
 }
@@ -132,9 +135,10 @@ static void seen_slice(struct seen *seen, struct log_slice slice)
     CHECK(seen->count == count);
 }
 
-static struct seen slice_read(struct log_slice slice, struct log *copy)
+/* `from` is its first id; 0: not known. */
+static struct seen slice_read(struct log_slice slice, uint64_t from, struct log *copy)
 {
-    struct seen seen = {.copy = copy};
+    struct seen seen = {.last = from ? from - 1 : 0, .copy = copy};
 
     seen_slice(&seen, slice);
     return seen;
@@ -155,7 +159,7 @@ static void read_part(struct worker *worker)
     slice = log_slice(list, from, to);
     CHECK(slice.count >= 1 && slice.count <= to - from + 1);
     CHECK(to > last || slice.count == to - from + 1);
-    slice_read(slice, NULL);
+    slice_read(slice, from, NULL);
 }
 
 /* One who follows the list from its start. */
@@ -175,23 +179,22 @@ static void follow(struct follower *follower, struct worker *worker)
     CHECK(slice.len <= max_bytes || slice.count == 1);
     seen_slice(&follower->seen, slice);
     CHECK(follower->cursor.id == follower->seen.count + 1);
+    CHECK(slice.count == 0 || follower->cursor.digest == log_digest(list, follower->cursor.id - 1));
 }
 
-/* What was there once has the same digest later, and the list grows only. To ask for all of it so often moves
- * it into huge pages meanwhile. */
+/* What was there once has the same digest later, and the list grows only. */
 static void read_again(struct worker *worker)
 {
-    uint64_t bytes = log_bytes(list);
-    uint64_t last = log_last(list);
-    uint64_t id = stress_random(&worker->seed, last + 1);
+    uint64_t bytes = list_bytes(list);
+    struct log_tail tail = log_tail(list);
+    uint64_t id = stress_random(&worker->seed, tail.last + 1);
     uint64_t digest = log_digest(list, id);
-    uint64_t last_digest = log_digest(list, last);
 
     CHECK(log_digest(list, id) == digest);
-    CHECK(log_digest(list, last) == last_digest);
-    CHECK(log_last(list) >= last);
-    CHECK(log_bytes(list) >= bytes);
-    CHECK(log_slice(list, 1, UINT64_MAX).count >= last);
+    CHECK(log_digest(list, tail.last) == tail.digest);
+    CHECK(log_last(list) >= tail.last);
+    CHECK(list_bytes(list) >= bytes);
+    CHECK(log_slice(list, 1, UINT64_MAX).count >= tail.last);
 }
 
 static void *read_all(void *arg)
@@ -208,7 +211,7 @@ static void *read_all(void *arg)
         read_part(worker);
         follow(&follower, worker);
         read_again(worker);
-        slice_read(early, NULL);
+        slice_read(early, 0, NULL);
         worker->done++;
     }
     return NULL;
@@ -222,7 +225,7 @@ static void *append_short(void *arg)
     struct worker *worker = arg;
     uint64_t last_id;
 
-    while (!atomic_load(&stopped) && log_bytes(list) < BYTES_MAX) {
+    while (!atomic_load(&stopped) && list_bytes(list) < BYTES_MAX) {
         CHECK(log_append(list, span_of("\"x\",\"y\""), NULL, 2, &last_id) == 0);
         worker->done += 2;
     }
@@ -249,7 +252,6 @@ static void *read_tail(void *arg)
 static void workers_start(struct worker *workers, unsigned count, void *(*run)(void *), unsigned *seed)
 {
     for (unsigned i = 0; i < count; i++) {
-        workers[i].number = i;
         workers[i].seed = (unsigned)rand_r(seed);
         CHECK(pthread_create(&workers[i].thread, NULL, run, &workers[i]) == 0);
     }
@@ -267,25 +269,23 @@ static uint64_t workers_join(struct worker *workers, unsigned count)
 }
 
 /* All that was appended is there, and a copy of the list has the same digest. */
-static void check_whole(const struct worker *appenders, uint64_t appended)
+static void check_whole(uint64_t appended)
 {
     struct log *copy = log_open();
     struct seen seen;
 
     CHECK(copy != NULL);
-    seen = slice_read(log_slice(list, 1, UINT64_MAX), copy);
+    seen = slice_read(log_slice(list, 1, UINT64_MAX), 1, copy);
     CHECK(log_last(list) == appended && seen.count == appended);
-    for (unsigned i = 0; i < APPENDERS; i++)
-        CHECK(seen.numbers[i] == appenders[i].done);
-    CHECK(log_bytes(copy) == log_bytes(list));
+    CHECK(list_bytes(copy) == list_bytes(list));
     CHECK(log_digest(copy, appended) == log_digest(list, appended));
     log_close(copy);
 }
 
-/* Runs appenders and readers for a while on a new list. Returns how many messages were appended. */
-static uint64_t run(struct worker *appenders, void *(*append)(void *), void *(*read)(void *),
-                    struct stress *stress, int64_t ms)
+/* Runs the appender and readers for a while on a new list. Returns how many messages were appended. */
+static uint64_t run(void *(*append)(void *), void *(*read)(void *), struct stress *stress, int64_t ms)
 {
+    struct worker appender = {0};
     struct worker readers[READERS] = {0};
     struct timespec pause = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000 * 1000000)};
     uint64_t appended;
@@ -293,13 +293,13 @@ static uint64_t run(struct worker *appenders, void *(*append)(void *), void *(*r
     list = log_open();
     CHECK(list != NULL);
     atomic_store(&stopped, false);
-    workers_start(appenders, APPENDERS, append, &stress->seed);
+    workers_start(&appender, 1, append, &stress->seed);
     workers_start(readers, READERS, read, &stress->seed);
     nanosleep(&pause, NULL);
     atomic_store(&stopped, true);
-    appended = workers_join(appenders, APPENDERS);
+    appended = workers_join(&appender, 1);
     printf("%lu rounds of reading, ", (unsigned long)workers_join(readers, READERS));
-    printf("%lu messages in %lu bytes\n", (unsigned long)appended, (unsigned long)log_bytes(list));
+    printf("%lu messages in %lu bytes\n", (unsigned long)appended, (unsigned long)list_bytes(list));
     CHECK(log_last(list) == appended);
     return appended;
 }
@@ -307,12 +307,10 @@ static uint64_t run(struct worker *appenders, void *(*append)(void *), void *(*r
 int main(int argc, char *argv[])
 {
     struct stress stress = stress_start(argc, argv);
-    struct worker appenders[APPENDERS] = {0};
-    struct worker others[APPENDERS] = {0};
 
-    check_whole(appenders, run(appenders, append_all, read_all, &stress, stress.run_ms * 2 / 3));
+    check_whole(run(append_all, read_all, &stress, stress.run_ms * 2 / 3));
     log_close(list);
-    run(others, append_short, read_tail, &stress, stress.run_ms / 3);
+    run(append_short, read_tail, &stress, stress.run_ms / 3);
     log_close(list);
     return 0;
 }

@@ -1,7 +1,6 @@
 /* JSON strings: what is taken, their values, and their canonical form. */
 #include "exact.h"
-#include "json.h"
-#include "utf8.h"
+#include "json_value.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -52,7 +51,7 @@ static void assert_value(const struct json_string *string, const char *value, si
 {
     struct buf out = {0}, canonical = {0}, quoted = {0};
     cr_assert_eq(string->value_len, len, "%s", about);
-    json_string_value(string, &out);
+    json_value(string, &out);
     assert_bytes(&out, value, len, about);
     json_quote((struct span){.at = value, .len = len}, &quoted);
     json_string_canonical(string, &canonical);
@@ -89,7 +88,7 @@ Test(json_string, every_character_survives_as_itself_and_as_an_escape)
         cr_assert(take(escaped, (size_t)escaped_len, &string), "U+%04X", code);
         char value_again[1024];
         struct buf again = {.data = value_again, .cap = sizeof value_again};
-        json_string_value(&string, &again);
+        json_value(&string, &again);
         cr_assert(again.len == len && memcmp(value_again, value, len) == 0, "U+%04X", code);
         again.len = 0;
         json_string_canonical(&string, &again);
@@ -363,7 +362,7 @@ Test(json_string, what_is_added_goes_behind_what_is_there)
     struct buf out = {0};
     buf_add_text(&out, "x");
     cr_assert(take("\"\\u0061\\n\"", 10, &string));
-    json_string_value(&string, &out);
+    json_value(&string, &out);
     json_string_canonical(&string, &out);
     json_quote(span_of("b\""), &out);
     json_quote((struct span){0}, &out);

@@ -159,6 +159,13 @@ static bool slice_equals(struct log_slice slice, struct span wanted)
     return slice_is(slice, wanted, 8, SIZE_MAX);
 }
 
+/* Bytes of the whole list, the comma behind each message included. */
+static uint64_t list_bytes(const struct log *log)
+{
+    struct log_slice all = log_slice(log, 1, UINT64_MAX);
+    return all.count ? all.len + 1 : 0;
+}
+
 static struct log_slice next_from(struct log *log, uint64_t from, uint64_t max_bytes)
 {
     return log_next(log, &(struct log_cursor){.id = from}, max_bytes);
@@ -187,7 +194,7 @@ Test(log, an_empty_list_has_nothing)
     struct log *log = log_open();
 
     cr_assert_eq(log_last(log), 0);
-    cr_assert_eq(log_bytes(log), 0);
+    cr_assert_eq(list_bytes(log), 0);
     cr_assert_eq(log_digest(log, 0), 0);
     expect(log, 1, UINT64_MAX, 0, "");
     cr_assert_eq(next_from(log, 1, 100).len, 0);
@@ -205,7 +212,7 @@ Test(log, a_message_comes_back_as_it_was_appended)
 
     expect(log, 1, 1, 1, "\"hello\"");
     cr_assert_eq(log_last(log), 1);
-    cr_assert_eq(log_bytes(log), strlen("\"hello\","));
+    cr_assert_eq(list_bytes(log), strlen("\"hello\","));
     log_close(log);
 }
 
@@ -242,7 +249,7 @@ Test(log, appending_nothing_changes_nothing)
     cr_assert_eq(add(log, "\"a\"", 1), 1);
     cr_assert_eq(add(log, "", 0), 1);
     cr_assert_eq(log_last(log), 1);
-    cr_assert_eq(log_bytes(log), 4);
+    cr_assert_eq(list_bytes(log), 4);
     expect(log, 1, 9, 1, "\"a\"");
     log_close(log);
 }
@@ -330,7 +337,7 @@ Test(log, every_message_is_found)
     struct model model = model_mixed(5000, 1);
     struct log *log = log_of_model(&model, 7);
 
-    cr_assert_eq(log_bytes(log), model.len);
+    cr_assert_eq(list_bytes(log), model.len);
     for (uint64_t id = 1; id <= model.count; id++)
         expect_model(log, &model, id, id);
     log_close(log);
@@ -408,6 +415,7 @@ Test(log, a_cursor_follows_the_list_from_any_id_whatever_is_appended_meanwhile)
             cr_assert(slice_equals(slice, model_slice(&model, at, last)));
             at = last + 1;
             cr_assert_eq(cursor.id, at);
+            cr_assert_eq(cursor.digest, log_digest(log, last));
         }
         cr_assert_eq(log_next(log, &cursor, UINT64_MAX).len, 0);
         log_close(log);
@@ -569,6 +577,30 @@ Test(log, the_digest_of_a_part_is_that_of_a_list_of_just_this_part)
     model_free(&model);
 }
 
+Test(log, the_tail_tells_the_last_id_and_its_digest)
+{
+    struct log *log = log_open();
+
+    cr_assert_eq(log_tail(log).last, 0);
+    cr_assert_eq(log_tail(log).digest, 0);
+    add(log, "\"a\",\"b\"", 2);
+    cr_assert_eq(log_tail(log).last, 2);
+    cr_assert_eq(log_tail(log).digest, digest_of("\"a\",\"b\"", 2));
+    log_close(log);
+}
+
+Test(log, a_cursor_knows_the_digest_of_what_it_has_passed)
+{
+    struct log *log = log_of("\"a\",\"b\",\"c\"", 3);
+    struct log_cursor cursor = {.id = 2};
+
+    cr_assert_eq(log_next(log, &cursor, 3).count, 1);
+    cr_assert_eq(cursor.digest, digest_of("\"a\",\"b\"", 2));
+    cr_assert_eq(log_next(log, &cursor, 3).count, 1);
+    cr_assert_eq(cursor.digest, log_tail(log).digest);
+    log_close(log);
+}
+
 Test(log, a_digest_is_the_same_on_every_machine)
 {
     char text[1000];
@@ -611,7 +643,7 @@ static void append_failing(struct log *log, const struct model *model, uint64_t 
 {
     struct span elements = model_slice(model, from, to);
     uint64_t digest = log_digest(log, from - 1);
-    uint64_t bytes = log_bytes(log);
+    uint64_t bytes = list_bytes(log);
     uint64_t last_id = 12345;
 
     for (int nth = 0;; nth++) {
@@ -627,7 +659,7 @@ static void append_failing(struct log *log, const struct model *model, uint64_t 
         cr_assert_eq(result, -ENOMEM);
         cr_assert_eq(last_id, 12345);
         cr_assert_eq(log_last(log), from - 1);
-        cr_assert_eq(log_bytes(log), bytes);
+        cr_assert_eq(list_bytes(log), bytes);
         cr_assert_eq(log_digest(log, from - 1), digest);
         if (from > 1)
             expect_model(log, model, 1, from - 1);
@@ -705,7 +737,7 @@ Test(log, a_million_messages_of_100_bytes_take_106_million_bytes)
         text[len++] = '"';
         cr_assert_eq(log_append(log, (struct span){.at = text, .len = len}, NULL, 1, &id), 0);
     }
-    cr_assert_gt(log_bytes(log), 105000000);
+    cr_assert_gt(list_bytes(log), 105000000);
     if (!FAILING_SANITIZED)
         cr_assert_leq(resident_bytes() - before, 106000000);
     log_close(log);

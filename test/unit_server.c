@@ -1,7 +1,7 @@
 #include "clock.h"
 #include "http/client.h"
 #include "http/server.h"
-#include "http/url.h"
+#include "url.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

@@ -11,20 +11,19 @@ enum {
     HTTP_BYTE_TARGET = 4, /* VCHAR: what can be told from the spaces and the end of a request line */
     HTTP_BYTE_PATH = 8,   /* "/" and pchar without "%" (RFC 3986 section 3.3) */
     HTTP_BYTE_QUERY = 16, /* VCHAR but for '"', "#", "<", ">": RFC 3986 section 3.4 and what browsers send */
-    HTTP_BYTE_HOST = 32,  /* reg-name without "%" (RFC 3986 section 3.2.2) */
-    HTTP_BYTE_NAME = 64   /* names that resolvers take: letters, digits, "-", ".", "_" */
+    HTTP_BYTE_HOST = 32   /* reg-name without "%" (RFC 3986 section 3.2.2) */
 };
 
 /* clang-format off */
 static const unsigned char http_bytes[256] = {
       0,   0,   0,   0,   0,   0,   0,   0,   0,   2,   0,   0,   0,   0,   0,   0,
       0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,
-      2,  63,   6,   7,  63,  23,  63,  63,  62,  62,  63,  63,  62, 127, 127,  30,
-    127, 127, 127, 127, 127, 127, 127, 127, 127, 127,  30,  62,   6,  62,   6,  22,
-     30, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,
-    127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,  22,  22,  22,  23, 127,
-     23, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,
-    127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,  22,  23,  22,  63,   0,
+      2,  63,   6,   7,  63,  23,  63,  63,  62,  62,  63,  63,  62, 63, 63,  30,
+    63, 63, 63, 63, 63, 63, 63, 63, 63, 63,  30,  62,   6,  62,   6,  22,
+     30, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,
+    63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,  22,  22,  22,  23, 63,
+     23, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,
+    63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,  22,  23,  22,  63,   0,
       2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,
       2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,
       2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,
@@ -39,15 +38,6 @@ static const unsigned char http_bytes[256] = {
 static inline bool http_byte_is(char byte, unsigned classes)
 {
     return (http_bytes[(unsigned char)byte] & classes) != 0;
-}
-
-/* The value of a hexadecimal digit, or -1. */
-static inline int http_byte_hex(char byte)
-{
-    if (byte >= '0' && byte <= '9')
-        return byte - '0';
-    int lower = byte | 0x20;
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 #endif

@@ -8,6 +8,7 @@
  * the line ends is beyond doubt, and that is what matters. */
 #include "http/chunked.h"
 
+#include "hex.h"
 #include "http/bytes.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ enum {
 
 static int size_digit(struct http_chunked *chunked, char byte)
 {
-    int digit = http_byte_hex(byte);
+    int digit = hex_digit(byte);
     if (digit < 0 || chunked->left > UINT64_MAX >> 4)
         return BODY_BAD;
     chunked->left = chunked->left << 4 | (uint64_t)digit;
@@ -60,7 +61,7 @@ static int state_next(struct http_chunked *chunked, char byte)
     case SIZE_FIRST:
         return size_digit(chunked, byte);
     case SIZE:
-        if (http_byte_hex(byte) >= 0)
+        if (hex_digit(byte) >= 0)
             return size_digit(chunked, byte);
         return byte == '\r' ? SIZE_LF : size_end(byte);
     case SIZE_GAP:

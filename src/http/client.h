@@ -5,7 +5,7 @@
 #define HTTP_CLIENT_H
 
 #include "buf.h"
-#include "http/url.h"
+#include "url.h"
 #include <poll.h>
 
 /* Connects, from the local address `from` (numeric) unless that is NULL. Returns a non-blocking socket, which

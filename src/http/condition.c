@@ -13,7 +13,7 @@ static bool tag_next(struct span *list, struct span *tag, bool *weak)
     *weak = end - at > 2 && at[0] == 'W' && at[1] == '/';
     at += *weak ? 2 : 0;
     const char *quote = end - at > 1 && *at == '"' ? memchr(at + 1, '"', (size_t)(end - at) - 1) : NULL;
-    if (quote == NULL)
+    if (!quote)
         return false;
     *tag = (struct span){at, (size_t)(quote - at) + 1};
     *list = (struct span){quote + 1, (size_t)(end - quote) - 1};
@@ -24,10 +24,10 @@ static bool tag_next(struct span *list, struct span *tag, bool *weak)
  * (RFC 9110 section 8.8.3.2). */
 static bool tag_listed(struct span list, const char *etag, bool weakly)
 {
-    struct span tag;
-    bool weak;
     if (span_equals(list, "*"))
         return true;
+    struct span tag;
+    bool weak;
     while (tag_next(&list, &tag, &weak))
         if (span_equals(tag, etag) && (weakly || !weak))
             return true;

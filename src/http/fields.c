@@ -58,7 +58,7 @@ static void expect_note(struct http_reader *reader, struct span list)
 static bool framing_note(struct http_reader *reader, struct span *kept, struct span value,
                          const char *repeated)
 {
-    if (kept->at != NULL)
+    if (kept->at)
         return http_refuse(reader->refusal, 400, repeated);
     *kept = value;
     return true;
@@ -161,17 +161,4 @@ const struct http_field *http_head_field(const struct http_head *head, const cha
             return field;
     }
     return NULL;
-}
-
-bool http_head_has_token(const struct http_head *head, const char *name, const char *token)
-{
-    for (size_t i = 0; i < head->field_count; i++) {
-        struct span element, list = head->fields[i].value;
-        if (!span_equals_nocase(head->fields[i].name, name))
-            continue;
-        while (http_list_next(&list, &element))
-            if (span_equals_nocase(element, token))
-                return true;
-    }
-    return false;
 }

@@ -7,9 +7,9 @@
  * Every refusal depends on the bytes up to some place alone, not on how they were cut into reads. */
 #include "http/parser.h"
 
+#include "http/authority.h"
 #include "http/bytes.h"
 #include "http/fields.h"
-#include "http/url.h"
 
 #include <string.h>
 
@@ -30,12 +30,12 @@ static enum http_parse end_find(struct span in, size_t *scanned, struct http_ref
     size_t limit = in.len < HTTP_HEAD_MAX ? in.len : HTTP_HEAD_MAX;
     while (*scanned < limit) {
         const char *lf = memchr(in.at + *scanned, '\n', limit - *scanned);
-        *scanned = lf != NULL ? (size_t)(lf - in.at) + 1 : limit;
-        if (lf != NULL && lf[-1] != '\r') {
+        *scanned = lf ? (size_t)(lf - in.at) + 1 : limit;
+        if (lf && lf[-1] != '\r') {
             http_refuse(refusal, 400, "a line ends with a bare line feed");
             return HTTP_PARSE_BAD;
         }
-        if (lf != NULL && lf[-2] == '\n')
+        if (lf && lf[-2] == '\n')
             return HTTP_PARSE_DONE;
     }
     if (limit == HTTP_HEAD_MAX) {
@@ -52,11 +52,11 @@ static enum http_parse end_find(struct span in, size_t *scanned, struct http_ref
  * knows where the body ends, 400 (section 6.3). */
 static bool coding_refuse(struct http_reader *reader)
 {
-    struct span list = reader->coding;
-    struct span coding;
     size_t others = 0;
     size_t chunked = 0;
     bool last = false;
+    struct span list = reader->coding;
+    struct span coding;
     while (http_list_next(&list, &coding)) {
         last = span_equals_nocase(coding, "chunked");
         chunked += last;
@@ -74,15 +74,15 @@ static bool framing_read(struct http_reader *reader)
     struct http_head *head = reader->head;
     head->framing = HTTP_FRAMING_NONE;
     head->content_length = 0;
-    if (reader->coding.at != NULL) {
-        if (reader->length.at != NULL)
+    if (reader->coding.at) {
+        if (reader->length.at)
             return http_refuse(reader->refusal, 400, "there are both Transfer-Encoding and Content-Length");
         if (head->minor == 0)
             return http_refuse(reader->refusal, 400, "there is a Transfer-Encoding in an HTTP/1.0 message");
         head->framing = HTTP_FRAMING_CHUNKED;
         return span_equals_nocase(reader->coding, "chunked") || coding_refuse(reader);
     }
-    if (reader->length.at != NULL) {
+    if (reader->length.at) {
         head->framing = HTTP_FRAMING_LENGTH;
         return span_uint(reader->length, &head->content_length) ||
                http_refuse(reader->refusal, 400, "the Content-Length is not a number, or too great a one");
@@ -155,11 +155,11 @@ static bool request_line_read(struct http_reader *reader)
  * there is one server here whatever its name. */
 static bool host_check(const struct http_reader *reader)
 {
-    struct span host, port;
     if (reader->host_repeated)
         return http_refuse(reader->refusal, 400, "the Host field is repeated");
-    if (reader->host.at == NULL)
+    if (!reader->host.at)
         return reader->head->minor == 0 || http_refuse(reader->refusal, 400, "the Host field is missing");
+    struct span host, port;
     return reader->host.len == 0 || http_authority_split(reader->host, &host, &port) ||
            http_refuse(reader->refusal, 400, "the Host field is not a host with an optional port");
 }
@@ -189,7 +189,7 @@ static bool request_read(struct http_reader *reader)
 static bool line_too_long(struct span in, size_t start)
 {
     size_t longest = HTTP_REQUEST_LINE_MAX + 2; /* its CRLF */
-    return in.len - start >= longest && memchr(in.at + start, '\n', longest) == NULL;
+    return in.len - start >= longest && !memchr(in.at + start, '\n', longest);
 }
 
 enum http_parse http_parse_request(struct span in, size_t *scanned, struct http_head *head,
@@ -222,7 +222,6 @@ enum http_parse http_parse_request(struct span in, size_t *scanned, struct http_
  */
 static bool status_line_read(struct http_reader *reader)
 {
-    struct span reason;
     if (!version_read(reader, ' '))
         return false;
     const char *at = reader->at;
@@ -231,6 +230,7 @@ static bool status_line_read(struct http_reader *reader)
         return http_refuse(reader->refusal, 400, "the status line has no status between two spaces");
     reader->head->status = (at[1] - '0') * 100 + (at[2] - '0') * 10 + (at[3] - '0');
     reader->at = at + 5;
+    struct span reason;
     return http_value_read(reader, &reason);
 }
 
@@ -250,7 +250,7 @@ static bool response_read(struct http_reader *reader, bool to_head)
     struct http_head *head = reader->head;
     if (!status_line_read(reader) || !http_fields_read(reader) || !framing_read(reader))
         return false;
-    head->method = head->target = (struct span){NULL, 0};
+    head->method = head->target = (struct span){0};
     head->expect_continue = false;
     response_frame(head, to_head);
     head->keep_alive = head->framing != HTTP_FRAMING_CLOSE && keeps_alive(reader);

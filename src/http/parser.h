@@ -75,8 +75,4 @@ enum http_parse http_parse_response(struct span in, size_t *scanned, bool to_hea
 /* The first field of that name (compared without case), or NULL. */
 const struct http_field *http_head_field(const struct http_head *head, const char *name);
 
-/* Whether any field of that name holds `token` as an element of its comma-separated list, without case. A
- * comma in a quoted string separates nothing. */
-bool http_head_has_token(const struct http_head *head, const char *name, const char *token);
-
 #endif

@@ -1,6 +1,6 @@
 #include "http/conn.h"
-#include "http/url.h"
 #include "logline.h"
+#include "url.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>

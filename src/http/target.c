@@ -1,7 +1,8 @@
 #include "http/target.h"
 
+#include "hex.h"
+#include "http/authority.h"
 #include "http/bytes.h"
-#include "http/url.h"
 
 #include <limits.h>
 #include <string.h>
@@ -18,14 +19,9 @@ static int percent_decode(struct span text)
 {
     if (text.len < 3)
         return -1;
-    int high = http_byte_hex(text.at[1]);
-    int low = http_byte_hex(text.at[2]);
+    int high = hex_digit(text.at[1]);
+    int low = hex_digit(text.at[2]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
-}
-
-static struct span span_after(struct span text, size_t skip)
-{
-    return (struct span){text.at + skip, text.len - skip};
 }
 
 static int path_decode(struct span text, struct http_target *out, const char **why)
@@ -47,7 +43,6 @@ static int path_decode(struct span text, struct http_target *out, const char **w
         i += 3;
     }
     out->path[len] = '\0';
-    out->path_len = len;
     return 0;
 }
 
@@ -61,7 +56,7 @@ static bool query_valid(struct span query)
 
 /* Takes scheme and authority off the front of *text and leaves the path, which may be empty, and the query.
  */
-static bool authority_take(struct span *text, struct span *authority)
+static bool authority_drop(struct span *text)
 {
     size_t start;
     if (text->len > 7 && strncasecmp(text->at, "http://", 7) == 0)
@@ -73,18 +68,18 @@ static bool authority_take(struct span *text, struct span *authority)
     size_t end = start;
     while (end < text->len && text->at[end] != '/' && text->at[end] != '?')
         end++;
+    struct span authority = {text->at + start, end - start};
     struct span host, port;
-    *authority = (struct span){text->at + start, end - start};
     *text = span_after(*text, end);
-    return http_authority_split(*authority, &host, &port);
+    return http_authority_split(authority, &host, &port);
 }
 
 /* Cuts the query, and the "?" before it, off *text, which leaves the path. */
 static struct span query_cut(struct span *text)
 {
     const char *mark = text->len > 0 ? memchr(text->at, '?', text->len) : NULL;
-    if (mark == NULL)
-        return (struct span){NULL, 0};
+    if (!mark)
+        return (struct span){0};
     struct span query = span_after(*text, (size_t)(mark - text->at) + 1);
     text->len = (size_t)(mark - text->at);
     return query;
@@ -92,28 +87,28 @@ static struct span query_cut(struct span *text)
 
 int http_target_parse(struct span method, struct span target, struct http_target *out, const char **why)
 {
-    bool options = span_equals(method, "OPTIONS");
     struct span host, port;
-    out->authority = out->query = (struct span){NULL, 0};
+    out->query = (struct span){0};
     if (span_equals(method, "CONNECT"))
         return http_authority_split(target, &host, &port) && port.len > 0
                    ? refuse(501, "this server makes no tunnels", why)
                    : refuse(400, "the target of CONNECT is not a host and a port", why);
     if (target.len == 0)
         return refuse(400, "the target is empty", why);
-    if (memchr(target.at, '#', target.len) != NULL)
+    if (memchr(target.at, '#', target.len))
         return refuse(400, "the target has a fragment", why);
+    bool options = span_equals(method, "OPTIONS");
     if (span_equals(target, "*")) {
         return options ? path_decode(target, out, why)
                        : refuse(400, "the target * is for OPTIONS alone", why);
     }
-    if (target.at[0] != '/' && !authority_take(&target, &out->authority))
+    if (target.at[0] != '/' && !authority_drop(&target))
         return refuse(400, "the target is neither a path nor an http URL", why);
     out->query = query_cut(&target);
     if (!query_valid(out->query))
         return refuse(400, "the query holds a byte that must be percent-encoded", why);
     if (target.len == 0) /* "OPTIONS http://host" asks about the server (RFC 9112 section 3.2.4) */
-        target = span_of(options && out->query.at == NULL ? "*" : "/");
+        target = span_of(options && !out->query.at ? "*" : "/");
     return path_decode(target, out, why);
 }
 
@@ -121,8 +116,8 @@ int http_target_parse(struct span method, struct span target, struct http_target
 static struct span part_take(struct span *text, char mark)
 {
     const char *end = text->len > 0 ? memchr(text->at, mark, text->len) : NULL;
-    struct span part = {text->at, end != NULL ? (size_t)(end - text->at) : text->len};
-    *text = span_after(*text, part.len + (end != NULL));
+    struct span part = {text->at, end ? (size_t)(end - text->at) : text->len};
+    *text = span_after(*text, part.len + (end ? 1 : 0));
     return part;
 }
 

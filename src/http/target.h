@@ -10,19 +10,16 @@ struct http_target {
     char
         path[HTTP_PATH_MAX]; /* decoded, "%2F" too, so that it cannot be told from "/"; "*" for asterisk-form.
                               * Dot segments are not resolved, and "//host/x" is a path like any other */
-    size_t path_len;
-    struct span query; /* borrowed, still encoded; empty where there is none */
-    struct span
-        authority; /* absolute-form: its host[:port], borrowed, which stands for the Host field; else empty */
+    struct span query;       /* borrowed, still encoded; empty where there is none */
 };
 
-/* Takes origin-form ("/a?b=c"), absolute-form ("http://host/a"; scheme http or https; without a path it means
- * "/") and, for OPTIONS alone, "*" or the absolute-form without a path. Returns 0, or the status to answer
- * with (400, 414 for a path too long, 501 for a CONNECT to a host and a port) and a static sentence in *why,
- * with *out in no state to be used: bad percent-encoding in the path, an encoded NUL, a fragment, userinfo, a
- * byte that no target may have. The query is held against what browsers leave unencoded, which is more than
- * RFC 3986 lists; its percent-encoding is checked by http_query_decode, so a field that nobody reads harms
- * nobody. */
+/* Takes origin-form ("/a?b=c"), absolute-form ("http://host/a"; scheme http or https, any right host; without
+ * a path it means "/") and, for OPTIONS alone, "*" or the absolute-form without a path. Returns 0, or the
+ * status to answer with (400, 414 for a path too long, 501 for a CONNECT to a host and a port) and a static
+ * sentence in *why, with *out in no state to be used: bad percent-encoding in the path, an encoded NUL, a
+ * fragment, userinfo, a byte that no target may have. The query is held against what browsers leave
+ * unencoded, which is more than RFC 3986 lists; its percent-encoding is checked by http_query_decode, so a
+ * field that nobody reads harms nobody. */
 int http_target_parse(struct span method, struct span target, struct http_target *out, const char **why);
 
 /* Takes the next name=value field off the front of *query. Both are still encoded; a field without "=" has an

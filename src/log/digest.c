@@ -11,7 +11,6 @@ static const uint64_t DIGEST_C = 0x8cb92ba72f3d8dd7u;
 static uint64_t load_le(const char *at)
 {
     uint64_t word;
-
     memcpy(&word, at, sizeof word);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     word = __builtin_bswap64(word);
@@ -22,7 +21,6 @@ static uint64_t load_le(const char *at)
 static uint64_t fold(uint64_t a, uint64_t b)
 {
     uint128 product = (uint128)a * b;
-
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
@@ -38,7 +36,6 @@ enum { DIGEST_LANES_FROM = 256 }; /* shorter messages gain nothing by lanes */
 static uint64_t digest_blocks(uint64_t hash, const char *at, const char *end)
 {
     uint64_t lanes[4] = {hash, hash ^ DIGEST_A, hash ^ DIGEST_B, hash ^ DIGEST_C};
-
     for (; at < end; at += 64)
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++)
@@ -53,7 +50,6 @@ static uint64_t digest_message(struct span message)
     const char *at = message.at;
     const char *end = message.at + message.len;
     char padded[16] = {0};
-
     if (message.len > DIGEST_LANES_FROM) {
         at += (message.len - 1) / 64 * 64;
         hash = digest_blocks(hash, message.at, at);
@@ -71,7 +67,6 @@ static uint64_t digest_message(struct span message)
 uint64_t digest_chain(uint64_t digest, struct span message)
 {
     uint64_t mixed = digest ^ digest_message(message);
-
     mixed = (mixed ^ (mixed >> 32)) * DIGEST_C;
     return mixed ^ (mixed >> 29);
 }

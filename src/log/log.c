@@ -11,11 +11,9 @@
 #include "log/log.h"
 #include "json.h"
 #include "log/digest.h"
-#include "log/huge_pages.h"
 #include "log/marks.h"
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,13 +39,12 @@ struct tail_slot {
 
 struct log {
     _Atomic uint64_t version;  /* slots[version % 2] holds the published tail */
-    struct tail_slot slots[2]; /* written under append_lock; how they are read: see the top */
-    struct marks marks;        /* written under append_lock, behind the published ones */
-    struct huge_pages huge_pages;
+    struct tail_slot slots[2]; /* how they are read: see the top */
+    struct marks marks;        /* readers' below the published count */
 
-    pthread_mutex_t append_lock; /* guards what follows */
-    struct tail tail;            /* what is published */
-    struct log_segment *first;   /* set before the first message shows; readers may take it then */
+    /* The appender's alone. */
+    struct tail tail; /* what is published */
+    struct log_segment *first;
     struct log_segment *segment; /* the one appended to; NULL for an empty list */
     size_t used;                 /* bytes of it below the tail */
 };
@@ -77,7 +74,6 @@ struct place {
 static struct tail tail_read(const struct log *log)
 {
     uint64_t version = atomic_load_explicit(&log->version, memory_order_acquire);
-
     for (;;) {
         const struct tail_slot *slot = &log->slots[version % 2];
         struct tail tail = {
@@ -87,7 +83,6 @@ static struct tail tail_read(const struct log *log)
             .marks = atomic_load_explicit(&slot->marks, memory_order_acquire),
         };
         uint64_t again = atomic_load_explicit(&log->version, memory_order_acquire);
-
         if (again == version)
             return tail;
         version = again;
@@ -98,7 +93,6 @@ static void tail_publish(struct log *log, const struct tail *tail)
 {
     uint64_t version = atomic_load_explicit(&log->version, memory_order_relaxed) + 1;
     struct tail_slot *slot = &log->slots[version % 2];
-
     atomic_store_explicit(&slot->last, tail->last, memory_order_release);
     atomic_store_explicit(&slot->bytes, tail->bytes, memory_order_release);
     atomic_store_explicit(&slot->digest, tail->digest, memory_order_release);
@@ -113,7 +107,6 @@ static struct place place_of_mark(const struct log *log, const struct tail *tail
 {
     const struct mark *mark = marks_at(&log->marks, index);
     uint64_t end = index + 1 < tail->marks ? mark_position(marks_at(&log->marks, index + 1)) : tail->bytes;
-
     return (struct place){
         .segment = mark->segment,
         .offset = mark->offset,
@@ -133,7 +126,6 @@ static struct span place_message(const struct place *place)
         .at = place->segment->bytes + place->offset,
         .len = place->end - place->offset,
     };
-
     rest.len = json_canonical_len(rest);
     return rest;
 }
@@ -169,12 +161,10 @@ static struct place place_find(const struct log *log, const struct tail *tail, u
 static struct place place_at(const struct log *log, const struct tail *tail, const struct log_cursor *cursor)
 {
     uint64_t index = tail->marks - 1;
-    struct place place;
-
     assert(cursor->position < tail->bytes);
     if (cursor->position < mark_position(marks_at(&log->marks, index)))
         index = marks_find_position(&log->marks, tail->marks, cursor->position);
-    place = place_of_mark(log, tail, index);
+    struct place place = place_of_mark(log, tail, index);
     place.offset = (size_t)(cursor->position - place.segment->position);
     place.id = cursor->id;
     return place;
@@ -184,60 +174,38 @@ static struct place place_at(const struct log *log, const struct tail *tail, con
 
 static struct draft draft_begin(struct log *log)
 {
-    struct draft draft = {
+    return (struct draft){
         .log = log,
         .tail = log->tail,
         .segment = log->segment,
         .used = log->used,
         .mark = log->tail.marks > 0 ? marks_at(&log->marks, log->tail.marks - 1) : NULL,
     };
-
-    return draft;
 }
 
 static void segments_free(struct log_segment *segment)
 {
-    while (segment != NULL) {
+    while (segment) {
         struct log_segment *next = atomic_load_explicit(&segment->next, memory_order_relaxed);
-
         munmap(segment, sizeof *segment + segment->cap);
         segment = next;
     }
 }
 
-/* `len` bytes of memory that start where a huge page may, or NULL. The lowest fit is taken, since the system
- * goes downwards: so one segment lies next to the other, and all are one mapping. */
-static void *pages_map(size_t len)
-{
-    char *pages =
-        mmap(NULL, len + LOG_SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    size_t before;
-
-    if (pages == MAP_FAILED)
-        return NULL;
-    before = LOG_SEGMENT_BYTES - (uintptr_t)pages % LOG_SEGMENT_BYTES;
-    munmap(pages, before);
-    if (before < LOG_SEGMENT_BYTES)
-        munmap(pages + before + len, LOG_SEGMENT_BYTES - before);
-    (void)madvise(pages + before, len, MADV_NOHUGEPAGE);
-    return pages + before;
-}
-
 /* A segment has pages of its own, which nobody writes again when it is freed: the kernel may still be sending
- * from them (http/zero_copy.h). Those behind what is populated cost nothing. */
+ * from them (http/zero_copy.h). Those behind what is populated cost nothing. Huge pages would stop an append
+ * for as long as the system looks for one. */
 static struct log_segment *segment_new(size_t least)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t len = (sizeof(struct log_segment) + least + page - 1) / page * page;
-    struct log_segment *segment;
-
     len = len > LOG_SEGMENT_BYTES ? len : LOG_SEGMENT_BYTES;
-    segment = pages_map(len);
-    if (segment == NULL)
+    struct log_segment *segment = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (segment == MAP_FAILED)
         return NULL;
+    (void)madvise(segment, len, MADV_NOHUGEPAGE);
     segment->cap = len - sizeof *segment;
     segment->populated = 0;
-    segment->settled = false;
     return segment;
 }
 
@@ -248,7 +216,6 @@ static void segment_populate(struct log_segment *segment, size_t used)
     size_t step = (sizeof *segment + used) / POPULATE_BYTES * POPULATE_BYTES + POPULATE_BYTES;
     size_t most = sizeof *segment + segment->cap;
     size_t end = step < most ? step : most;
-
     if (end <= segment->populated)
         return;
 #ifdef MADV_POPULATE_WRITE
@@ -260,12 +227,11 @@ static void segment_populate(struct log_segment *segment, size_t used)
 static int draft_add_segment(struct draft *draft, size_t least)
 {
     struct log_segment *segment = segment_new(least);
-
-    if (segment == NULL)
+    if (!segment)
         return -ENOMEM;
     segment->position = draft->tail.bytes;
     atomic_init(&segment->next, NULL);
-    if (draft->fresh == NULL)
+    if (!draft->fresh)
         draft->fresh = segment;
     else
         atomic_store_explicit(&draft->segment->next, segment, memory_order_relaxed);
@@ -277,8 +243,7 @@ static int draft_add_segment(struct draft *draft, size_t least)
 static bool draft_mark_due(const struct draft *draft)
 {
     const struct mark *mark = draft->mark;
-
-    return mark == NULL || mark->segment != draft->segment || draft->used - mark->offset >= LOG_MARK_BYTES ||
+    return !mark || mark->segment != draft->segment || draft->used - mark->offset >= LOG_MARK_BYTES ||
            draft->tail.last + 1 - mark->id >= LOG_MARK_MESSAGES;
 }
 
@@ -288,11 +253,10 @@ static int draft_add_mark(struct draft *draft)
         .id = draft->tail.last + 1,
         .digest = draft->tail.digest,
         .segment = draft->segment,
-        .offset = (uint32_t)draft->used,
+        .offset = draft->used,
     };
-
     draft->mark = marks_put(&draft->log->marks, draft->tail.marks, mark);
-    if (draft->mark == NULL)
+    if (!draft->mark)
         return -ENOMEM;
     draft->tail.marks++;
     return 0;
@@ -315,22 +279,20 @@ static int draft_count(struct draft *draft, struct span message)
 static void draft_copy(struct draft *draft, struct span run)
 {
     char *end = draft->segment->bytes + draft->used;
-
     memcpy(end - 1 - run.len, run.at, run.len);
     end[-1] = ',';
 }
 
 static bool draft_has_room(const struct draft *draft, size_t message_len)
 {
-    return draft->segment != NULL && draft->segment->cap - draft->used > message_len;
+    return draft->segment && draft->segment->cap - draft->used > message_len;
 }
 
 /* The message that starts at `at`; `left` messages are left with it. `len` is its length, or NULL. */
 static struct span element_at(struct span elements, size_t at, const size_t *len, uint64_t left)
 {
     struct span message = {.at = elements.at + at, .len = elements.len - at};
-
-    if (len != NULL)
+    if (len)
         message.len = *len;
     else if (left > 1)
         message.len = json_canonical_len(message);
@@ -344,9 +306,8 @@ static int draft_add(struct draft *draft, struct span elements, const size_t *le
 {
     size_t run = 0; /* where the run starts that is counted and not copied yet */
     size_t at = 0;
-
     for (uint64_t i = 0; i < count; i++) {
-        struct span message = element_at(elements, at, lens != NULL ? &lens[i] : NULL, count - i);
+        struct span message = element_at(elements, at, lens ? &lens[i] : NULL, count - i);
 
         if (!draft_has_room(draft, message.len)) {
             if (at > run)
@@ -367,10 +328,9 @@ static int draft_add(struct draft *draft, struct span elements, const size_t *le
 static void draft_publish(const struct draft *draft)
 {
     struct log *log = draft->log;
-
-    if (draft->fresh != NULL && log->segment != NULL)
+    if (draft->fresh && log->segment)
         atomic_store_explicit(&log->segment->next, draft->fresh, memory_order_release);
-    if (log->first == NULL)
+    if (!log->first)
         log->first = draft->fresh;
     log->segment = draft->segment;
     log->used = draft->used;
@@ -379,45 +339,29 @@ static void draft_publish(const struct draft *draft)
 
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id)
 {
-    struct draft draft;
-    int result;
-
-    pthread_mutex_lock(&log->append_lock);
-    draft = draft_begin(log);
-    result = draft_add(&draft, elements, lens, count);
-    if (result == 0) {
-        draft_publish(&draft);
-        *last_id = draft.tail.last;
-    } else {
+    struct draft draft = draft_begin(log);
+    if (draft_add(&draft, elements, lens, count) < 0) {
         segments_free(draft.fresh);
+        return -ENOMEM;
     }
-    pthread_mutex_unlock(&log->append_lock);
-    return result;
+    draft_publish(&draft);
+    *last_id = draft.tail.last;
+    return 0;
 }
 
 /* ---- the list ---- */
 
 struct log *log_open(void)
 {
-    struct log *log = calloc(1, sizeof *log);
-
-    if (log == NULL)
-        return NULL;
-    if (pthread_mutex_init(&log->append_lock, NULL) != 0) {
-        free(log);
-        return NULL;
-    }
-    return log;
+    return calloc(1, sizeof(struct log));
 }
 
 void log_close(struct log *log)
 {
-    if (log == NULL)
+    if (!log)
         return;
-    huge_pages_close(&log->huge_pages);
     segments_free(log->first);
     marks_free(&log->marks);
-    pthread_mutex_destroy(&log->append_lock);
     free(log);
 }
 
@@ -426,32 +370,33 @@ uint64_t log_last(const struct log *log)
     return tail_read(log).last;
 }
 
-uint64_t log_bytes(const struct log *log)
-{
-    return tail_read(log).bytes;
-}
-
-uint64_t log_digest(struct log *log, uint64_t id)
+struct log_tail log_tail(const struct log *log)
 {
     struct tail tail = tail_read(log);
-    struct place place;
-    uint64_t index;
-    uint64_t digest;
+    return (struct log_tail){.last = tail.last, .digest = tail.digest};
+}
 
-    assert(id <= tail.last);
-    if (id == tail.last)
-        return tail.digest;
-    if (id == 0)
-        return 0;
-    index = marks_find_id(&log->marks, tail.marks, id);
-    digest = marks_at(&log->marks, index)->digest;
-    for (place = place_of_mark(log, &tail, index); place.id <= id;) {
+/* The digest of the messages before `id`, which is behind the tail by one at most. */
+static uint64_t digest_before(const struct log *log, const struct tail *tail, uint64_t id)
+{
+    if (id > tail->last)
+        return tail->digest;
+    uint64_t index = marks_find_id(&log->marks, tail->marks, id);
+    uint64_t digest = marks_at(&log->marks, index)->digest;
+    for (struct place place = place_of_mark(log, tail, index); place.id < id;) {
         struct span message = place_message(&place);
 
         digest = digest_chain(digest, message);
         place_pass(&place, message.len);
     }
     return digest;
+}
+
+uint64_t log_digest(const struct log *log, uint64_t id)
+{
+    struct tail tail = tail_read(log);
+    assert(id <= tail.last);
+    return digest_before(log, &tail, id + 1);
 }
 
 /* ---- slices ---- */
@@ -471,11 +416,9 @@ static struct log_slice slice_between(const struct place *start, uint64_t next, 
 static uint64_t slice_end(const struct log *log, const struct tail *tail, const struct place *start,
                           uint64_t next)
 {
-    struct place place;
-
     if (next > tail->last)
         return tail->bytes;
-    place = place_near(log, tail, next);
+    struct place place = place_near(log, tail, next);
     place = place_walk(place.id < start->id ? *start : place, next);
     return place_position(&place);
 }
@@ -486,8 +429,6 @@ static struct log_slice slice_cut(const struct log *log, const struct tail *tail
                                   uint64_t limit)
 {
     struct place next = place_of_mark(log, tail, marks_find_position(&log->marks, tail->marks, limit));
-    size_t len;
-
     if (next.id <= start->id) {
         next = *start;
         place_pass(&next, place_message(&next).len);
@@ -495,46 +436,39 @@ static struct log_slice slice_cut(const struct log *log, const struct tail *tail
             return slice_between(start, next.id, place_position(&next));
     }
     for (;;) {
-        len = place_message(&next).len;
+        size_t len = place_message(&next).len;
         if (place_position(&next) + len + 1 > limit)
             return slice_between(start, next.id, place_position(&next));
         place_pass(&next, len);
     }
 }
 
-struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to)
+struct log_slice log_slice(const struct log *log, uint64_t from, uint64_t to)
 {
     struct tail tail = tail_read(log);
-    struct log_slice slice;
-    struct place start;
-
     assert(from > 0);
     if (to > tail.last)
         to = tail.last;
     if (from > to)
         return (struct log_slice){0};
-    start = place_find(log, &tail, from);
-    slice = slice_between(&start, to + 1, slice_end(log, &tail, &start, to + 1));
-    huge_pages_count(&log->huge_pages, log->first, slice.len + 1, tail.bytes); /* with its comma */
-    return slice;
+    struct place start = place_find(log, &tail, from);
+    return slice_between(&start, to + 1, slice_end(log, &tail, &start, to + 1));
 }
 
-struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t max_bytes)
+struct log_slice log_next(const struct log *log, struct log_cursor *cursor, uint64_t max_bytes)
 {
     struct tail tail = tail_read(log);
-    struct log_slice slice;
-    struct place start;
-    uint64_t begin;
-
     assert(cursor->id > 0);
     if (cursor->id > tail.last)
         return (struct log_slice){0};
-    start = cursor->position > 0 ? place_at(log, &tail, cursor) : place_find(log, &tail, cursor->id);
-    begin = place_position(&start);
-    if (tail.bytes - begin - 1 <= max_bytes)
-        slice = slice_between(&start, tail.last + 1, tail.bytes);
-    else
-        slice = slice_cut(log, &tail, &start, begin + max_bytes + 1);
-    *cursor = (struct log_cursor){.id = cursor->id + slice.count, .position = begin + slice.len + 1};
+    struct place start =
+        cursor->position > 0 ? place_at(log, &tail, cursor) : place_find(log, &tail, cursor->id);
+    uint64_t begin = place_position(&start);
+    struct log_slice slice = tail.bytes - begin - 1 <= max_bytes
+                                 ? slice_between(&start, tail.last + 1, tail.bytes)
+                                 : slice_cut(log, &tail, &start, begin + max_bytes + 1);
+    cursor->id += slice.count;
+    cursor->position = begin + slice.len + 1;
+    cursor->digest = digest_before(log, &tail, cursor->id);
     return slice;
 }

@@ -3,8 +3,8 @@
  * 2, 3, … Any part of the list is therefore a slice of memory that can go to a socket as it is.
  *
  * Knows nothing of HTTP, sockets or peers. What lies below the published tail never changes or moves until
- * log_close, so slices are read without a lock and stay valid; appenders take one mutex for the copy. Any
- * thread may call any function but log_close.
+ * log_close, so slices are read without a lock and stay valid. One thread at a time
+ * appends; any thread may call the functions that take a const list.
  *
  * Cost: an append does not grow with the list; finding an id is a binary search over marks (one every
  * LOG_MARK_BYTES, or every LOG_MARK_MESSAGES where they are short) and a walk from one mark towards the
@@ -16,7 +16,7 @@
 #include <sys/uio.h>
 
 enum {
-    LOG_SEGMENT_BYTES = 2 * 1024 * 1024, /* a huge page; a longer message has a segment to itself */
+    LOG_SEGMENT_BYTES = 2 * 1024 * 1024, /* a longer message has a segment to itself */
     LOG_MARK_BYTES = 16 * 1024,
     LOG_MARK_MESSAGES = 256
 };
@@ -35,7 +35,14 @@ struct log_slice {
  * good for that list alone from then on, and for one thread at a time. */
 struct log_cursor {
     uint64_t id;       /* of the next message */
+    uint64_t digest;   /* of the messages before `id`, once log_next has moved the cursor */
     uint64_t position; /* private: of its first byte in the list; 0: to be looked for */
+};
+
+/* The end of the list: the id of the last message and the digest of all of them. 0 and 0: an empty list. */
+struct log_tail {
+    uint64_t last;
+    uint64_t digest;
 };
 
 /* An empty list, or NULL where there is no memory. */
@@ -49,20 +56,20 @@ void log_close(struct log *log);
  * not checked. */
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id);
 
-/* The id of the last message, 0 for an empty list. Takes no lock. */
+/* The id of the last message, 0 for an empty list. */
 uint64_t log_last(const struct log *log);
 
-/* Bytes of all elements, the comma behind each included. Takes no lock. */
-uint64_t log_bytes(const struct log *log);
+/* Both as they were at one moment. */
+struct log_tail log_tail(const struct log *log);
 
 /* The messages from id `from` (1 at least) to id `to`; where to is past the end, to the end; empty where from
- * is behind to. Long ones are expected to be asked for again, and prepared for (log/huge_pages.h). */
-struct log_slice log_slice(struct log *log, uint64_t from, uint64_t to);
+ * is behind to. */
+struct log_slice log_slice(const struct log *log, uint64_t from, uint64_t to);
 
-/* The messages from the cursor on, as many as max_bytes hold and one at least; the cursor moves behind them.
- * Empty, and the cursor as it was, where its id is past the end. Does not count as a reading that is made
- * again. */
-struct log_slice log_next(struct log *log, struct log_cursor *cursor, uint64_t max_bytes);
+/* The messages from the cursor on, as many as max_bytes hold and one at least; the cursor moves behind them
+ * and knows their digest: at no cost where they reach to the end, else by a walk from one mark towards the
+ * next. Empty, and the cursor as it was, where its id is past the end. */
+struct log_slice log_next(const struct log *log, struct log_cursor *cursor, uint64_t max_bytes);
 
 /* Points up to `max` iovecs at the slice's next bytes, in order, and returns how many. Takes nothing. */
 int log_slice_iov(const struct log_slice *slice, struct iovec *iov, int max);
@@ -73,6 +80,6 @@ void log_slice_skip(struct log_slice *slice, uint64_t bytes);
 /* A 64-bit digest of the messages 1 to id, in order: equal lists have equal digests, and two lists that
  * differ have different ones but for one chance in 2^64 or so. It guards against mix-ups, not against an
  * attacker. The digest of an empty list is 0. id must not be past the end. */
-uint64_t log_digest(struct log *log, uint64_t id);
+uint64_t log_digest(const struct log *log, uint64_t id);
 
 #endif

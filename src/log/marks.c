@@ -8,7 +8,6 @@ static unsigned chunk_of(uint64_t index, uint64_t *within)
 {
     uint64_t blocks = index / FIRST_CHUNK + 1;
     unsigned chunk = 63u - (unsigned)__builtin_clzll(blocks);
-
     *within = index - FIRST_CHUNK * ((UINT64_C(1) << chunk) - 1);
     return chunk;
 }
@@ -26,10 +25,9 @@ const struct mark *marks_put(struct marks *marks, uint64_t index, struct mark ma
     uint64_t within;
     unsigned chunk = chunk_of(index, &within);
     struct mark **place = &marks->chunks[chunk];
-
-    if (*place == NULL)
+    if (!*place)
         *place = malloc(sizeof **place * ((size_t)FIRST_CHUNK << chunk));
-    if (*place == NULL)
+    if (!*place)
         return NULL;
     (*place)[within] = mark;
     return &(*place)[within];
@@ -39,7 +37,6 @@ const struct mark *marks_at(const struct marks *marks, uint64_t index)
 {
     uint64_t within;
     unsigned chunk = chunk_of(index, &within);
-
     return &marks->chunks[chunk][within];
 }
 
@@ -58,10 +55,8 @@ static uint64_t marks_find(const struct marks *marks, uint64_t count, uint64_t (
 {
     uint64_t low = 0;
     uint64_t high = count;
-
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
-
         if (key(marks_at(marks, middle)) <= limit)
             low = middle;
         else

@@ -14,7 +14,7 @@ struct mark {
     uint64_t id;
     uint64_t digest; /* of the messages before it */
     struct log_segment *segment;
-    uint32_t offset; /* a segment with more than one message is no longer than LOG_SEGMENT_BYTES */
+    size_t offset; /* may pass 4 GiB: behind a message that has a segment to itself there can be room left */
 };
 
 /* All zero is empty and valid. */

@@ -6,7 +6,6 @@
 #define LOG_SEGMENT_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +14,6 @@ struct log_segment {
     _Atomic(struct log_segment *) next; /* set once, before the first message behind this segment shows */
     size_t cap;                         /* bytes allocated */
     size_t populated;                   /* how much of the segment has pages; the appender's alone */
-    bool settled;                       /* has huge pages, or will never; the affair of huge_pages.h */
     char bytes[];                       /* below the published tail they never change */
 };
 

@@ -12,11 +12,9 @@ static const struct log_segment *segment_next(const struct log_segment *segment)
 static uint64_t slice_run(const struct log_slice *slice)
 {
     const struct log_segment *next = segment_next(slice->segment);
-    uint64_t run;
-
-    if (next == NULL)
+    if (!next)
         return slice->len;
-    run = next->position - slice->segment->position - slice->offset;
+    uint64_t run = next->position - slice->segment->position - slice->offset;
     return run < slice->len ? run : slice->len;
 }
 
@@ -26,7 +24,6 @@ void log_slice_skip(struct log_slice *slice, uint64_t bytes)
     while (bytes > 0) {
         uint64_t run = slice_run(slice);
         uint64_t step = bytes < run ? bytes : run;
-
         slice->offset += (size_t)step;
         slice->len -= step;
         bytes -= step;
@@ -41,10 +38,8 @@ int log_slice_iov(const struct log_slice *slice, struct iovec *iov, int max)
 {
     struct log_slice rest = *slice;
     int count = 0;
-
     while (rest.len > 0 && count < max) {
         uint64_t run = slice_run(&rest);
-
         iov[count].iov_base = (char *)(uintptr_t)(rest.segment->bytes + rest.offset);
         iov[count].iov_len = (size_t)run;
         count++;

@@ -1,14 +1,13 @@
 #include "replication/append_request.h"
+#include "clock.h"
 #include "concern.h"
 #include "http/router.h"
 #include "json.h"
 #include <string.h>
 
-enum { TIMEOUT_MAX_S = 315360000 /* ten years */ };
-
 static bool timeout_parse(double seconds, int64_t *out_ms)
 {
-    if (!(seconds >= 0 && seconds <= TIMEOUT_MAX_S))
+    if (!(seconds >= 0 && seconds <= CLOCK_LONGEST_S))
         return false;
     *out_ms = (int64_t)(seconds * 1000 + 0.5);
     if (*out_ms == 0 && seconds > 0)

@@ -174,8 +174,7 @@ static void link_sent(struct link *link, size_t sent)
     part = link->slice.len < sent ? (size_t)link->slice.len : sent;
     log_slice_skip(&link->slice, part);
     sent -= part;
-    link->out_end.at += sent;
-    link->out_end.len -= sent;
+    link->out_end = span_after(link->out_end, sent);
 }
 
 /* Writes the request that was begun. Returns 1 when all of it is written, 0 when the socket is full. */

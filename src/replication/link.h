@@ -9,9 +9,9 @@
 #ifndef REPLICATION_LINK_H
 #define REPLICATION_LINK_H
 
-#include "http/url.h"
 #include "log/log.h"
 #include "replication/identity.h"
+#include "url.h"
 
 enum {
     LINK_WINDOW = 1000,                   /* requests under way; below the pipeline limit of the server */

@@ -6,8 +6,8 @@
 #ifndef REPLICATION_REGISTRAR_H
 #define REPLICATION_REGISTRAR_H
 
-#include "http/url.h"
 #include "replication/wire.h"
+#include "url.h"
 
 enum { REGISTRAR_SILENCE = 3, REGISTRAR_PAUSE_LEAST_MS = 50, REGISTRAR_PAUSE_MOST_MS = 2000 };
 

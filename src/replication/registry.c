@@ -1,9 +1,9 @@
 #include "replication/registry.h"
 #include "clock.h"
-#include "http/url.h"
 #include "logline.h"
 #include "replication/answer.h"
 #include "replication/takeover.h"
+#include "url.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

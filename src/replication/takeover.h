@@ -8,8 +8,8 @@
 #ifndef REPLICATION_TAKEOVER_H
 #define REPLICATION_TAKEOVER_H
 
-#include "http/url.h"
 #include "log/log.h"
+#include "url.h"
 
 enum { TAKEOVER_PATIENCE_MS = 30000 }; /* longer than messages are usually late on a secondary */
 

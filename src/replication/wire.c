@@ -198,7 +198,8 @@ static bool read_messages(struct json *json, struct wire_replicate *out)
             start = quote;
         end = message.raw.at + message.raw.len + 1;
     }
-    out->elements = borrowed ? (struct span){start, (size_t)(end - start)} : buf_span(&out->rewritten);
+    out->elements =
+        borrowed ? (struct span){start, start ? (size_t)(end - start) : 0} : buf_span(&out->rewritten);
     if (!json->error && (out->rewritten.failed || out->lens.failed))
         json->error = "there is no memory for the messages";
     return !json->error;

@@ -1,6 +1,6 @@
 /* URLs of nodes: http://HOST:PORT and nothing else (RFC 9110 section 4.2.1, RFC 3986 section 3.2). */
-#ifndef HTTP_URL_H
-#define HTTP_URL_H
+#ifndef URL_H
+#define URL_H
 
 #include "span.h"
 
@@ -21,11 +21,7 @@ bool http_url_parse(struct span text, struct http_url *out);
 enum { HTTP_AUTHORITY_MAX = HTTP_HOST_MAX + 8 };
 void http_url_authority(const struct http_url *url, char *out, size_t out_size);
 
-/* Splits host[:port] as in a Host field or an absolute-form target (RFC 9110 section 7.2, RFC 3986 section
- * 3.2). The host is a non-empty reg-name, or an IPv6 address, which *host gets without its brackets. *port
- * holds the digits, 0 to 65535; its `at` is NULL where there is no colon, and its len 0 where nothing follows
- * the colon, which the grammar allows. Both borrow from text. Returns false, outputs untouched, for anything
- * else, userinfo and IPvFuture too. */
-bool http_authority_split(struct span text, struct span *host, struct span *port);
+/* Whether text is an address of that family, AF_INET or AF_INET6. */
+bool http_address_valid(int family, struct span text);
 
 #endif
