@@ -1,237 +1,528 @@
+/* The happy path: a numeric host gives its address at once, a name by a job of the worker; connect(2);
+ * POLLOUT says that the connection is there; a request is sent as far as the socket takes it, the rest at
+ * POLLOUT; answers are read into one buffer and handed on one by one.
+ *
+ * Ways to fail: every one ends in client_fail, which tells the owner once. */
 #include "http/client.h"
 #include "clock.h"
 #include "http/chunked.h"
-#include "http/writer.h"
+#include "http/outgoing.h"
+#include "http/parser.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 64 * 1024 };
+enum { READ_BYTES = 64 * 1024, ADDRESSES_MAX = 8, IOV_PIECES = 16, INTERIM_WINDOW_MS = 1000 };
 
-int http_wait(int fd, short events, int64_t deadline_ms, int cancel_fd)
-{
-    for (;;) {
-        struct pollfd polled[] = {{.fd = fd, .events = events}, {.fd = cancel_fd, .events = POLLIN}};
-        int ready = poll(polled, 2, clock_poll_timeout(clock_ms(), deadline_ms));
-        if (ready < 0 && errno != EINTR)
-            return -errno;
-        if (ready > 0 && polled[1].revents)
-            return -ECANCELED;
-        if (ready > 0)
-            return 0;
-        if (clock_ms() >= deadline_ms)
-            return -ETIMEDOUT;
-    }
-}
+/* A look-up: the worker fills `addresses`. */
+struct lookup {
+    struct worker_job job;
+    struct http_client *client;
+    char host[HTTP_HOST_MAX];
+    char port[8];
+    struct http_address addresses[ADDRESSES_MAX];
+    int count;
+    int error; /* of getaddrinfo */
+};
 
-/* Gives the socket a local address; one of another family is passed over. */
-static int bind_local(int fd, int family, const char *from)
-{
-    const struct addrinfo hints = {
-        .ai_socktype = SOCK_STREAM, .ai_family = family, .ai_flags = AI_NUMERICHOST};
-    struct addrinfo *local;
-    if (getaddrinfo(from, NULL, &hints, &local) != 0)
-        return 0;
-    int result = bind(fd, local->ai_addr, local->ai_addrlen) < 0 ? -errno : 0;
-    freeaddrinfo(local);
-    return result;
-}
+enum client_state { CLIENT_LOOKS_UP, CLIENT_CONNECTS, CLIENT_OPEN, CLIENT_OVER };
 
-static int connect_address(const struct addrinfo *address, const char *from, int64_t deadline_ms,
-                           int cancel_fd)
-{
-    const int on = 1;
-    int error = 0;
-    socklen_t len = sizeof error;
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    int result = from ? bind_local(fd, address->ai_family, from) : 0;
-    if (result == 0 && connect(fd, address->ai_addr, address->ai_addrlen) < 0)
-        result = -errno;
-    if (result == -EINPROGRESS)
-        result = http_wait(fd, POLLOUT, deadline_ms, cancel_fd);
-    if (result == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0)
-        result = -error;
-    if (result == 0)
-        return fd;
-    close(fd);
-    return result;
-}
+struct http_client {
+    struct loop_watch watch; /* first, so that a watch is its client; its fd is -1 while there is no socket */
+    const struct http_dialer *dialer;
+    const struct http_client_events *events;
+    void *ctx;
+    enum client_state state;
+    char authority[HTTP_AUTHORITY_MAX];
 
-int http_connect(const struct http_url *url, const char *from, int64_t deadline_ms, int cancel_fd)
-{
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *addresses;
-    char service[8];
-    snprintf(service, sizeof service, "%u", url->port);
-    if (getaddrinfo(url->host, service, &hints, &addresses) != 0)
-        return -ENXIO;
-    int result = -ENXIO;
-    for (const struct addrinfo *address = addresses; address && result < 0; address = address->ai_next) {
-        result = connect_address(address, from, deadline_ms, cancel_fd);
-        if (result == -ETIMEDOUT || result == -ECANCELED)
-            break;
-    }
-    freeaddrinfo(addresses);
-    return result;
-}
+    struct lookup *lookup; /* under way, or NULL */
+    struct http_address addresses[ADDRESSES_MAX];
+    int count;
+    int next;            /* the address to try after the present one */
+    int64_t deadline_ms; /* until the connection must be there */
 
-/* One call under way. */
-struct calling {
-    const struct http_call *call;
-    struct http_reply *reply;
-    int fd;
-    int64_t deadline_ms;
-    struct buf in; /* the answer's bytes not yet taken */
+    struct outgoing out; /* the request that is being sent */
+    short wanted;
+
+    struct buf in; /* bytes of answers not yet handed on */
     size_t scanned;
+    bool head_done; /* of an answer whose body is handed on in parts: `head` is valid, but for its spans */
     struct http_head head;
     struct http_chunked chunked;
     uint64_t left; /* of the body, with a length */
+    int interims;  /* since interim_ms */
+    int64_t interim_ms;
 };
 
-static int call_send(struct calling *calling)
+static void client_ready(struct loop_watch *watch, short revents);
+static void client_expired(struct loop_watch *watch);
+
+/* ---- addresses */
+
+static bool address_parse(const char *host, uint16_t port, struct http_address *out)
 {
-    const struct http_call *call = calling->call;
-    char authority[HTTP_AUTHORITY_MAX];
-    struct buf out = {0};
-    http_url_authority(call->url, authority, sizeof authority);
-    http_write_request_head(&out, call->method, call->target, authority, call->fields, call->body.len);
-    buf_add_span(&out, call->body);
-    int result = out.failed ? -ENOMEM : 0;
-    while (result == 0 && out.len) {
-        ssize_t sent = send(calling->fd, out.data, out.len, MSG_NOSIGNAL);
-        if (sent > 0)
-            buf_drop(&out, (size_t)sent);
-        else if (errno == EAGAIN)
-            result = http_wait(calling->fd, POLLOUT, calling->deadline_ms, call->cancel_fd);
-        else if (errno != EINTR)
-            result = -errno;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+    *out = (struct http_address){0};
+    if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
+        memcpy(&out->name, &in, sizeof in);
+        out->len = sizeof in;
+    } else if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
+        memcpy(&out->name, &in6, sizeof in6);
+        out->len = sizeof in6;
     }
-    buf_free(&out);
+    return out->len > 0;
+}
+
+void http_dialer_from(struct http_dialer *dialer, const char *host)
+{
+    if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0 || !address_parse(host, 0, &dialer->from))
+        dialer->from.len = 0;
+}
+
+static void lookup_work(struct worker_job *job)
+{
+    struct lookup *lookup = (struct lookup *)job;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *found;
+    lookup->error = getaddrinfo(lookup->host, lookup->port, &hints, &found);
+    if (lookup->error)
+        return;
+    for (const struct addrinfo *at = found; at && lookup->count < ADDRESSES_MAX; at = at->ai_next) {
+        struct http_address *address = &lookup->addresses[lookup->count++];
+        memcpy(&address->name, at->ai_addr, at->ai_addrlen);
+        address->len = at->ai_addrlen;
+    }
+    freeaddrinfo(found);
+}
+
+static void lookup_drop(struct worker_job *job)
+{
+    free(job);
+}
+
+/* ---- the end */
+
+static void socket_close(struct http_client *client)
+{
+    if (client->watch.fd < 0)
+        return;
+    loop_remove(client->dialer->loop, &client->watch);
+    close(client->watch.fd);
+    client->watch.fd = -1;
+}
+
+static void client_fail(struct http_client *client, int error, const char *why)
+{
+    socket_close(client);
+    client->state = CLIENT_OVER;
+    client->events->failed(client->ctx, error, why);
+}
+
+void http_client_close(struct http_client *client)
+{
+    socket_close(client);
+    if (client->lookup)
+        worker_abandon(client->dialer->worker, &client->lookup->job);
+    outgoing_free(&client->out);
+    buf_free(&client->in);
+    free(client);
+}
+
+/* ---- connecting */
+
+/* Whether both ends of the connection are one: connect(2) to a free port of this machine out of the range
+ * that the kernel takes local ports from may end so (RFC 9293 section 3.5: simultaneous open). */
+static bool is_connected_to_itself(int fd)
+{
+    struct sockaddr_storage own = {0};
+    struct sockaddr_storage peer = {0};
+    socklen_t own_len = sizeof own;
+    socklen_t peer_len = sizeof peer;
+    return getsockname(fd, (struct sockaddr *)&own, &own_len) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && own_len == peer_len &&
+           memcmp(&own, &peer, own_len) == 0;
+}
+
+/* Resets the connection, so that the port is free at once. */
+static void linger_off(int fd)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+/* Begins to connect to an address. Returns 0 or a negative errno. */
+static int address_connect(struct http_client *client, const struct http_address *address)
+{
+    const struct http_address *from = &client->dialer->from;
+    const int on = 1;
+    int fd = socket(address->name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    bool binds = from->len && from->name.ss_family == address->name.ss_family;
+    int result = binds && bind(fd, (const struct sockaddr *)&from->name, from->len) < 0 ? -errno : 0;
+    if (result == 0 && connect(fd, (const struct sockaddr *)&address->name, address->len) < 0 &&
+        errno != EINPROGRESS)
+        result = -errno;
+    client->watch = (struct loop_watch){.fd = fd, .ready = client_ready, .expired = client_expired};
+    if (result == 0)
+        result = loop_add(client->dialer->loop, &client->watch, POLLOUT);
+    client->wanted = POLLOUT;
+    if (result < 0) {
+        close(fd);
+        client->watch.fd = -1;
+    }
     return result;
 }
 
-/* Reads more into calling->in. Returns 1, 0 at the end of the stream, or a negative errno. */
-static int call_read(struct calling *calling)
+/* Goes on to the next address. Returns 0, or the error of the last one. */
+static int next_connect(struct http_client *client, int error)
 {
-    if (!buf_reserve(&calling->in, READ_BYTES))
+    int64_t now_ms = clock_ms();
+    while (client->next < client->count && now_ms < client->deadline_ms) {
+        int left = client->count - client->next;
+        error = address_connect(client, &client->addresses[client->next++]);
+        if (error < 0)
+            continue;
+        loop_deadline(client->dialer->loop, &client->watch, now_ms + (client->deadline_ms - now_ms) / left);
+        return 0;
+    }
+    return error;
+}
+
+static void connect_failed(struct http_client *client, int error)
+{
+    socket_close(client);
+    error = next_connect(client, error);
+    if (error < 0)
+        client_fail(client, error, strerror(-error));
+}
+
+/* The addresses are known. Returns 0 or a negative errno. */
+static int connect_begin(struct http_client *client)
+{
+    client->state = CLIENT_CONNECTS;
+    client->deadline_ms = clock_ms() + HTTP_CONNECT_MS;
+    return next_connect(client, -ENXIO);
+}
+
+static void lookup_done(struct worker_job *job)
+{
+    struct lookup *lookup = (struct lookup *)job;
+    struct http_client *client = lookup->client;
+    int error = lookup->error;
+    client->lookup = NULL;
+    client->count = lookup->count;
+    memcpy(client->addresses, lookup->addresses, sizeof client->addresses);
+    free(lookup);
+    if (error) {
+        client_fail(client, -ENXIO, gai_strerror(error));
+        return;
+    }
+    int result = connect_begin(client);
+    if (result < 0)
+        client_fail(client, result, strerror(-result));
+}
+
+static int lookup_begin(struct http_client *client, const struct http_url *url)
+{
+    struct lookup *lookup = calloc(1, sizeof *lookup);
+    if (!lookup)
         return -ENOMEM;
-    for (;;) {
-        int result = http_wait(calling->fd, POLLIN, calling->deadline_ms, calling->call->cancel_fd);
-        if (result < 0)
-            return result;
-        ssize_t got = recv(calling->fd, calling->in.data + calling->in.len, READ_BYTES, 0);
-        if (got > 0) {
-            calling->in.len += (size_t)got;
-            if (calling->call->take)
-                calling->deadline_ms = clock_after(clock_ms(), calling->call->idle_ms);
-            return 1;
-        }
-        if (got == 0)
-            return 0;
-        if (errno != EAGAIN && errno != EINTR)
+    lookup->job = (struct worker_job){.work = lookup_work, .done = lookup_done, .drop = lookup_drop};
+    lookup->client = client;
+    memcpy(lookup->host, url->host, sizeof lookup->host);
+    snprintf(lookup->port, sizeof lookup->port, "%u", url->port);
+    int result = worker_do(client->dialer->worker, &lookup->job);
+    if (result == 0)
+        client->lookup = lookup;
+    else
+        free(lookup);
+    return result;
+}
+
+int http_client_open(struct http_client **out, const struct http_dialer *dialer, const struct http_url *url,
+                     const struct http_address *known, const struct http_client_events *events, void *ctx)
+{
+    struct http_client *client = calloc(1, sizeof *client);
+    if (!client)
+        return -ENOMEM;
+    client->dialer = dialer;
+    client->events = events;
+    client->ctx = ctx;
+    client->watch.fd = -1;
+    http_url_authority(url, client->authority, sizeof client->authority);
+    client->count = address_parse(url->host, url->port, &client->addresses[0]);
+    if (!client->count && known && known->len) {
+        client->addresses[0] = *known;
+        client->count = 1;
+    }
+    int result = client->count ? connect_begin(client) : lookup_begin(client, url);
+    if (result == 0)
+        *out = client;
+    else
+        http_client_close(client);
+    return result;
+}
+
+bool http_client_connected(const struct http_client *client)
+{
+    return client->state == CLIENT_OPEN;
+}
+
+struct http_address http_client_address(const struct http_client *client)
+{
+    return client->next ? client->addresses[client->next - 1] : (struct http_address){0};
+}
+
+/* ---- sending */
+
+bool http_client_sending(const struct http_client *client)
+{
+    return !outgoing_done(&client->out);
+}
+
+static void client_want(struct http_client *client)
+{
+    short wanted = http_client_sending(client) ? POLLIN | POLLOUT : POLLIN;
+    if (wanted != client->wanted)
+        loop_want(client->dialer->loop, &client->watch, wanted);
+    client->wanted = wanted;
+}
+
+/* Sends what the socket takes. Returns 0 or a negative errno. */
+static int client_send(struct http_client *client)
+{
+    while (http_client_sending(client)) {
+        struct iovec iov[IOV_PIECES];
+        struct msghdr message = {.msg_iov = iov};
+        message.msg_iovlen = (size_t)outgoing_iov(&client->out, iov, IOV_PIECES);
+        ssize_t sent = sendmsg(client->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        size_t taken = sent > 0 ? (size_t)sent : 0;
+        if (sent >= 0)
+            outgoing_skip(&client->out, &taken);
+        else if (errno == EAGAIN)
+            break;
+        else if (errno != EINTR)
             return -errno;
     }
+    client_want(client);
+    return 0;
 }
 
-/* The head of the final answer; interim ones are passed over. */
-static int call_read_head(struct calling *calling)
+int http_client_request(struct http_client *client, const char *method, const char *target,
+                        const char *fields, struct span before, const struct http_source *source,
+                        const char *after)
 {
-    struct http_refusal refusal;
-    bool to_head = strcmp(calling->call->method, "HEAD") == 0;
-    for (;;) {
-        switch (http_parse_response(buf_span(&calling->in), &calling->scanned, to_head, &calling->head,
-                                    &refusal)) {
-        case HTTP_PARSE_BAD:
-            return -EPROTO;
-        case HTTP_PARSE_DONE:
-            buf_drop(&calling->in, calling->head.len);
-            calling->scanned = 0;
-            if (calling->head.status >= 200)
-                return 0;
-            if (clock_ms() >= calling->deadline_ms) /* there may be no end of interim answers */
-                return -ETIMEDOUT;
-            break;
-        case HTTP_PARSE_MORE: {
-            int result = call_read(calling);
-            if (result <= 0)
-                return result == 0 ? -ECONNRESET : result;
-        }
-        }
+    struct outgoing *out = &client->out;
+    if (client->state == CLIENT_OVER)
+        return -ECONNRESET;
+    outgoing_clear(out);
+    out->after = span_of(after);
+    if (source)
+        out->source = *source;
+    http_write_request_head(&out->head, method, target, client->authority, fields,
+                            before.len + out->source.len + out->after.len);
+    buf_add_span(&out->head, before);
+    if (out->head.failed)
+        return -ENOMEM;
+    return client->state == CLIENT_OPEN ? client_send(client) : 0;
+}
+
+/* ---- answers */
+
+static int interim_count(struct http_client *client)
+{
+    int64_t now_ms = loop_now_ms(client->dialer->loop);
+    if (now_ms - client->interim_ms >= INTERIM_WINDOW_MS) {
+        client->interim_ms = now_ms;
+        client->interims = 0;
     }
+    return ++client->interims > HTTP_INTERIM_MOST ? -EPROTO : 0;
 }
 
-static int call_give(struct calling *calling, struct span bytes)
+/* Takes a part of the body off the front of `in`. Returns 1 where the body is complete, 0 where more must
+ * come, or a negative errno. */
+static int body_take(struct http_client *client)
 {
-    if (calling->call->take)
-        return calling->call->take(calling->call->ctx, bytes);
-    if (calling->reply->body.len + bytes.len > HTTP_REPLY_MAX)
-        return -EMSGSIZE;
-    buf_add_span(&calling->reply->body, bytes);
-    return calling->reply->body.failed ? -ENOMEM : 0;
-}
-
-/* Hands on what has come of the body. Returns 1 where it is complete, 0 where more must come, or an error. */
-static int call_take_body(struct calling *calling)
-{
-    struct span bytes = buf_span(&calling->in);
+    struct span bytes = buf_span(&client->in);
+    size_t used = bytes.len;
     enum http_parse parsed = HTTP_PARSE_MORE;
-    if (calling->head.framing == HTTP_FRAMING_LENGTH) {
-        if (bytes.len > calling->left)
-            bytes.len = (size_t)calling->left;
-        calling->left -= bytes.len;
-        parsed = calling->left == 0 ? HTTP_PARSE_DONE : HTTP_PARSE_MORE;
-    } else if (calling->head.framing == HTTP_FRAMING_CHUNKED) {
-        size_t used;
+    if (client->head.framing == HTTP_FRAMING_CHUNKED) {
         parsed =
-            http_chunked_decode(&calling->chunked, bytes.at, bytes.len, &used, calling->in.data, &bytes.len);
+            http_chunked_decode(&client->chunked, bytes.at, bytes.len, &used, client->in.data, &bytes.len);
+    } else if (client->head.framing != HTTP_FRAMING_CLOSE) {
+        if (bytes.len > client->left)
+            used = bytes.len = (size_t)client->left;
+        client->left -= used;
+        parsed = client->left ? HTTP_PARSE_MORE : HTTP_PARSE_DONE;
     }
     if (parsed == HTTP_PARSE_BAD)
         return -EPROTO;
-    int result = bytes.len ? call_give(calling, bytes) : 0;
-    buf_clear(&calling->in);
-    return result ? result : parsed == HTTP_PARSE_DONE;
+    int result = bytes.len ? client->events->part(client->ctx, &client->head, bytes) : 0;
+    if (result < 0)
+        return result;
+    buf_drop(&client->in, used);
+    return parsed == HTTP_PARSE_DONE;
 }
 
-static int call_read_body(struct calling *calling)
+/* The end of an answer whose body was handed on in parts. */
+static int parts_end(struct http_client *client)
 {
-    calling->left = calling->head.content_length;
-    if (calling->head.framing == HTTP_FRAMING_NONE)
+    client->head_done = false;
+    return client->events->answered(client->ctx, client->head.status, (struct span){0});
+}
+
+/* An answer whose body is handed on as a whole. Returns as answer_take. */
+static int whole_take(struct http_client *client)
+{
+    const struct http_head *head = &client->head;
+    if (head->framing == HTTP_FRAMING_CHUNKED || head->framing == HTTP_FRAMING_CLOSE ||
+        head->content_length > HTTP_ANSWER_MAX)
+        return -EMSGSIZE;
+    size_t body_len = (size_t)head->content_length;
+    if (client->in.len - head->len < body_len) {
+        client->scanned = 0;
         return 0;
-    for (;;) {
-        int result = call_take_body(calling);
-        if (result != 0)
-            return result < 0 ? result : 0;
-        result = call_read(calling);
-        if (result == 0)
-            return calling->head.framing == HTTP_FRAMING_CLOSE ? 0 : -ECONNRESET;
-        if (result < 0)
+    }
+    struct span body = {client->in.data + head->len, body_len};
+    int result = client->events->answered(client->ctx, head->status, body);
+    buf_drop(&client->in, head->len + body_len);
+    client->scanned = 0;
+    return result < 0 ? result : 1;
+}
+
+/* The head is there: of an interim answer, of one that is handed on in parts, or of another. */
+static int head_take(struct http_client *client)
+{
+    bool interim = client->head.status < 200;
+    if (!interim && !client->events->part)
+        return whole_take(client);
+    buf_drop(&client->in, client->head.len);
+    client->scanned = 0;
+    if (interim) {
+        int result = interim_count(client);
+        return result < 0 ? result : 1;
+    }
+    client->head_done = true;
+    client->left = client->head.framing == HTTP_FRAMING_LENGTH ? client->head.content_length : 0;
+    client->chunked = (struct http_chunked){0};
+    return 1;
+}
+
+/* Takes the next thing off the front of `in`. Returns 1 where there may be more to take, 0 where more must
+ * come, or a negative errno. */
+static int answer_take(struct http_client *client)
+{
+    struct http_refusal refusal;
+    if (client->head_done) {
+        int result = body_take(client);
+        if (result <= 0)
             return result;
+        result = parts_end(client);
+        return result < 0 ? result : 1;
+    }
+    switch (http_parse_response(buf_span(&client->in), &client->scanned, false, &client->head, &refusal)) {
+    case HTTP_PARSE_MORE:
+        return 0;
+    case HTTP_PARSE_BAD:
+        return -EPROTO;
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    return head_take(client);
+}
+
+static int answers_take(struct http_client *client)
+{
+    int result = client->events->heard ? client->events->heard(client->ctx) : 0;
+    if (result == 0)
+        do
+            result = answer_take(client);
+        while (result > 0);
+    return result;
+}
+
+/* The other side has closed. */
+static int end_of_input(struct http_client *client)
+{
+    bool whole = client->head_done && client->head.framing == HTTP_FRAMING_CLOSE;
+    int result = whole ? parts_end(client) : 0;
+    return result < 0 ? result : -ECONNRESET;
+}
+
+static int client_receive(struct http_client *client)
+{
+    if (!buf_reserve(&client->in, READ_BYTES))
+        return -ENOMEM;
+    ssize_t got = recv(client->watch.fd, client->in.data + client->in.len, READ_BYTES, MSG_DONTWAIT);
+    if (got == 0)
+        return end_of_input(client);
+    if (got < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    client->in.len += (size_t)got;
+    return answers_take(client);
+}
+
+static const char *failure_text(int error)
+{
+    switch (error) {
+    case -ECONNRESET:
+        return "it closed the connection";
+    case -EPROTO:
+        return "its answer is not HTTP";
+    case -EMSGSIZE:
+        return "its answer has no Content-Length, or too large a one";
+    default:
+        return strerror(-error);
     }
 }
 
-int http_call(const struct http_call *call, struct http_reply *reply)
+/* ---- what the loop tells */
+
+/* POLLOUT, or an error, of a socket that was being connected. */
+static void connected(struct http_client *client)
 {
-    struct calling calling = {.call = call, .reply = reply, .deadline_ms = call->deadline_ms};
-    *reply = (struct http_reply){0};
-    calling.fd = http_connect(call->url, call->from, call->deadline_ms, call->cancel_fd);
-    if (calling.fd < 0)
-        return calling.fd;
-    int result = call_send(&calling);
-    if (result == 0)
-        result = call_read_head(&calling);
-    if (result == 0) {
-        reply->status = calling.head.status;
-        result = call_read_body(&calling);
+    int error = 0;
+    socklen_t len = sizeof error;
+    if (getsockopt(client->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0 &&
+        is_connected_to_itself(client->watch.fd)) {
+        linger_off(client->watch.fd);
+        error = ECONNREFUSED;
     }
-    close(calling.fd);
-    buf_free(&calling.in);
-    return result;
+    if (error) {
+        connect_failed(client, -error);
+        return;
+    }
+    client->state = CLIENT_OPEN;
+    loop_deadline(client->dialer->loop, &client->watch, CLOCK_NEVER);
+    int result = client_send(client);
+    if (result < 0)
+        client_fail(client, result, failure_text(result));
+}
+
+static void client_ready(struct loop_watch *watch, short revents)
+{
+    struct http_client *client = (struct http_client *)watch;
+    if (client->state == CLIENT_CONNECTS) {
+        connected(client);
+        return;
+    }
+    int result = revents & ~POLLOUT ? client_receive(client) : 0;
+    if (result >= 0 && revents & POLLOUT)
+        result = client_send(client);
+    if (result < 0)
+        client_fail(client, result, failure_text(result));
+}
+
+static void client_expired(struct loop_watch *watch)
+{
+    connect_failed((struct http_client *)watch, -ETIMEDOUT);
 }

@@ -1,13 +1,14 @@
 #include "replication/append_request.h"
-#include "clock.h"
 #include "concern.h"
 #include "http/router.h"
 #include "json.h"
 #include <string.h>
 
+enum { TIMEOUT_MAX_S = 315360000 /* ten years */ };
+
 static bool timeout_parse(double seconds, int64_t *out_ms)
 {
-    if (!(seconds >= 0 && seconds <= CLOCK_LONGEST_S))
+    if (!(seconds >= 0 && seconds <= TIMEOUT_MAX_S))
         return false;
     *out_ms = (int64_t)(seconds * 1000 + 0.5);
     if (*out_ms == 0 && seconds > 0)
@@ -18,11 +19,11 @@ static bool timeout_parse(double seconds, int64_t *out_ms)
 static const char bad_w[] = "w must be " CONCERN_HINT;
 static const char bad_timeout[] = "timeout must be a number of seconds, 0 to wait for ever";
 
-const char *append_read_wish(const struct http_request *request, struct append_wish *wish)
+const char *append_read_terms(const struct http_request *request, struct append_terms *terms)
 {
     char text[32];
     int len = http_request_query(request, "w", text, sizeof text);
-    if (len == -2 || (len >= 0 && !concern_parse((struct span){text, (size_t)len}, &wish->w)))
+    if (len == -2 || (len >= 0 && !concern_parse((struct span){text, (size_t)len}, &terms->w)))
         return bad_w;
     len = http_request_query(request, "timeout", text, sizeof text);
     if (len == -1)
@@ -30,11 +31,11 @@ const char *append_read_wish(const struct http_request *request, struct append_w
     double seconds;
     struct json number = json_text((struct span){text, len > 0 ? (size_t)len : 0});
     bool good =
-        json_number(&number, &seconds) && json_end(&number) && timeout_parse(seconds, &wish->timeout_ms);
+        json_number(&number, &seconds) && json_end(&number) && timeout_parse(seconds, &terms->timeout_ms);
     return good ? NULL : bad_timeout;
 }
 
-static const char *wish_json_w(struct json *json, struct append_wish *wish)
+static const char *terms_json_w(struct json *json, struct append_terms *terms)
 {
     struct json_string text;
     char name[16];
@@ -45,19 +46,19 @@ static const char *wish_json_w(struct json *json, struct append_wish *wish)
             return json->error;
         if (!json_string_copy(&text, name, sizeof name) || !concern_parse(span_of(name), &named) || named > 0)
             return bad_w; /* a number is no string in JSON */
-        wish->w = named;
+        terms->w = named;
         return NULL;
     }
     if (!json_uint(json, &number) || number < 1 || number > CONCERN_MAX)
         return bad_w;
-    wish->w = (int)number;
+    terms->w = (int)number;
     return NULL;
 }
 
-static const char *wish_json_timeout(struct json *json, struct append_wish *wish)
+static const char *terms_json_timeout(struct json *json, struct append_terms *terms)
 {
     double seconds;
-    return json_number(json, &seconds) && timeout_parse(seconds, &wish->timeout_ms) ? NULL : bad_timeout;
+    return json_number(json, &seconds) && timeout_parse(seconds, &terms->timeout_ms) ? NULL : bad_timeout;
 }
 
 static const char no_message[] =
@@ -78,7 +79,7 @@ static const char *body_json_message(struct json *json, struct append_message *m
     return text.value_len ? NULL : "the message is empty";
 }
 
-static const char *body_json(struct span body, struct append_message *message, struct append_wish *wish)
+static const char *body_json(struct span body, struct append_message *message, struct append_terms *terms)
 {
     struct json json = json_text(body);
     struct json_string name;
@@ -89,9 +90,9 @@ static const char *body_json(struct span body, struct append_message *message, s
         if (json_string_is(&name, "message"))
             error = body_json_message(&json, message);
         else if (json_string_is(&name, "w"))
-            error = wish_json_w(&json, wish);
+            error = terms_json_w(&json, terms);
         else if (json_string_is(&name, "timeout"))
-            error = wish_json_timeout(&json, wish);
+            error = terms_json_timeout(&json, terms);
         else if (!json_skip(&json))
             error = json.error;
         if (error)
@@ -126,11 +127,11 @@ bool append_is_json(const struct http_head *head)
 }
 
 const char *append_read(const struct http_request *request, struct append_message *message,
-                        struct append_wish *wish)
+                        struct append_terms *terms)
 {
-    const char *error = append_read_wish(request, wish);
+    const char *error = append_read_terms(request, terms);
     if (error)
         return error;
-    return append_is_json(request->head) ? body_json(request->body, message, wish)
+    return append_is_json(request->head) ? body_json(request->body, message, terms)
                                          : body_raw(request->body, message);
 }

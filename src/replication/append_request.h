@@ -6,7 +6,7 @@
 #include "buf.h"
 #include "http/server.h"
 
-struct append_wish {
+struct append_terms {
     int w;              /* see concern.h */
     int64_t timeout_ms; /* 0: for ever */
 };
@@ -19,13 +19,13 @@ struct append_message {
 /* Whether the body is JSON (application/json); any other is the message itself. */
 bool append_is_json(const struct http_head *head);
 
-/* Reads the query's w and timeout over the defaults in *wish. Returns NULL, or one sentence for the client.
+/* Reads the query's w and timeout over the defaults in *terms. Returns NULL, or one sentence for the client.
  */
-const char *append_read_wish(const struct http_request *request, struct append_wish *wish);
+const char *append_read_terms(const struct http_request *request, struct append_terms *terms);
 
 /* The same for the whole request; what a JSON body names goes before the query. `message` must be empty;
  * json.failed tells where there was no memory for it. */
 const char *append_read(const struct http_request *request, struct append_message *message,
-                        struct append_wish *wish);
+                        struct append_terms *terms);
 
 #endif

@@ -1,72 +1,31 @@
 #include "replication/link.h"
 #include "clock.h"
-#include "http/parser.h"
-#include "http/writer.h"
 #include "logline.h"
+#include "replication/reads.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-enum {
-    READ_BYTES = 16 * 1024,
-    ANSWER_MAX = 64 * 1024, /* bytes of an answer; a longer one is not from a secondary */
-    IOV_PIECES = 16
-};
-
-static int link_fail(struct link *link, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int link_fail(struct link *link, int error, const char *format, ...)
+int link_fail(struct link *link, int error, const char *format, ...)
 {
+    if (link->state == LINK_FAILED)
+        return link->error;
     va_list args;
     va_start(args, format);
     vsnprintf(link->why, sizeof link->why, format, args);
     va_end(args);
-    return -error;
-}
-
-void link_open(struct link *link, const struct link_shared *shared, const char *name,
-               const struct http_url *url, const char *peer_run, int fd, int64_t attempt_ms, int64_t now_ms)
-{
-    memset(link, 0, sizeof *link);
-    link->shared = shared;
-    link->name = name;
-    link->fd = fd;
-    link->attempt_ms = attempt_ms;
-    link->heard_ms = link->sent_ms = now_ms;
-    http_url_authority(url, link->authority, sizeof link->authority);
-    snprintf(link->peer_run, sizeof link->peer_run, "%s", peer_run);
-    link->stuck_at = UINT64_MAX;
-    link->batch_bytes = LINK_BATCH_BYTES;
-}
-
-void link_close(struct link *link)
-{
-    close(link->fd);
-    buf_free(&link->out);
-    buf_free(&link->in);
+    link->state = LINK_FAILED;
+    return link->error = -error;
 }
 
 /* ---- sending */
 
-static bool link_writing(const struct link *link)
-{
-    return link->out_sent < link->out.len || link->slice.len || link->out_end.len;
-}
-
 static bool messages_left(const struct link *link)
 {
     return link->next.id <= log_last(link->shared->log);
-}
-
-bool link_is_current(const struct link *link)
-{
-    return link->greeted && !link_writing(link) && !messages_left(link);
 }
 
 /* With half of the window in use, requests are held back so that the other half lasts for a whole round: new
@@ -80,137 +39,86 @@ static bool link_paced(const struct link *link, int64_t now_ms)
 
 static bool link_can_begin(const struct link *link)
 {
-    return !link_writing(link) && link->under_way < LINK_WINDOW;
+    return !http_client_sending(link->client) && link->under_way < LINK_WINDOW;
 }
 
 static bool messages_due(const struct link *link, int64_t now_ms)
 {
-    return link->greeted && link->bytes_under_way < LINK_WINDOW_BYTES && messages_left(link) &&
+    return link->state == LINK_PROVEN && link->bytes_under_way < LINK_WINDOW_BYTES && messages_left(link) &&
            !link_paced(link, now_ms);
 }
 
-static bool sign_of_life_due(const struct link *link, int64_t now_ms)
+static void flight_add(struct link *link, struct flight flight, int64_t now_ms)
 {
-    bool greeting = !link->greeted && link->under_way == 0;
-    return greeting || now_ms - link->sent_ms >= link->shared->heartbeat_ms;
-}
-
-bool link_has_work(const struct link *link, int64_t now_ms)
-{
-    return link_can_begin(link) && (messages_due(link, now_ms) || sign_of_life_due(link, now_ms));
-}
-
-static void flight_add(struct link *link, uint64_t last, uint64_t bytes, int64_t now_ms)
-{
-    struct flight *flight = &link->flights[(link->oldest + link->under_way) % LINK_WINDOW];
-    *flight = (struct flight){.last = last, .bytes = bytes, .sent_us = clock_us()};
+    flight.sent_us = clock_us();
+    link->flights[(link->oldest + link->under_way) % LINK_WINDOW] = flight;
     if (link->under_way++ == 0)
         link->waits_ms = now_ms;
-    link->bytes_under_way += bytes;
+    link->bytes_under_way += flight.bytes;
     link->sent_ms = now_ms;
 }
 
-static void begin_sign_of_life(struct link *link, int64_t now_ms)
+static int request_send(struct link *link, struct span start, const struct http_source *messages,
+                        const char *end)
 {
-    char fields[LINK_FIELDS_SIZE + sizeof WIRE_SECONDARY_RUN_FIELD ": \r\n" + WIRE_NAME_SIZE];
-    bool names = !link->greeted && link->peer_run[0];
-    snprintf(fields, sizeof fields, "%s%s%s%s", link->shared->fields,
-             names ? WIRE_SECONDARY_RUN_FIELD ": " : "", names ? link->peer_run : "", names ? "\r\n" : "");
-    http_write_request_head(&link->out, "POST", "/replicate", link->authority, fields, 0);
-    flight_add(link, 0, 0, now_ms);
+    int result =
+        http_client_request(link->client, "POST", "/replicate", link->fields, start, messages, end);
+    return result < 0 ? link_fail(link, -result, "%s", strerror(-result)) : 0;
+}
+
+static int send_sign_of_life(struct link *link, int64_t now_ms)
+{
+    flight_add(link, (struct flight){0}, now_ms);
+    return request_send(link, (struct span){0}, NULL, "");
 }
 
 static void log_sending(const struct link *link, uint64_t first, uint64_t count)
 {
     if (count == 1)
-        logline(LOGLINE_INFO, "sending %" PRIu64 " to %s", first, link->name);
+        logline(LOGLINE_INFO, "sending %" PRIu64 " to %s", first, link->id);
     else
         logline(LOGLINE_INFO, "sending %" PRIu64 "..%" PRIu64 " to %s (%" PRIu64 " messages)", first,
-                first + count - 1, link->name, count);
+                first + count - 1, link->id, count);
 }
 
-static void begin_messages(struct link *link, int64_t now_ms)
+static int send_messages(struct link *link, int64_t now_ms)
 {
-    char name[WIRE_NAME_SIZE];
-    struct buf start = {0};
     uint64_t first = link->next.id;
-    identity_get(link->shared->identity, name);
-    link->slice = log_next(link->shared->log, &link->next, link->batch_bytes);
+    uint64_t before = link->next.digest;
+    struct log_slice slice = log_next(link->shared->log, &link->next, link->batch_bytes);
+    struct http_source source = reads_source(&slice);
+    size_t begin_len = link->begin.len;
     link->batch_begun++;
-    uint64_t digest = link->compared ? 0 : log_digest(link->shared->log, first - 1);
-    wire_replicate_begin(&start, name, link->shared->run, first, link->compared ? NULL : &digest);
-    link->compared = true;
-    link->out_end = span_of(WIRE_REPLICATE_END);
-    http_write_request_head(&link->out, "POST", "/replicate", link->authority, link->shared->fields,
-                            start.len + link->slice.len + link->out_end.len);
-    buf_add_span(&link->out, buf_span(&start));
-    link->out.failed = link->out.failed || start.failed;
-    buf_free(&start);
-    flight_add(link, link->next.id - 1, link->slice.len, now_ms);
-    log_sending(link, first, link->slice.count);
+    wire_replicate_first(&link->begin, first, before);
+    if (link->begin.failed)
+        return link_fail(link, ENOMEM, "there is no memory for a request");
+    struct span start = buf_span(&link->begin);
+    link->begin.len = begin_len;
+    flight_add(link,
+               (struct flight){.last = link->next.id - 1, .digest = link->next.digest, .bytes = slice.len},
+               now_ms);
+    log_sending(link, first, slice.count);
+    return request_send(link, start, &source, WIRE_REPLICATE_END);
 }
 
-static int link_iov(const struct link *link, struct iovec *iov)
+/* Returns whether the link is as it was, or better. */
+static bool link_send(struct link *link, int64_t now_ms)
 {
-    int count = 0;
-    if (link->out_sent < link->out.len)
-        iov[count++] = (struct iovec){link->out.data + link->out_sent, link->out.len - link->out_sent};
-    int pieces = log_slice_iov(&link->slice, iov + count, IOV_PIECES - 2);
-    uint64_t left = link->slice.len;
-    for (int i = 0; i < pieces; i++)
-        left -= iov[count + i].iov_len;
-    count += pieces;
-    if (left == 0 && link->out_end.len)
-        iov[count++] = (struct iovec){(void *)(uintptr_t)link->out_end.at, link->out_end.len};
-    return count;
-}
-
-static void link_sent(struct link *link, size_t sent)
-{
-    size_t part = link->out.len - link->out_sent;
-    part = part < sent ? part : sent;
-    link->out_sent += part;
-    sent -= part;
-    part = link->slice.len < sent ? (size_t)link->slice.len : sent;
-    log_slice_skip(&link->slice, part);
-    sent -= part;
-    link->out_end = span_after(link->out_end, sent);
-}
-
-/* Writes the request that was begun. Returns 1 when all of it is written, 0 when the socket is full. */
-static int link_write(struct link *link)
-{
-    while (link_writing(link)) {
-        struct iovec iov[IOV_PIECES];
-        struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)link_iov(link, iov)};
-        ssize_t sent = sendmsg(link->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent >= 0)
-            link_sent(link, (size_t)sent);
-        else if (errno == EAGAIN)
-            return 0;
-        else if (errno != EINTR)
-            return link_fail(link, errno, "%s", strerror(errno));
+    int result = 0;
+    if (link->state == LINK_DIALS && http_client_connected(link->client)) {
+        link->state = LINK_GREETS;
+        link->heard_ms = now_ms;
+        result = send_sign_of_life(link, now_ms);
     }
-    buf_clear(&link->out);
-    link->out_sent = 0;
-    return 1;
-}
-
-int link_send(struct link *link, int64_t now_ms)
-{
-    for (;;) {
-        int written = link_write(link);
-        if (written <= 0)
-            return written;
-        if (!link_has_work(link, now_ms))
-            return 0;
+    while (result == 0 && link->state == LINK_PROVEN && link_can_begin(link)) {
         if (messages_due(link, now_ms))
-            begin_messages(link, now_ms);
+            result = send_messages(link, now_ms);
+        else if (now_ms - link->sent_ms >= link->shared->heartbeat_ms)
+            result = send_sign_of_life(link, now_ms);
         else
-            begin_sign_of_life(link, now_ms);
-        if (link->out.failed)
-            return link_fail(link, ENOMEM, "there is no memory for a request");
+            break;
     }
+    return result == 0;
 }
 
 /* ---- receiving */
@@ -220,22 +128,8 @@ static void log_ack(const struct link *link, const struct flight *flight, uint64
     if (!flight->last)
         return;
     int64_t tenths = (clock_us() - flight->sent_us + 50) / 100; /* of a millisecond */
-    logline(LOGLINE_INFO, "ACK from %s up to %" PRIu64 " after %" PRId64 ".%d ms", link->name, position,
+    logline(LOGLINE_INFO, "ACK from %s up to %" PRIu64 " after %" PRId64 ".%d ms", link->id, position,
             tenths / 10, (int)(tenths % 10));
-}
-
-/* The first answer on the link: where to go on from. */
-static int link_greet(struct link *link, uint64_t position)
-{
-    uint64_t last = log_last(link->shared->log);
-    if (position > last)
-        return link_fail(link, EBADMSG, "it holds %" PRIu64 " messages, and this master %" PRIu64, position,
-                         last);
-    link->greeted = true;
-    link->next = (struct log_cursor){.id = position + 1};
-    logline(position == link->stuck_at ? LOGLINE_DEBUG : LOGLINE_INFO,
-            "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->name, position, last);
-    return 0;
 }
 
 static int link_refused(struct link *link, int status, const char *error)
@@ -273,11 +167,104 @@ uint64_t link_next_batch(const struct link *link)
     return quarter > LINK_BATCH_LEAST ? quarter : LINK_BATCH_LEAST;
 }
 
-/* One answer to the oldest request under way. */
-static int link_answered(struct link *link, int status, struct span body)
+/* Whether the answer is the member's, and of the process that the link is to. The first answer decides which
+ * process that is: the one that registered, or another one of the member that has registered with this master
+ * since. Such a one names the member by itself, and this master's log and epoch. */
+static int peer_prove(struct link *link, const struct wire_identity *from)
 {
-    char error[320];
-    uint64_t position = 0;
+    const char *boot = link->state == LINK_PROVEN ? link->peer.boot : link->target.boot;
+    if (from->id[0] && strcmp(from->id, link->id) != 0)
+        return link_fail(link, EBADMSG, "the program at its address is %s", from->id);
+    if (!from->boot[0])
+        return link_fail(link, EBADMSG, "its answer names no boot");
+    bool same = !boot[0] || strcmp(boot, from->boot) == 0;
+    if (!same && (link->state == LINK_PROVEN || !from->id[0]))
+        return link_fail(link, EBADMSG, "another program answers at its address than the one that registered");
+    link->peer = *from;
+    return 0;
+}
+
+/* Whether the answer speaks of this master's list. */
+static int list_prove(struct link *link, const struct wire_ack *ack)
+{
+    const struct wire_identity *own = link->shared->own;
+    if (!ack->from.log[0] && ack->last_id == 0)
+        return 0; /* it has no list yet */
+    if (strcmp(ack->from.log, own->log) != 0)
+        return link_fail(link, EBADMSG, "it holds the log %s", ack->from.log[0] ? ack->from.log : "of nobody");
+    if (ack->from.epoch != own->epoch)
+        return link_fail(link, EBADMSG, "it follows epoch %" PRIu64 ", and this master's is %" PRIu64,
+                         ack->from.epoch, own->epoch);
+    return 0;
+}
+
+/* Whether the list up to `last_id` is the same on both sides. */
+static int digest_prove(struct link *link, const struct flight *flight, const struct wire_ack *ack)
+{
+    const struct log *log = link->shared->log;
+    if (!ack->has_digest)
+        return link_fail(link, EBADMSG, "its answer has no digest");
+    if (ack->last_id > log_last(log)) {
+        link->ahead = true;
+        link->position = ack->last_id;
+        link->next.digest = ack->digest;
+        return link_fail(link, EBADMSG, "it holds %" PRIu64 " messages, and this master %" PRIu64,
+                         ack->last_id, log_last(log));
+    }
+    uint64_t digest = flight->last && ack->last_id == flight->last ? flight->digest
+                                                                   : log_digest(log, ack->last_id);
+    if (ack->digest == digest)
+        return 0;
+    link->differs = true;
+    return link_fail(link, EBADMSG,
+                     "its list differs from this master's at message %" PRIu64
+                     " or before: restart it to have it take this master's list",
+                     ack->last_id);
+}
+
+/* The first answer on the link, proven: where to go on from. */
+static void link_greeted(struct link *link, const struct wire_ack *ack)
+{
+    link->state = LINK_PROVEN;
+    link->position = ack->last_id;
+    link->next = (struct log_cursor){.id = ack->last_id + 1, .digest = ack->digest};
+    logline(ack->last_id == link->stuck_at ? LOGLINE_DEBUG : LOGLINE_INFO,
+            "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->id, ack->last_id,
+            log_last(link->shared->log));
+}
+
+static int ack_take(struct link *link, const struct flight *flight, const struct wire_ack *ack)
+{
+    if (!ack->has_last_id)
+        return link_fail(link, EBADMSG, "its answer has no last_id");
+    int result = peer_prove(link, &ack->from);
+    if (result == 0)
+        result = list_prove(link, ack);
+    if (result == 0)
+        result = digest_prove(link, flight, ack);
+    if (result < 0)
+        return result;
+    if (ack->last_id < flight->last)
+        return link_fail(link, EBADMSG, "it holds %" PRIu64 " after it took %" PRIu64, ack->last_id,
+                         flight->last);
+    if (link->state == LINK_GREETS)
+        link_greeted(link, ack);
+    else
+        link->progressed = true;
+    link->round_us = clock_us() - flight->sent_us;
+    link->asked_us = flight->sent_us;
+    /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it. */
+    if (ack->last_id > link->position)
+        link->position = ack->last_id;
+    log_ack(link, flight, ack->last_id);
+    return link->told(link);
+}
+
+/* One answer, to the oldest request under way. */
+static int link_answered(void *ctx, int status, struct span body)
+{
+    struct link *link = ctx;
+    struct wire_ack ack;
     if (!link->under_way)
         return link_fail(link, EBADMSG, "it answered what was not asked");
     const struct flight *flight = &link->flights[link->oldest];
@@ -286,87 +273,74 @@ static int link_answered(struct link *link, int status, struct span body)
     link->bytes_under_way -= flight->bytes;
     if (status != 408) /* it did not arrive in time */
         batch_answered(link, flight);
-    bool told = wire_position_read(body, &position, error, sizeof error);
+    bool read = wire_ack_read(body, &ack);
     if (status != 200)
-        return link_refused(link, status, error);
-    if (!told)
-        return link_fail(link, EBADMSG, "its answer has no last_id");
-    if (position < flight->last)
-        return link_fail(link, EBADMSG, "it holds %" PRIu64 " after it took %" PRIu64, position,
-                         flight->last);
-    if (link->greeted && position > log_last(link->shared->log))
-        return link_fail(link, EBADMSG, "it holds messages that this master does not have");
-    if (!link->greeted) {
-        int result = link_greet(link, position);
-        if (result < 0)
-            return result;
-    } else {
-        link->progressed = true;
-    }
-    link->round_us = clock_us() - flight->sent_us;
-    /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it.
-     */
-    if (position > link->position)
-        link->position = position;
-    log_ack(link, flight, position);
-    return 1;
+        return link_refused(link, status, ack.error);
+    if (!read)
+        return link_fail(link, EBADMSG, "its answer makes no sense");
+    return ack_take(link, flight, &ack);
 }
 
-/* Takes one whole answer off the front of the buffer. Returns 1 where it told a position, 0 where no answer
- * is complete, 2 for an interim one. */
-static int answer_take(struct link *link)
+static int link_heard(void *ctx)
 {
-    struct http_head head;
-    struct http_refusal refusal;
-    struct span in = buf_span(&link->in);
-    switch (http_parse_response(in, &link->scanned, false, &head, &refusal)) {
-    case HTTP_PARSE_MORE:
-        return 0;
-    case HTTP_PARSE_BAD:
-        return link_fail(link, EPROTO, "its answer is malformed: %s", refusal.text);
-    case HTTP_PARSE_DONE:
-        break;
-    }
-    uint64_t body_len = head.framing == HTTP_FRAMING_LENGTH ? head.content_length : 0;
-    if (head.framing == HTTP_FRAMING_CHUNKED || head.framing == HTTP_FRAMING_CLOSE || body_len > ANSWER_MAX)
-        return link_fail(link, EPROTO, "its answer has no Content-Length, or too large a one");
-    if (in.len - head.len < body_len) {
-        link->scanned = 0;
-        return 0;
-    }
-    int result = 2;
-    if (head.status >= 200)
-        result = link_answered(link, head.status, (struct span){in.at + head.len, (size_t)body_len});
-    buf_drop(&link->in, head.len + (size_t)body_len);
-    link->scanned = 0;
-    return result;
+    struct link *link = ctx;
+    link->heard_ms = clock_ms();
+    return 0;
 }
 
-static int answers_take(struct link *link)
+static void link_failed(void *ctx, int error, const char *why)
 {
-    int told = 0;
-    for (;;) {
-        int result = answer_take(link);
-        if (result <= 0)
-            return result < 0 ? result : told;
-        told = told || result == 1;
-    }
+    struct link *link = ctx;
+    if (link->state == LINK_DIALS)
+        link_fail(link, -error, "cannot connect to %s port %u: %s", link->target.url.host,
+                  link->target.url.port, why);
+    else
+        link_fail(link, -error, "%s", why);
 }
 
-int link_receive(struct link *link, int64_t now_ms)
+/* ---- life */
+
+static bool link_prepare(struct link *link)
 {
-    if (!buf_reserve(&link->in, READ_BYTES))
-        return link_fail(link, ENOMEM, "there is no memory for an answer");
-    ssize_t got = recv(link->fd, link->in.data + link->in.len, READ_BYTES, MSG_DONTWAIT);
-    if (got == 0)
-        return link_fail(link, ECONNRESET, "it closed the connection");
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return 0;
-    if (got < 0)
-        return link_fail(link, errno, "%s", strerror(errno));
-    link->in.len += (size_t)got;
-    link->heard_ms = now_ms;
-    return answers_take(link);
+    const struct wire_identity *own = link->shared->own;
+    const char *boot = link->target.boot;
+    int len = snprintf(link->fields, sizeof link->fields,
+                       "%s" WIRE_LOG_FIELD ": %s\r\n" WIRE_EPOCH_FIELD ": %" PRIu64 "\r\n%s%s%s",
+                       link->shared->fields, own->log, own->epoch, boot[0] ? WIRE_BOOT_FIELD ": " : "", boot,
+                       boot[0] ? "\r\n" : "");
+    wire_replicate_begin(&link->begin, own->log, own->epoch);
+    return len < LINK_FIELDS_SIZE && !link->begin.failed;
+}
+
+struct link *link_open(const struct link_shared *shared, const char *id, const struct link_target *target,
+                       int64_t now_ms)
+{
+    static const struct http_client_events events = {
+        .heard = link_heard, .answered = link_answered, .failed = link_failed};
+    struct link *link = calloc(1, sizeof *link);
+    if (!link)
+        return NULL;
+    link->shared = shared;
+    link->id = id;
+    link->target = *target;
+    link->stuck_at = UINT64_MAX;
+    link->batch_bytes = LINK_BATCH_BYTES;
+    link->attempt_ms = LINK_ATTEMPT_MS;
+    link->heard_ms = link->sent_ms = now_ms;
+    int result = link_prepare(link)
+                     ? http_client_open(&link->client, shared->dialer, &target->url, NULL, &events, link)
+                     : -ENOMEM;
+    if (result < 0)
+        link_failed(link, result, strerror(-result));
+    return link;
+}
+
+void link_close(struct link *link)
+{
+    if (link->client)
+        http_client_close(link->client);
+    buf_free(&link->begin);
+    free(link);
 }
 
 /* ---- waiting */
@@ -379,29 +353,34 @@ static int64_t link_silent_since_ms(const struct link *link)
 
 static int64_t link_overdue_ms(const struct link *link)
 {
-    int64_t allowed_ms = link->greeted ? link->attempt_ms : LINK_ATTEMPT_MS;
+    int64_t allowed_ms = link->state == LINK_PROVEN ? link->attempt_ms : LINK_ATTEMPT_MS;
     return link->under_way ? link_silent_since_ms(link) + allowed_ms : CLOCK_NEVER;
 }
 
-int link_check(struct link *link, int64_t now_ms)
+void link_woke(struct link *link, int64_t paused_ms, int64_t now_ms)
 {
-    if (now_ms < link_overdue_ms(link))
-        return 0;
-    return link_fail(link, ETIMEDOUT, "it is silent for %.1f s",
-                     (double)(now_ms - link_silent_since_ms(link)) / 1000);
+    link->heard_ms += paused_ms;
+    link->waits_ms += paused_ms;
+    link->sent_ms = now_ms - link->shared->heartbeat_ms;
 }
 
-short link_events(const struct link *link)
-{
-    return link_writing(link) ? POLLIN | POLLOUT : POLLIN;
-}
-
-int64_t link_due_ms(const struct link *link, int64_t now_ms)
+static int64_t link_due_ms(const struct link *link, int64_t now_ms)
 {
     int64_t due_ms = link->sent_ms + link->shared->heartbeat_ms;
-    if (link_writing(link) || link->under_way == LINK_WINDOW)
+    if (link->state != LINK_PROVEN || !link_can_begin(link))
         due_ms = CLOCK_NEVER;
-    if (link_paced(link, now_ms) && messages_left(link))
+    else if (link_paced(link, now_ms) && messages_left(link))
         due_ms = now_ms + 1;
     return due_ms < link_overdue_ms(link) ? due_ms : link_overdue_ms(link);
+}
+
+int64_t link_pass(struct link *link, int64_t now_ms)
+{
+    if (link->state == LINK_FAILED || !link_send(link, now_ms))
+        return now_ms;
+    if (now_ms < link_overdue_ms(link))
+        return link_due_ms(link, now_ms);
+    link_fail(link, ETIMEDOUT, "it is silent for %.1f s",
+              (double)(now_ms - link_silent_since_ms(link)) / 1000);
+    return now_ms;
 }

@@ -9,36 +9,49 @@
 #include <string.h>
 
 enum {
-    SUSPECTED_INTERVALS = 2,
-    UNHEALTHY_INTERVALS = 5,
     CHECKS_AN_INTERVAL = 10,
-    REAP_MS = 50 /* how often to look for a removed member's sender to be done */
+    EARLY_MS = 1000,         /* a greeting may overtake the answer to the registration by so much */
+    ATTEMPT_MOST_MS = 60000, /* silence that is allowed on a link: doubles up to this, see member_learn */
+    GOODBYES = 256           /* processes whose goodbye is remembered */
 };
 
 struct member {
     struct member *next;
     char id[WIRE_ID_SIZE];
-    char authority[HTTP_AUTHORITY_MAX];
-    struct acks_member *ack;
-    struct sender *sender;
+    struct link_target target; /* to be dialled next */
+    struct link *link;         /* NULL: a pause until dial_ms */
+    struct link *candidate;    /* to an address that was registered since, not proven; or NULL */
+    struct acks_member *ack;   /* NULL before the first proof */
+    char boot[WIRE_NAME_SIZE]; /* of the process that was proven last */
+    bool witness;              /* this process came with messages */
+    uint64_t joined_at;        /* the end of the list at the first registration */
     enum member_state state;
+    int64_t seen_ms;
+    int64_t registered_ms; /* last */
+    int64_t dial_ms;
+    int64_t pause_ms;
+    int64_t attempt_ms;   /* see struct link, as are the next two */
+    uint64_t batch_bytes;
+    uint64_t stuck_at;
+    unsigned random;
+    char complaint[sizeof((struct link *)0)->why]; /* what the last failure was logged as; "" when all is well */
 };
 
 struct members {
-    const struct sender_shared *shared;
+    struct members_config config;
     struct member *first;
-    struct member *leaving; /* removed; their senders are ending */
-    unsigned count;
-    unsigned alive;
+    struct members_count count;
+    char goodbyes[GOODBYES][WIRE_NAME_SIZE]; /* a ring */
+    unsigned goodbyes_next;
 };
 
 static const char *const state_names[] = {"healthy", "suspected", "unhealthy"};
 
-struct members *members_open(const struct sender_shared *shared)
+struct members *members_open(const struct members_config *config)
 {
     struct members *members = calloc(1, sizeof *members);
     if (members)
-        members->shared = shared;
+        members->config = *config;
     return members;
 }
 
@@ -50,161 +63,439 @@ static struct member **member_find(struct members *members, const char *id)
     return at;
 }
 
-/* ---- joining and leaving */
+/* ---- links */
 
-/* Leaving and joining only ever release waiters on the loop's own thread, which looks at them at the end of
- * the pass; nobody has to be woken. */
-static struct member *member_new(struct members *members, const char *id, const struct sender_target *target,
-                                 uint64_t position)
+static int member_told(struct link *link);
+
+/* Opens a link to the target, with what earlier ones have taught. NULL where there is no memory. */
+static struct link *member_dial(struct members *members, struct member *member,
+                                const struct link_target *target, int64_t now_ms)
+{
+    struct link *link = link_open(&members->config.link, member->id, target, now_ms);
+    if (!link)
+        return NULL;
+    link->told = member_told;
+    link->owner = member;
+    link->ctx = members;
+    link->stuck_at = member->stuck_at;
+    link->batch_bytes = member->batch_bytes;
+    link->attempt_ms = member->attempt_ms;
+    return link;
+}
+
+static void link_drop(struct link **link)
+{
+    if (*link)
+        link_close(*link);
+    *link = NULL;
+}
+
+/* What a link that failed teaches about the next one. */
+static void member_learn(struct members *members, struct member *member, const struct link *link)
+{
+    bool proven = link->peer.boot[0];
+    int64_t least_ms = MEMBER_UNHEALTHY_INTERVALS * members->config.link.heartbeat_ms;
+    if (least_ms < LINK_ATTEMPT_MS)
+        least_ms = LINK_ATTEMPT_MS;
+    member->stuck_at = link->error == -EPROTO && proven && !link->progressed ? link->position : UINT64_MAX;
+    member->batch_bytes = link_next_batch(link);
+    if (link->progressed) {
+        member->pause_ms = MEMBER_PAUSE_LEAST_MS;
+        member->attempt_ms = least_ms;
+    } else if (link->error == -ETIMEDOUT && proven) {
+        member->attempt_ms *= 2; /* it lives, and needs longer for its answer */
+    }
+    if (member->attempt_ms < least_ms)
+        member->attempt_ms = least_ms;
+    if (member->attempt_ms > ATTEMPT_MOST_MS)
+        member->attempt_ms = ATTEMPT_MOST_MS;
+}
+
+/* Whether the secondary refused the greeting because it has not read the answer to its registration yet. */
+static bool greeted_early(const struct member *member, const struct link *link, int64_t now_ms)
+{
+    return link->status == 409 && !link->peer.boot[0] && now_ms - member->registered_ms < EARLY_MS;
+}
+
+/* Says once what is wrong, and again only when it is something else. */
+static void member_complain(struct member *member, const struct link *link, int64_t now_ms)
+{
+    enum logline_level level = link->differs ? LOGLINE_ERROR : LOGLINE_WARN;
+    bool early = greeted_early(member, link, now_ms);
+    if (early || strcmp(member->complaint, link->why) == 0)
+        level = LOGLINE_DEBUG;
+    logline(level, "%s: %s; trying again", member->id, link->why);
+    if (!early)
+        snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
+}
+
+/* The next dial comes between half of the present pause and all of it, so that members do not march in step. */
+static void member_pause(struct member *member, int64_t now_ms)
+{
+    int64_t half_ms = member->pause_ms / 2;
+    member->dial_ms = now_ms + half_ms + rand_r(&member->random) % (half_ms + 1);
+    member->pause_ms =
+        member->pause_ms * 2 < MEMBER_PAUSE_MOST_MS ? member->pause_ms * 2 : MEMBER_PAUSE_MOST_MS;
+}
+
+static void member_dial_now(struct member *member, int64_t now_ms)
+{
+    member->dial_ms = now_ms;
+    member->pause_ms = MEMBER_PAUSE_LEAST_MS;
+}
+
+/* The link has failed. */
+static void member_lost(struct members *members, struct member *member, int64_t now_ms)
+{
+    struct link *link = member->link;
+    struct link_target target = link->target;
+    bool ahead = link->ahead;
+    uint64_t last_id = link->position;
+    uint64_t digest = link->next.digest;
+    member_learn(members, member, link);
+    member_complain(member, link, now_ms);
+    if (ahead)
+        snprintf(target.boot, sizeof target.boot, "%s", link->peer.boot);
+    member->link = member->candidate;
+    member->candidate = NULL;
+    link_close(link);
+    member_pause(member, now_ms);
+    if (ahead)
+        members->config.ahead(members->config.ctx, member->id, &target, last_id, digest);
+}
+
+/* The candidate has failed. Where no link is proven, it is the latest that is known of the member. */
+static void candidate_lost(struct member *member)
+{
+    struct link *candidate = member->candidate;
+    logline(LOGLINE_DEBUG, "%s: a registration led nowhere: %s", member->id, candidate->why);
+    if (!member->link || member->link->state != LINK_PROVEN)
+        member->target = candidate->target;
+    link_drop(&member->candidate);
+}
+
+static int64_t member_pass(struct members *members, struct member *member, int64_t now_ms)
+{
+    int64_t next_ms = CLOCK_NEVER;
+    if (member->candidate) {
+        next_ms = link_pass(member->candidate, now_ms);
+        if (member->candidate->state == LINK_FAILED)
+            candidate_lost(member);
+    }
+    if (!member->link && now_ms >= member->dial_ms) {
+        member->link = member_dial(members, member, &member->target, now_ms);
+        if (!member->link)
+            member_pause(member, now_ms);
+    }
+    if (member->link) {
+        int64_t due_ms = link_pass(member->link, now_ms);
+        next_ms = due_ms < next_ms ? due_ms : next_ms;
+        if (member->link->state == LINK_FAILED)
+            member_lost(members, member, now_ms);
+    }
+    return member->link || next_ms < member->dial_ms ? next_ms : member->dial_ms;
+}
+
+int64_t members_pass(struct members *members, int64_t now_ms)
+{
+    int64_t next_ms = CLOCK_NEVER;
+    for (struct member *member = members->first; member; member = member->next) {
+        int64_t due_ms = member_pass(members, member, now_ms);
+        next_ms = due_ms < next_ms ? due_ms : next_ms;
+    }
+    return next_ms;
+}
+
+void members_renew(struct members *members)
+{
+    for (struct member *member = members->first; member; member = member->next) {
+        link_drop(&member->link);
+        link_drop(&member->candidate);
+        member_dial_now(member, clock_ms());
+    }
+}
+
+void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms)
+{
+    for (struct member *member = members->first; member; member = member->next) {
+        member->seen_ms += paused_ms;
+        if (member->link)
+            link_woke(member->link, paused_ms, now_ms);
+        if (member->candidate)
+            link_woke(member->candidate, paused_ms, now_ms);
+    }
+}
+
+/* ---- proof */
+
+static void member_free(struct members *members, struct member *member)
+{
+    link_drop(&member->link);
+    link_drop(&member->candidate);
+    if (member->ack)
+        acks_leave(members->config.acks, member->ack);
+    free(member);
+}
+
+static void member_unlink(struct members *members, struct member **at)
+{
+    struct member *member = *at;
+    *at = member->next;
+    members->count.all--;
+    member_free(members, member);
+}
+
+/* The member that the process was proven as, other than `but`; or NULL's place. */
+static struct member **member_of_boot(struct members *members, const char *boot, const struct member *but)
+{
+    struct member **at = &members->first;
+    while (*at && (*at == but || strcmp((*at)->boot, boot) != 0))
+        at = &(*at)->next;
+    return at;
+}
+
+/* One process is one member: the one that it names. Returns 0, or a negative errno: the link has failed then. */
+static int boot_claim(struct members *members, struct member *member, struct link *link)
+{
+    struct member **other = member_of_boot(members, link->peer.boot, member);
+    if (!*other)
+        return 0;
+    if (!link->peer.id[0])
+        return link_fail(link, EBADMSG, "the program at its address is %s", (*other)->id);
+    logline(LOGLINE_INFO, "%s is the program that was %s: %s is removed", member->id, (*other)->id,
+            (*other)->id);
+    member_unlink(members, other);
+    return 0;
+}
+
+/* The first proof on a link. Returns 0 or a negative errno. */
+static int member_prove(struct members *members, struct member *member, struct link *link)
+{
+    int result = boot_claim(members, member, link);
+    if (result < 0)
+        return result;
+    if (strcmp(member->boot, link->peer.boot) != 0)
+        member->witness = link->position > 0;
+    snprintf(member->boot, sizeof member->boot, "%s", link->peer.boot);
+    if (link == member->candidate) {
+        link_drop(&member->link);
+        member->link = link;
+        member->candidate = NULL;
+        member->complaint[0] = '\0';
+    }
+    member->target = link->target;
+    snprintf(member->target.boot, sizeof member->target.boot, "%s", link->peer.boot);
+    return 0;
+}
+
+/* Records the position. A process that came back with less lowers it. Released waiters are looked at by the loop
+ * at the end of the pass. */
+static int member_record(struct members *members, struct member *member, const struct link *link)
 {
     bool released;
+    if (member->ack) {
+        acks_record(members->config.acks, member->ack, link->position);
+        return 0;
+    }
+    member->ack = acks_join(members->config.acks, link->position, member->joined_at, &released);
+    return member->ack ? 0 : -ENOMEM;
+}
+
+static int member_told(struct link *link)
+{
+    struct members *members = link->ctx;
+    struct member *member = link->owner;
+    bool first = link == member->candidate || !link->claimed;
+    int result = first ? member_prove(members, member, link) : 0;
+    if (result < 0)
+        return result;
+    link->claimed = true;
+    if (link->progressed)
+        member->complaint[0] = '\0'; /* a greeting alone does not end a failure */
+    if (member_record(members, member, link) < 0)
+        return link_fail(link, ENOMEM, "there is no memory for another member");
+    if (first)
+        members_check(members, clock_ms());
+    return 0;
+}
+
+/* ---- joining and leaving */
+
+static bool goodbye_said(const struct members *members, const char *boot)
+{
+    for (unsigned i = 0; i < GOODBYES && boot[0]; i++)
+        if (strcmp(members->goodbyes[i], boot) == 0)
+            return true;
+    return false;
+}
+
+static void goodbye_remember(struct members *members, const char *boot)
+{
+    if (boot[0] && !goodbye_said(members, boot))
+        snprintf(members->goodbyes[members->goodbyes_next++ % GOODBYES], WIRE_NAME_SIZE, "%s", boot);
+}
+
+static struct member *member_new(const struct members *members, const char *id, int64_t now_ms)
+{
     struct member *member = calloc(1, sizeof *member);
     if (!member)
         return NULL;
     snprintf(member->id, sizeof member->id, "%s", id);
-    member->ack = acks_join(members->shared->acks, position, log_last(members->shared->link.log), &released);
-    if (!member->ack)
-        goto no_ack;
-    member->sender = sender_start(members->shared, member->id, target, member->ack);
-    if (!member->sender)
-        goto no_sender;
+    member->joined_at = log_last(members->config.link.log);
+    member->seen_ms = now_ms;
+    member->stuck_at = UINT64_MAX;
+    member->batch_bytes = LINK_BATCH_BYTES;
+    member->attempt_ms = MEMBER_UNHEALTHY_INTERVALS * members->config.link.heartbeat_ms;
+    if (member->attempt_ms < LINK_ATTEMPT_MS)
+        member->attempt_ms = LINK_ATTEMPT_MS;
+    member->random = (unsigned)clock_us();
     return member;
-
-no_sender:
-    acks_leave(members->shared->acks, member->ack);
-no_ack:
-    free(member);
-    return NULL;
 }
 
-/* "registered s1 at http://…: it holds 2 of 3 messages; 1 member now". `before` is where a known member was,
- * or NULL; a healthy one that is somewhere else may be two programs, which replace each other for ever. */
-static void log_registered(const struct members *members, const struct member *member, const char *before,
-                           bool healthy, uint64_t position)
+static bool url_equals(const struct http_url *a, const struct http_url *b)
 {
-    bool elsewhere = before && strcmp(before, member->authority) != 0;
-    bool twice = elsewhere && healthy;
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+/* Whether a registration is of the process and URL that a link is to. One by hand names no process. */
+static bool target_is(const struct link_target *target, const struct link *link)
+{
+    const char *boot = link->peer.boot[0] ? link->peer.boot : link->target.boot;
+    return url_equals(&target->url, &link->target.url) &&
+           (!target->boot[0] || !boot[0] || strcmp(target->boot, boot) == 0);
+}
+
+/* Dials where the registration says: at once, or beside the link that there is. */
+static void member_retarget(struct members *members, struct member *member, const struct link_target *target,
+                            int64_t now_ms)
+{
+    if (!member->link) {
+        member->target = *target;
+        member_dial_now(member, now_ms);
+        return;
+    }
+    if (target_is(target, member->link) || (member->candidate && target_is(target, member->candidate)))
+        return;
+    link_drop(&member->candidate);
+    member->candidate = member_dial(members, member, target, now_ms);
+}
+
+/* "registered s1 at http://…: it holds 2 of 3 messages; 1 member now". `before` is where a known member was, or
+ * NULL; a healthy one that is somewhere else may be two programs, which replace each other for ever. */
+static void log_registered(const struct members *members, const struct member *member,
+                           const struct http_url *url, const struct http_url *before, uint64_t last_id)
+{
+    char authority[HTTP_AUTHORITY_MAX];
+    char old[HTTP_AUTHORITY_MAX] = "";
+    bool elsewhere = before && !url_equals(before, url);
+    bool twice = elsewhere && member->state == MEMBER_HEALTHY && member->link;
+    http_url_authority(url, authority, sizeof authority);
+    if (elsewhere)
+        http_url_authority(before, old, sizeof old);
     logline(twice ? LOGLINE_WARN : LOGLINE_INFO,
             "registered %s at http://%s%s%s: it holds %" PRIu64 " of %" PRIu64 " messages; %u %s now%s",
-            member->id, member->authority,
+            member->id, authority,
             elsewhere ? " in place of the one at http://"
             : before  ? " again"
                       : "",
-            elsewhere ? before : "", position, log_last(members->shared->link.log), members->count,
-            members->count == 1 ? "member" : "members",
+            old, last_id, log_last(members->config.link.log), members->count.all,
+            members->count.all == 1 ? "member" : "members",
             twice ? "; if both of them run, give each its own SECONDARY_ID" : "");
 }
 
-int members_register(struct members *members, const char *id, const struct sender_target *target,
-                     uint64_t position)
+int members_register(struct members *members, const char *id, const struct link_target *target,
+                     uint64_t last_id)
 {
     struct member **at = member_find(members, id);
     bool known = *at != NULL;
-    bool healthy = known && (*at)->state == MEMBER_HEALTHY;
-    char before[HTTP_AUTHORITY_MAX];
-    if (!known && members->count == MEMBERS_MAX)
+    int64_t now_ms = clock_ms();
+    if (goodbye_said(members, target->boot))
+        return -ESTALE;
+    if (!known && members->count.all == MEMBERS_MAX)
         return -ENOSPC;
-    if (known) {
-        sender_renew((*at)->sender, target); /* from here on it records nothing that came on the old link */
-        acks_record(members->shared->acks, (*at)->ack, position);
-    } else {
-        *at = member_new(members, id, target, position);
-    }
-    if (!*at)
+    if (!known)
+        *at = member_new(members, id, now_ms);
+    struct member *member = *at;
+    if (!member)
         return -ENOMEM;
-    members->count += !known;
-    memcpy(before, (*at)->authority, sizeof before);
-    http_url_authority(&target->url, (*at)->authority, sizeof(*at)->authority);
-    members_check(members, clock_ms());
-    log_registered(members, *at, known ? before : NULL, healthy, position);
+    members->count.all += !known;
+    struct http_url before = member->link ? member->link->target.url : member->target.url;
+    member->registered_ms = now_ms;
+    member_retarget(members, member, target, now_ms);
+    members_check(members, now_ms);
+    log_registered(members, member, &target->url, known ? &before : NULL, last_id);
     return 0;
 }
 
-bool members_remove(struct members *members, const char *id)
+bool members_know(const struct members *members, const char *boot)
+{
+    for (const struct member *member = members->first; member && boot[0]; member = member->next)
+        if (strcmp(member->boot, boot) == 0 || strcmp(member->target.boot, boot) == 0 ||
+            (member->candidate && strcmp(member->candidate->target.boot, boot) == 0))
+            return true;
+    return false;
+}
+
+/* The process of the member that says goodbye: the one that was proven or else registered, or the candidate. */
+static bool goodbye_is_of(struct member *member, const char *boot)
+{
+    const char *own = member->boot[0] ? member->boot : member->target.boot;
+    if (strcmp(own, boot) == 0 && !member->candidate)
+        return true;
+    if (!member->candidate)
+        return false;
+    /* another process of the member has registered since, or was about to */
+    bool candidates = strcmp(member->candidate->target.boot, boot) == 0;
+    if (candidates)
+        link_drop(&member->candidate);
+    return false;
+}
+
+enum members_removal members_remove(struct members *members, const char *id, const char *boot)
 {
     struct member **at = member_find(members, id);
-    struct member *member = *at;
-    if (!member)
-        return false;
-    *at = member->next;
-    members->count--;
-    sender_end(member->sender);
-    acks_leave(members->shared->acks, member->ack);
-    member->next = members->leaving;
-    members->leaving = member;
+    goodbye_remember(members, boot);
+    if (!*at)
+        return MEMBERS_NONE_SUCH;
+    if (boot[0] && !goodbye_is_of(*at, boot))
+        return MEMBERS_OTHER_BOOT;
+    member_unlink(members, at);
     members_check(members, clock_ms());
-    logline(LOGLINE_INFO, "removed %s; %u %s now", id, members->count,
-            members->count == 1 ? "member" : "members");
-    return true;
-}
-
-/* After sender_end. */
-static void member_free(struct member *member)
-{
-    sender_free(member->sender);
-    free(member);
-}
-
-static void leaving_reap(struct members *members)
-{
-    for (struct member **at = &members->leaving; *at;) {
-        struct member *member = *at;
-        if (!sender_ended(member->sender)) {
-            at = &member->next;
-            continue;
-        }
-        *at = member->next;
-        member_free(member);
-    }
+    logline(LOGLINE_INFO, "removed %s; %u %s now", id, members->count.all,
+            members->count.all == 1 ? "member" : "members");
+    return MEMBERS_REMOVED;
 }
 
 void members_close(struct members *members)
 {
-    for (struct member *member = members->first; member; member = member->next)
-        sender_end(member->sender);
-    while (members->first) {
-        struct member *member = members->first;
-        members->first = member->next;
-        acks_leave(members->shared->acks, member->ack);
-        member_free(member);
-    }
-    while (members->leaving) {
-        struct member *member = members->leaving;
-        members->leaving = member->next;
-        member_free(member);
-    }
+    while (members->first)
+        member_unlink(members, &members->first);
     free(members);
-}
-
-int64_t members_send(struct members *members, struct loop *loop, int64_t now_ms, bool grown)
-{
-    int64_t next_ms = CLOCK_NEVER;
-    for (struct member *member = members->first; member; member = member->next) {
-        int64_t due_ms = sender_pass(member->sender, loop, now_ms, grown);
-        next_ms = due_ms < next_ms ? due_ms : next_ms;
-    }
-    return next_ms;
 }
 
 /* ---- states */
 
 static enum member_state state_after(int64_t silent_ms, int64_t heartbeat_ms)
 {
-    if (silent_ms >= UNHEALTHY_INTERVALS * heartbeat_ms)
+    if (silent_ms >= MEMBER_UNHEALTHY_INTERVALS * heartbeat_ms)
         return MEMBER_UNHEALTHY;
-    return silent_ms >= SUSPECTED_INTERVALS * heartbeat_ms ? MEMBER_SUSPECTED : MEMBER_HEALTHY;
+    return silent_ms >= MEMBER_SUSPECTED_INTERVALS * heartbeat_ms ? MEMBER_SUSPECTED : MEMBER_HEALTHY;
 }
 
+/* Signs of life are the first registration, and whatever comes on a proven link. */
 static int64_t member_silent_ms(const struct member *member, int64_t now_ms)
 {
-    int64_t silent_ms = now_ms - sender_seen_ms(member->sender);
-    return silent_ms > 0 ? silent_ms : 0;
+    int64_t seen_ms = member->seen_ms;
+    if (member->link && member->link->state == LINK_PROVEN && member->link->heard_ms > seen_ms)
+        seen_ms = member->link->heard_ms;
+    return now_ms > seen_ms ? now_ms - seen_ms : 0;
 }
 
 static void member_check(struct member *member, int64_t now_ms, int64_t heartbeat_ms)
 {
     int64_t silent_ms = member_silent_ms(member, now_ms);
     enum member_state state = state_after(silent_ms, heartbeat_ms);
+    member->seen_ms = now_ms - silent_ms;
     if (state == member->state)
         return;
     logline(state == MEMBER_HEALTHY ? LOGLINE_INFO : LOGLINE_WARN,
@@ -215,52 +506,51 @@ static void member_check(struct member *member, int64_t now_ms, int64_t heartbea
 
 int64_t members_check(struct members *members, int64_t now_ms)
 {
-    int64_t heartbeat_ms = members->shared->link.heartbeat_ms;
-    members->alive = 0;
+    int64_t heartbeat_ms = members->config.link.heartbeat_ms;
+    struct members_count count = {.all = members->count.all};
     for (struct member *member = members->first; member; member = member->next) {
         member_check(member, now_ms, heartbeat_ms);
-        members->alive += member->state != MEMBER_UNHEALTHY;
+        bool alive = member->state != MEMBER_UNHEALTHY;
+        count.proven += member->ack != NULL;
+        count.alive += member->ack && alive;
+        count.unmet += !member->ack && alive;
+        count.witnesses += member->ack && member->witness;
     }
-    leaving_reap(members);
-    if (members->leaving)
-        return now_ms + REAP_MS;
+    members->count = count;
     return members->first ? now_ms + (heartbeat_ms + CHECKS_AN_INTERVAL - 1) / CHECKS_AN_INTERVAL
                           : CLOCK_NEVER;
 }
 
-unsigned members_count(const struct members *members)
+struct members_count members_count(const struct members *members)
 {
     return members->count;
 }
 
-unsigned members_alive(const struct members *members)
+unsigned members_answered_since(const struct members *members, int64_t since_us)
 {
-    return members->alive;
-}
-
-unsigned members_unmet(const struct members *members)
-{
-    unsigned unmet = 0;
+    unsigned answered = 0;
     for (const struct member *member = members->first; member; member = member->next)
-        unmet += member->state != MEMBER_UNHEALTHY && !sender_met(member->sender);
-    return unmet;
+        answered += member->link && member->link->state == LINK_PROVEN && member->link->asked_us >= since_us;
+    return answered;
 }
 
-static void member_write(struct members *members, const struct member *member, int64_t now_ms,
+static void member_write(const struct members *members, const struct member *member, int64_t now_ms,
                          struct buf *out)
 {
-    uint64_t acked = acks_position(members->shared->acks, member->ack);
-    uint64_t last = log_last(members->shared->link.log);
-    int64_t silent_ms = member_silent_ms(member, now_ms);
+    char authority[HTTP_AUTHORITY_MAX];
+    uint64_t acked = member->ack ? acks_position(members->config.acks, member->ack) : 0;
+    uint64_t last = log_last(members->config.link.log);
+    http_url_authority(&member->target.url, authority, sizeof authority);
     buf_add_text(out, "{\"id\":");
     json_quote(span_of(member->id), out);
-    buf_add_text(out, ",\"url\":\"http://");
-    buf_add_text(out, member->authority);
-    buf_addf(out, "\",\"state\":\"%s\",\"acked\":%" PRIu64 ",\"lag\":%" PRIu64 ",\"last_seen\":%.3f}",
-             state_names[member->state], acked, acked < last ? last - acked : 0, (double)silent_ms / 1000);
+    buf_addf(out,
+             ",\"url\":\"http://%s\",\"state\":\"%s\",\"acked\":%" PRIu64 ",\"lag\":%" PRIu64
+             ",\"last_seen\":%.3f}",
+             authority, state_names[member->state], acked, acked < last ? last - acked : 0,
+             (double)member_silent_ms(member, now_ms) / 1000);
 }
 
-void members_write(struct members *members, int64_t now_ms, struct buf *out)
+void members_write(const struct members *members, int64_t now_ms, struct buf *out)
 {
     buf_add_char(out, '[');
     for (const struct member *member = members->first; member; member = member->next) {

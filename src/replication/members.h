@@ -1,47 +1,89 @@
-/* The master's members: who is registered, where, and how well each one is. Belongs to the loop's thread;
- * each member has a sender thread of its own. */
+/* The master's members: who has registered, where each one is, and how well. It dials each member's address, and
+ * dials again without end when a link fails; the pause before that grows from MEMBER_PAUSE_LEAST_MS to
+ * MEMBER_PAUSE_MOST_MS, with jitter, and ends at once when the secondary registers again.
+ *
+ * A registration is a wish. A member counts for ACKs and the quorum from the first proven answer on a link to it
+ * (link.h); `proven` means that below.
+ *
+ * A registration of a known member from another process or URL is verified before it changes anything: the new
+ * address is dialled beside the link that there is, and the first proven answer from there puts the new link in
+ * the place of the old one. So a registration that was long under way, of a process that is dead, changes
+ * nothing. One that tells the process and the URL of the link that there is leaves that alone.
+ *
+ * Belongs to the loop's thread. */
 #ifndef REPLICATION_MEMBERS_H
 #define REPLICATION_MEMBERS_H
 
-#include "replication/sender.h"
+#include "replication/acks.h"
+#include "replication/link.h"
 
-enum { MEMBERS_MAX = 1000 };
+enum {
+    MEMBERS_MAX = 1000,
+    MEMBER_SUSPECTED_INTERVALS = 2, /* heartbeat intervals of silence */
+    MEMBER_UNHEALTHY_INTERVALS = 5,
+    MEMBER_PAUSE_LEAST_MS = 50,
+    MEMBER_PAUSE_MOST_MS = 2000
+};
 
 enum member_state { MEMBER_HEALTHY, MEMBER_SUSPECTED, MEMBER_UNHEALTHY };
 
 struct members;
 
-/* `shared` outlives the members. NULL where there is no memory. */
-struct members *members_open(const struct sender_shared *shared);
+/* Everything in it outlives the members. */
+struct members_config {
+    struct link_shared link;
+    struct acks *acks;
+    /* A member follows this master and holds messages that the master lacks: up to last_id, with that digest. */
+    void (*ahead)(void *ctx, const char *id, const struct link_target *target, uint64_t last_id,
+                  uint64_t digest);
+    void *ctx;
+};
 
-/* Tells all senders to end and waits for them, then frees all. */
+/* NULL where there is no memory. */
+struct members *members_open(const struct members_config *config);
 void members_close(struct members *members);
 
-/* Someone registers: a new member that holds the log up to `position`, or a known one (its sender connects
- * anew). Returns 0, -ENOMEM, or -ENOSPC where there are MEMBERS_MAX. */
-int members_register(struct members *members, const char *id, const struct sender_target *target,
-                     uint64_t position);
+/* Someone registers, and says that it holds the log up to `last_id`. Returns 0, -ENOMEM, -ENOSPC where there are
+ * MEMBERS_MAX, or -ESTALE where this process has said goodbye. */
+int members_register(struct members *members, const char *id, const struct link_target *target,
+                     uint64_t last_id);
 
-/* Returns whether there was such a member. */
-bool members_remove(struct members *members, const char *id);
+/* Whether a process has registered here: the boot is that of a member, proven or not. */
+bool members_know(const struct members *members, const char *boot);
 
-/* Called at the end of each pass of the loop, and sooner where it reads much: the senders send what there is.
- * `grown`: the list has grown since the last call. Returns when to call it again. */
-int64_t members_send(struct members *members, struct loop *loop, int64_t now_ms, bool grown);
+enum members_removal { MEMBERS_REMOVED, MEMBERS_NONE_SUCH, MEMBERS_OTHER_BOOT };
 
-/* Notices, and logs, changes of state; frees the senders of removed members. Returns when to call it again.
- */
+/* Removes a member: for a person, with boot "", or because that process of it says goodbye. A process that is not
+ * the member's (any more) removes nobody. What a process registers after its goodbye is refused. */
+enum members_removal members_remove(struct members *members, const char *id, const char *boot);
+
+/* This master's log or epoch is another from now on: all links are closed and opened anew. */
+void members_renew(struct members *members);
+
+/* The process was stopped for so long, until now: see link_woke. */
+void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms);
+
+/* Called at the end of each pass of the loop, and sooner where it reads much: dials, and sends what there is.
+ * Returns when to call it again. */
+int64_t members_pass(struct members *members, int64_t now_ms);
+
+/* Notices, and logs, changes of state. Returns when to call it again. */
 int64_t members_check(struct members *members, int64_t now_ms);
 
-unsigned members_count(const struct members *members);
+/* How many there are of what, as members_check saw it last. */
+struct members_count {
+    unsigned all;       /* registered */
+    unsigned proven;
+    unsigned alive;     /* proven and not unhealthy */
+    unsigned unmet;     /* neither proven nor unhealthy: they may answer soon */
+    unsigned witnesses; /* proven, and their process came with messages of this log */
+};
+struct members_count members_count(const struct members *members);
 
-/* Those that are not unhealthy, as members_check saw them last. */
-unsigned members_alive(const struct members *members);
-
-/* Those of them that have not answered yet since they registered first: see sender_met. */
-unsigned members_unmet(const struct members *members);
+/* How many of the alive ones have answered a request that was sent since then. */
+unsigned members_answered_since(const struct members *members, int64_t since_us);
 
 /* Adds the array for GET /health: [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…}]. */
-void members_write(struct members *members, int64_t now_ms, struct buf *out);
+void members_write(const struct members *members, int64_t now_ms, struct buf *out);
 
 #endif

@@ -1,17 +1,12 @@
 #include "replication/registrar.h"
 #include "clock.h"
-#include "http/client.h"
 #include "http/writer.h"
 #include "logline.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 enum {
     HEARTBEAT_UNKNOWN_MS = 1000,
@@ -19,64 +14,78 @@ enum {
                       with it all the same, and answers the next try */
 };
 
+enum registrar_state {
+    REGISTRAR_PAUSES,  /* until until_ms */
+    REGISTRAR_CALLS,   /* a registration is under way, until until_ms at most */
+    REGISTRAR_LISTENS, /* registered */
+    REGISTRAR_LEAVES,  /* the goodbye is under way, until until_ms at most */
+    REGISTRAR_LEFT
+};
+
 struct registrar {
     struct registrar_config config;
-    pthread_t thread;
-    int wake_fd;
-    atomic_bool ending;
-    atomic_bool registered;
-    atomic_bool pausing; /* a sign of life must write to wake_fd */
-    _Atomic int64_t heard_ms;
-    _Atomic int64_t heartbeat_ms;
-
-    /* the thread alone; main once it is joined */
+    enum registrar_state state;
+    struct http_client *client; /* of the call under way, or of one that is over and to be closed */
+    struct http_address master; /* where the master was reached last */
+    int64_t until_ms;
+    int64_t rests_until_ms; /* REGISTRAR_PAUSES: the first part of the pause, which nothing ends */
+    int64_t heard_ms;
+    int64_t heartbeat_ms;
+    int64_t pause_ms;      /* the next pause */
     char id[WIRE_ID_SIZE]; /* what the master knows this secondary as; "": not yet */
-    bool told;             /* a registration was sent: the master may hold this secondary for a member */
-    char complaint[512];   /* what the last failure was logged as */
-    int64_t pause_ms;
+    char boot[WIRE_NAME_SIZE];
+    bool told; /* a registration was sent: the master may hold this secondary for a member */
+    bool over; /* the call has its answer, or has failed */
+    char complaint[512]; /* what the last failure was logged as */
     unsigned random;
 };
 
-static void registrar_wake(struct registrar *registrar)
-{
-    uint64_t one = 1;
-    while (write(registrar->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
-        continue;
-}
-
-void registrar_heard(struct registrar *registrar)
-{
-    atomic_store(&registrar->heard_ms, clock_ms());
-    if (!atomic_load(&registrar->registered) && atomic_exchange(&registrar->pausing, false))
-        registrar_wake(registrar);
-}
-
 bool registrar_registered(const struct registrar *registrar)
 {
-    return atomic_load(&registrar->registered);
+    return registrar->state == REGISTRAR_LISTENS;
+}
+
+bool registrar_leaving(const struct registrar *registrar)
+{
+    return registrar->state == REGISTRAR_LEAVES;
 }
 
 int64_t registrar_heartbeat_ms(const struct registrar *registrar)
 {
-    return atomic_load(&registrar->heartbeat_ms);
+    return registrar->heartbeat_ms;
 }
 
-/* Sleeps until then, or until somebody wakes the thread. */
-static void registrar_sleep(struct registrar *registrar, int64_t until_ms)
+/* ---- pauses */
+
+static void registrar_pause(struct registrar *registrar, int64_t now_ms)
 {
-    uint64_t count;
-    if (http_wait(-1, 0, until_ms, registrar->wake_fd) == -ECANCELED && !atomic_load(&registrar->ending))
-        while (read(registrar->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
-            continue;
+    int64_t half_ms = registrar->pause_ms / 2;
+    registrar->state = REGISTRAR_PAUSES;
+    registrar->until_ms = now_ms + half_ms + rand_r(&registrar->random) % (half_ms + 1);
+    registrar->rests_until_ms = now_ms + half_ms / 2;
+    registrar->pause_ms *= 2;
+    if (registrar->pause_ms > REGISTRAR_PAUSE_MOST_MS)
+        registrar->pause_ms = REGISTRAR_PAUSE_MOST_MS;
 }
 
-/* ---- one try */
-
-static void registered_log(const struct wire_registered *answer)
+/* A sign of life ends the pause, but not its first part: it may be no more than the echo of the last try, whose
+ * answer was lost on the way, and the next answer would be lost as well. */
+void registrar_heard(struct registrar *registrar)
 {
-    logline(LOGLINE_INFO, "registered with the master as %s; the log has %" PRIu64 " messages", answer->id,
-            answer->last_id);
+    registrar->heard_ms = clock_ms();
+    if (registrar->state == REGISTRAR_PAUSES && registrar->rests_until_ms < registrar->until_ms)
+        registrar->until_ms = registrar->rests_until_ms;
+    if (registrar->state == REGISTRAR_LISTENS)
+        registrar->pause_ms = REGISTRAR_PAUSE_LEAST_MS;
 }
+
+void registrar_called(struct registrar *registrar)
+{
+    if (registrar->state == REGISTRAR_LISTENS)
+        registrar_pause(registrar, clock_ms());
+}
+
+/* ---- calls */
 
 /* Says what is wrong, once as long as it is the same. */
 static void complain(struct registrar *registrar, enum logline_level level, const char *what)
@@ -86,186 +95,215 @@ static void complain(struct registrar *registrar, enum logline_level level, cons
     snprintf(registrar->complaint, sizeof registrar->complaint, "%s", what);
 }
 
-static void complain_unreachable(struct registrar *registrar, int error)
+static void complain_unreachable(struct registrar *registrar, int error, const char *why)
 {
     char what[sizeof registrar->complaint];
     snprintf(what, sizeof what, "cannot register with the master at http://%s:%u: %s%s; trying again",
-             registrar->config.master.host, registrar->config.master.port, strerror(-error),
+             registrar->config.master.host, registrar->config.master.port, why,
              error == -EINVAL ? " (it is not to be reached from the address in HOST)" : "");
     complain(registrar, LOGLINE_WARN, what);
 }
 
-static void complain_refused(struct registrar *registrar, const struct http_reply *reply)
+static void complain_refused(struct registrar *registrar, int status, struct span body)
 {
-    char error[320];
-    uint64_t last;
+    struct wire_ack answer;
     char what[sizeof registrar->complaint];
-    wire_position_read(buf_span(&reply->body), &last, error, sizeof error);
-    snprintf(what, sizeof what, "the master answered %d to the registration: %s", reply->status, error);
-    complain(registrar, reply->status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, what);
+    if (!wire_ack_read(body, &answer))
+        answer.error[0] = '\0';
+    snprintf(what, sizeof what, "the master answered %d to the registration: %s", status, answer.error);
+    complain(registrar, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, what);
 }
 
-static bool answer_take(struct registrar *registrar, const struct http_reply *reply)
+static bool answer_take(struct registrar *registrar, struct span body)
 {
     struct wire_registered answer;
-    if (reply->status != 200) {
-        complain_refused(registrar, reply);
-        return false;
-    }
-    if (wire_registered_read(buf_span(&reply->body), &answer) || !answer.log[0]) {
+    if (wire_registered_read(body, &answer) || !answer.log[0] || !answer.epoch) {
         complain(registrar, LOGLINE_ERROR, "the answer to the registration is not a master's");
         return false;
     }
     if (answer.id[0])
         snprintf(registrar->id, sizeof registrar->id, "%s", answer.id);
     if (answer.heartbeat_ms)
-        atomic_store(&registrar->heartbeat_ms, answer.heartbeat_ms);
+        registrar->heartbeat_ms = answer.heartbeat_ms;
     if (!registrar->config.accepted(registrar->config.ctx, &answer)) {
         complain(registrar, LOGLINE_WARN,
-                 "messages of the master's earlier run came while this registered with the present one: "
-                 "registering again");
+                 "messages of another master came while this registered with the present one: registering "
+                 "again");
         return false;
     }
-    atomic_store(&registrar->heard_ms, clock_ms());
-    atomic_store(&registrar->registered, true);
+    registrar->heard_ms = clock_ms();
     registrar->complaint[0] = '\0';
-    registrar->pause_ms = REGISTRAR_PAUSE_LEAST_MS;
-    registered_log(&answer);
+    logline(LOGLINE_INFO, "registered with the master as %s; the log has %" PRIu64 " messages", answer.id,
+            answer.last_id);
     return true;
 }
 
-static bool registrar_try(struct registrar *registrar)
+static int register_answered(void *ctx, int status, struct span body)
 {
+    struct registrar *registrar = ctx;
+    registrar->over = true;
+    if (status != 200)
+        complain_refused(registrar, status, body);
+    else if (answer_take(registrar, body))
+        registrar->state = REGISTRAR_LISTENS;
+    return 0;
+}
+
+static void register_failed(void *ctx, int error, const char *why)
+{
+    struct registrar *registrar = ctx;
+    if (!registrar->over)
+        complain_unreachable(registrar, error, why);
+    registrar->over = true;
+}
+
+/* Closes the client of a call that is over. */
+static void call_end(struct registrar *registrar)
+{
+    if (!registrar->client)
+        return;
+    if (http_client_connected(registrar->client))
+        registrar->master = http_client_address(registrar->client);
+    http_client_close(registrar->client);
+    registrar->client = NULL;
+}
+
+static int call_begin(struct registrar *registrar, const struct http_client_events *events,
+                      const struct http_address *known, const char *method, const char *target,
+                      struct span body)
+{
+    call_end(registrar);
+    registrar->over = false;
+    int result = http_client_open(&registrar->client, registrar->config.dialer, &registrar->config.master,
+                                  known, events, registrar);
+    return result < 0 ? result
+                      : http_client_request(registrar->client, method, target, registrar->config.fields, body,
+                                            NULL, "");
+}
+
+static void registrar_register(struct registrar *registrar, int64_t now_ms)
+{
+    static const struct http_client_events events = {.answered = register_answered,
+                                                     .failed = register_failed};
     struct wire_register registration = {0};
     struct buf body = {0};
-    struct http_reply reply;
     registrar->config.describe(registrar->config.ctx, &registration);
     if (registration.id[0])
         snprintf(registrar->id, sizeof registrar->id, "%s", registration.id);
-    registrar->told = true;
+    snprintf(registrar->boot, sizeof registrar->boot, "%s", registration.boot);
     wire_register_write(&body, &registration);
-    const struct http_call call = {
-        .url = &registrar->config.master,
-        .method = "POST",
-        .target = "/register",
-        .fields = registrar->config.fields,
-        .body = buf_span(&body),
-        .from = registrar->config.from,
-        .deadline_ms = clock_ms() + CALL_MS,
-        .cancel_fd = registrar->wake_fd,
-    };
-    int result = http_call(&call, &reply);
-    bool taken = false;
-    if (result == 0)
-        taken = answer_take(registrar, &reply);
-    else if (result != -ECANCELED)
-        complain_unreachable(registrar, result);
-    buf_free(&reply.body);
+    registrar->state = REGISTRAR_CALLS;
+    registrar->until_ms = now_ms + CALL_MS;
+    registrar->told = true;
+    int result = body.failed ? -ENOMEM
+                             : call_begin(registrar, &events, NULL, "POST", "/register", buf_span(&body));
+    if (result < 0)
+        register_failed(registrar, result, strerror(-result));
     buf_free(&body);
-    return taken;
 }
 
-/* A sign of life ends the pause, but not its first part: it may be no more than the echo of the last try,
- * whose answer was lost on the way, and the next answer would be lost as well. */
-static void registrar_pause(struct registrar *registrar)
+/* ---- the goodbye */
+
+static int goodbye_answered(void *ctx, int status, struct span body)
 {
-    int64_t half_ms = registrar->pause_ms / 2;
-    int64_t now_ms = clock_ms();
-    int64_t until_ms = now_ms + half_ms + rand_r(&registrar->random) % (half_ms + 1);
-    registrar_sleep(registrar, now_ms + half_ms / 2);
-    atomic_store(&registrar->pausing, true);
-    if (atomic_load(&registrar->heard_ms) < now_ms)
-        registrar_sleep(registrar, until_ms);
-    atomic_store(&registrar->pausing, false);
-    registrar->pause_ms *= 2;
-    if (registrar->pause_ms > REGISTRAR_PAUSE_MOST_MS)
-        registrar->pause_ms = REGISTRAR_PAUSE_MOST_MS;
+    struct registrar *registrar = ctx;
+    (void)body;
+    registrar->over = true;
+    if (status == 204)
+        logline(LOGLINE_INFO, "said goodbye to the master");
+    else
+        logline(LOGLINE_WARN, "could not say goodbye to the master: %s", http_reason(status));
+    return 0;
 }
 
-/* Registered: sleeps until the master has been silent for too long. */
-static void registrar_listen(struct registrar *registrar)
+static void goodbye_failed(void *ctx, int error, const char *why)
 {
-    while (!atomic_load(&registrar->ending)) {
-        int64_t silence_ms = REGISTRAR_SILENCE * atomic_load(&registrar->heartbeat_ms);
-        int64_t until_ms = atomic_load(&registrar->heard_ms) + silence_ms;
-        if (clock_ms() >= until_ms) {
-            atomic_store(&registrar->registered, false);
-            logline(LOGLINE_WARN, "heard nothing from the master for %.1f s: registering again",
-                    (double)silence_ms / 1000);
-            return;
-        }
-        registrar_sleep(registrar, until_ms);
-    }
+    struct registrar *registrar = ctx;
+    (void)error;
+    if (!registrar->over)
+        logline(LOGLINE_WARN, "could not say goodbye to the master: %s", why);
+    registrar->over = true;
 }
 
-static void *registrar_thread(void *arg)
+void registrar_leave(struct registrar *registrar, int64_t goodbye_ms)
 {
-    struct registrar *registrar = arg;
-    while (!atomic_load(&registrar->ending)) {
-        if (registrar_try(registrar))
-            registrar_listen(registrar);
-        else
-            registrar_pause(registrar);
-    }
-    return NULL;
+    static const struct http_client_events events = {.answered = goodbye_answered, .failed = goodbye_failed};
+    char target[WIRE_ID_SIZE * 3 + WIRE_NAME_SIZE + 32] = "/secondaries/";
+    size_t len = strlen(target);
+    if (registrar->state == REGISTRAR_LEAVES || registrar->state == REGISTRAR_LEFT)
+        return;
+    for (const char *c = registrar->id; *c; c++)
+        len += (size_t)snprintf(target + len, sizeof target - len, "%%%02X", (unsigned char)*c);
+    snprintf(target + len, sizeof target - len, "?boot=%s", registrar->boot);
+    bool known = registrar->told && registrar->id[0];
+    registrar->state = known ? REGISTRAR_LEAVES : REGISTRAR_LEFT;
+    registrar->until_ms = clock_ms() + goodbye_ms;
+    struct http_address master = registrar->master;
+    int result = known ? call_begin(registrar, &events, &master, "DELETE", target, (struct span){0}) : 0;
+    if (result < 0)
+        goodbye_failed(registrar, result, strerror(-result));
 }
 
-/* ---- life */
+/* ---- the whole */
 
-struct registrar *registrar_start(const struct registrar_config *config)
+/* The time of a call is over, unless it has ended already. */
+static void call_expire(struct registrar *registrar, int64_t now_ms)
+{
+    if (registrar->over || now_ms < registrar->until_ms)
+        return;
+    if (registrar->state == REGISTRAR_CALLS)
+        register_failed(registrar, -ETIMEDOUT, strerror(ETIMEDOUT));
+    else
+        goodbye_failed(registrar, -ETIMEDOUT, strerror(ETIMEDOUT));
+}
+
+/* Registered: notices that the master has been silent for too long. */
+static void silence_notice(struct registrar *registrar, int64_t now_ms)
+{
+    int64_t silence_ms = REGISTRAR_SILENCE * registrar->heartbeat_ms;
+    registrar->until_ms = registrar->heard_ms + silence_ms;
+    if (now_ms < registrar->until_ms)
+        return;
+    logline(LOGLINE_WARN, "heard nothing from the master for %.1f s: registering again",
+            (double)silence_ms / 1000);
+    registrar_register(registrar, now_ms);
+}
+
+int64_t registrar_pass(struct registrar *registrar, int64_t now_ms)
+{
+    bool calls = registrar->state == REGISTRAR_CALLS || registrar->state == REGISTRAR_LEAVES;
+    if (calls)
+        call_expire(registrar, now_ms);
+    if (registrar->over && registrar->client)
+        call_end(registrar);
+    if (registrar->over && registrar->state == REGISTRAR_LEAVES)
+        registrar->state = REGISTRAR_LEFT;
+    else if (registrar->over && registrar->state == REGISTRAR_CALLS)
+        registrar_pause(registrar, now_ms);
+    else if (registrar->state == REGISTRAR_LISTENS)
+        silence_notice(registrar, now_ms);
+    else if (registrar->state == REGISTRAR_PAUSES && now_ms >= registrar->until_ms)
+        registrar_register(registrar, now_ms);
+    if (registrar->over && registrar->client)
+        return now_ms;
+    return registrar->state == REGISTRAR_LEFT ? CLOCK_NEVER : registrar->until_ms;
+}
+
+struct registrar *registrar_open(const struct registrar_config *config)
 {
     struct registrar *registrar = calloc(1, sizeof *registrar);
     if (!registrar)
         return NULL;
     registrar->config = *config;
+    registrar->state = REGISTRAR_PAUSES;
     registrar->pause_ms = REGISTRAR_PAUSE_LEAST_MS;
+    registrar->heartbeat_ms = HEARTBEAT_UNKNOWN_MS;
     registrar->random = (unsigned)clock_us();
-    atomic_store(&registrar->heartbeat_ms, HEARTBEAT_UNKNOWN_MS);
-    registrar->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (registrar->wake_fd >= 0 && pthread_create(&registrar->thread, NULL, registrar_thread, registrar) == 0)
-        return registrar;
-    if (registrar->wake_fd >= 0)
-        close(registrar->wake_fd);
-    free(registrar);
-    return NULL;
+    return registrar;
 }
 
-static void say_goodbye(struct registrar *registrar, int64_t goodbye_ms)
+void registrar_close(struct registrar *registrar)
 {
-    char target[WIRE_ID_SIZE * 3 + 16] = "/secondaries/";
-    size_t len = strlen(target);
-    struct http_reply reply;
-    for (const char *c = registrar->id; *c; c++)
-        len += (size_t)snprintf(target + len, sizeof target - len, "%%%02X", (unsigned char)*c);
-    const struct http_call call = {
-        .url = &registrar->config.master,
-        .method = "DELETE",
-        .target = target,
-        .fields = registrar->config.fields,
-        .from = registrar->config.from,
-        .deadline_ms = clock_ms() + goodbye_ms,
-        .cancel_fd = -1,
-    };
-    int result = http_call(&call, &reply);
-    if (result == 0 && reply.status == 204)
-        logline(LOGLINE_INFO, "said goodbye to the master");
-    else
-        logline(LOGLINE_WARN, "could not say goodbye to the master: %s",
-                result < 0 ? strerror(-result) : http_reason(reply.status));
-    buf_free(&reply.body);
-}
-
-void registrar_stop(struct registrar *registrar, int64_t goodbye_ms)
-{
-    atomic_store(&registrar->ending, true);
-    registrar_wake(registrar);
-    pthread_join(registrar->thread, NULL);
-    if (registrar->told && registrar->id[0])
-        say_goodbye(registrar, goodbye_ms);
-}
-
-void registrar_free(struct registrar *registrar)
-{
-    close(registrar->wake_fd);
+    call_end(registrar);
     free(registrar);
 }

@@ -1,44 +1,65 @@
 #include "replication/takeover.h"
 #include "clock.h"
-#include "http/client.h"
 #include "json.h"
+#include "log/digest.h"
 #include "logline.h"
-#include "replication/reading.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 enum {
-    ATTEMPT_MS = 2000, /* to connect, and between two parts of the answer */
     PAUSE_MS = 100,
-    LIST_BEGIN_MOST = 4096 /* bytes before a list's first message, white space included */
+    IDLE_MS = 2000,            /* a connection on which nothing comes for so long is given up */
+    CHUNK_BYTES = 1024 * 1024, /* of messages */
+    CHUNKS_A_PASS = 4,
+    LIST_BEGIN_MOST = 4096, /* bytes before a list's first message, white space included */
+    MB = 1000 * 1000
 };
 
 /* What a list's text begins with, white space between the tokens passed over. */
 static const char *const list_begin[] = {"{", "\"messages\"", ":", "["};
 enum { LIST_BEGIN_TOKENS = sizeof list_begin / sizeof *list_begin };
 
+/* Messages that were fetched and not appended yet. */
+struct chunk {
+    struct chunk *next;
+    struct buf elements; /* canonical strings, one comma between two */
+    struct buf lens;     /* a size_t for each */
+    uint64_t count;
+};
+
 struct takeover {
     struct takeover_config config;
-    pthread_t thread;
-    int cancel_fd;
-    _Atomic enum takeover_state state;
-    _Atomic int64_t progressed_ms; /* when messages came last, or the take-over began */
+    enum takeover_state state;
+    char why[128];
+    struct http_client *client; /* NULL: a pause until dial_ms */
+    bool lost;                  /* the client has failed, or has given all it had: close it */
+    int64_t dial_ms;
+    int64_t until_ms;      /* the end, see TAKEOVER_TIME_MS */
+    int64_t heard_ms;      /* when bytes came last, or the client was opened */
+    int64_t progressed_ms; /* when messages came last, or it began */
+    int64_t refused_ms;    /* since when nobody listens at the address; 0: somebody does */
+    int64_t began_ms;
+    bool complained;
 
-    /* the thread alone */
-    bool begun;      /* list_begin was passed */
-    bool complained; /* of an attempt that failed */
-    struct buf in;   /* text not yet taken */
-    size_t scanned;  /* of the string at its front whose end has not come; or 0 */
-    struct buf run;  /* messages taken and not yet appended, canonical, one comma between two */
-    uint64_t run_count;
+    struct chunk *first, *last; /* in order */
+    uint64_t reached;           /* the id of the last message that was fetched */
+    uint64_t digest;            /* of the list up to there */
+
+    bool begun;     /* list_begin was passed in the present answer */
+    struct buf in;  /* text not yet taken */
+    size_t scanned; /* of the string at its front whose end has not come; or 0 */
 };
+
+static void takeover_end(struct takeover *takeover, enum takeover_state state, const char *why)
+{
+    if (takeover->state != TAKEOVER_FETCHES)
+        return;
+    takeover->state = state;
+    snprintf(takeover->why, sizeof takeover->why, "%s", why);
+}
 
 /* ---- the list's text, as it comes in */
 
@@ -59,31 +80,53 @@ static struct span string_whole(struct span text, size_t *scanned)
     return (struct span){0};
 }
 
-static int run_add(struct takeover *takeover, struct span text)
+/* The chunk that takes the next message, or NULL. */
+static struct chunk *chunk_next(struct takeover *takeover)
+{
+    if (takeover->last && takeover->last->elements.len < CHUNK_BYTES)
+        return takeover->last;
+    struct chunk *chunk = calloc(1, sizeof *chunk);
+    if (!chunk)
+        return NULL;
+    if (takeover->last)
+        takeover->last->next = chunk;
+    else
+        takeover->first = chunk;
+    return takeover->last = chunk;
+}
+
+static bool chunk_add(struct takeover *takeover, const struct json_string *message)
+{
+    struct chunk *chunk = chunk_next(takeover);
+    if (!chunk)
+        return false;
+    if (chunk->count)
+        buf_add_char(&chunk->elements, ',');
+    size_t start = chunk->elements.len;
+    json_string_canonical(message, &chunk->elements);
+    size_t len = chunk->elements.len - start;
+    buf_add(&chunk->lens, &len, sizeof len);
+    if (chunk->elements.failed || chunk->lens.failed)
+        return false;
+    chunk->count++;
+    takeover->reached++;
+    takeover->digest =
+        digest_chain(takeover->digest, (struct span){chunk->elements.data + start, len});
+    return true;
+}
+
+/* Takes one message. Returns whether the list may go on. */
+static bool message_take(struct takeover *takeover, struct span text)
 {
     struct json json = json_text(text);
     struct json_string message;
     if (!json_string(&json, &message) || message.value_len == 0)
-        return -EPROTO;
-    if (takeover->run_count++)
-        buf_add_char(&takeover->run, ',');
-    json_string_canonical(&message, &takeover->run);
-    return takeover->run.failed ? -ENOMEM : 0;
-}
-
-static int run_append(struct takeover *takeover)
-{
-    uint64_t last;
-    int result = 0;
-    if (takeover->run_count)
-        result = log_append(takeover->config.log, buf_span(&takeover->run), NULL, takeover->run_count, &last);
-    if (takeover->run_count)
-        atomic_store(&takeover->progressed_ms, clock_ms());
-    buf_clear(&takeover->run);
-    takeover->run_count = 0;
-    if (result == 0)
-        takeover->config.progress(takeover->config.ctx);
-    return result;
+        takeover_end(takeover, TAKEOVER_FAILED, "its answer is no list");
+    else if (message.value_len > takeover->config.max_message)
+        takeover_end(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
+    else if (!chunk_add(takeover, &message))
+        takeover_end(takeover, TAKEOVER_FAILED, "there is no memory for its list");
+    return takeover->state == TAKEOVER_FETCHES;
 }
 
 static bool is_space(char c)
@@ -100,7 +143,7 @@ static ssize_t list_begin_len(struct span in)
         while (at < in.len && is_space(in.at[at]))
             at++;
         if (in.len - at < len)
-            return 0;
+            return in.len > LIST_BEGIN_MOST ? -EPROTO : 0;
         if (memcmp(in.at + at, list_begin[i], len) != 0)
             return -EPROTO;
         at += len;
@@ -108,222 +151,232 @@ static ssize_t list_begin_len(struct span in)
     return (ssize_t)at;
 }
 
-/* Takes all whole messages from the buffered text. */
-static int text_take(struct takeover *takeover)
+static bool all_fetched(const struct takeover *takeover)
+{
+    return takeover->reached >= takeover->config.last;
+}
+
+/* Takes the whole messages from the buffered text, and no more than were told of. */
+static void messages_take(struct takeover *takeover, size_t at)
 {
     struct span in = buf_span(&takeover->in);
-    size_t at = 0;
-    int result = 0;
-    if (!takeover->begun) {
-        ssize_t begin = list_begin_len(in);
-        if (begin == 0 && in.len > LIST_BEGIN_MOST)
-            begin = -EPROTO;
-        if (begin <= 0)
-            return (int)begin;
-        at = (size_t)begin;
-        takeover->begun = true;
-    }
-    while (at < in.len && result == 0) {
+    while (at < in.len && !all_fetched(takeover)) {
         if (in.at[at] != '"') { /* a comma, white space, or the end */
             at++;
             continue;
         }
         struct span string = string_whole((struct span){in.at + at, in.len - at}, &takeover->scanned);
-        if (!string.len)
+        if (!string.len || !message_take(takeover, string))
             break;
-        result = run_add(takeover, string);
+        takeover->progressed_ms = clock_ms();
         at += string.len;
     }
     buf_drop(&takeover->in, at);
-    return result;
 }
 
-static int body_take(void *ctx, struct span bytes)
+static int text_take(struct takeover *takeover)
+{
+    ssize_t begin = takeover->begun ? 0 : list_begin_len(buf_span(&takeover->in));
+    if (begin < 0)
+        return -EPROTO;
+    takeover->begun = takeover->begun || begin > 0;
+    if (takeover->begun)
+        messages_take(takeover, (size_t)begin);
+    /* a string is at most so long that one of MAX_MESSAGE bytes may be, in its longest form */
+    if (takeover->in.len > takeover->config.max_message * JSON_EXPANSION_MAX + LIST_BEGIN_MOST)
+        takeover_end(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
+    return takeover->state == TAKEOVER_FETCHES && !all_fetched(takeover) ? 0 : -ECANCELED;
+}
+
+/* ---- the connection */
+
+/* Says why, once: there will be many attempts. */
+static void attempt_failed(struct takeover *takeover, const char *why)
+{
+    takeover->lost = true;
+    if (takeover->complained || takeover->state != TAKEOVER_FETCHES || all_fetched(takeover))
+        return;
+    takeover->complained = true;
+    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->config.id, why);
+}
+
+static int takeover_heard(void *ctx)
 {
     struct takeover *takeover = ctx;
+    takeover->heard_ms = clock_ms();
+    takeover->refused_ms = 0;
+    return 0;
+}
+
+/* A part of the answer's body; only that of a 200 is looked at. */
+static int takeover_part(void *ctx, const struct http_head *head, struct span bytes)
+{
+    struct takeover *takeover = ctx;
+    if (head->status != 200)
+        return 0;
+    int64_t time_ms = TAKEOVER_TIME_MS + (int64_t)(head->content_length / MB) * TAKEOVER_TIME_MB_MS;
+    if (head->framing == HTTP_FRAMING_LENGTH && takeover->began_ms + time_ms > takeover->until_ms)
+        takeover->until_ms = takeover->began_ms + time_ms;
     buf_add_span(&takeover->in, bytes);
-    int result = takeover->in.failed ? -ENOMEM : text_take(takeover);
-    int appended = run_append(takeover);
-    return result < 0 ? result : appended;
+    return takeover->in.failed ? -ENOMEM : text_take(takeover);
 }
 
-/* ---- the thread */
-
-static bool takeover_complete(const struct takeover *takeover)
+static int takeover_answered(void *ctx, int status, struct span body)
 {
-    return log_last(takeover->config.log) >= takeover->config.last;
-}
-
-/* Says why, once: there will be many attempts. `outcome` is the status of the answer, or a negative errno. */
-static void attempt_failed(struct takeover *takeover, int outcome)
-{
+    struct takeover *takeover = ctx;
     char why[64] = "its answer is no list";
-    if (takeover->complained || outcome == -ECANCELED || takeover_complete(takeover))
-        return;
-    if (outcome > 0)
-        snprintf(why, sizeof why, "it answered %d", outcome);
-    else if (outcome != -EPROTO)
-        snprintf(why, sizeof why, "%s", strerror(-outcome));
-    takeover->complained = true;
-    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->config.name, why);
-}
-
-/* Asks for the answer's status only. Returns it, or a negative errno. */
-static int status_ask(struct takeover *takeover, const char *target, const char *field)
-{
-    char fields[512];
-    struct http_reply reply;
-    snprintf(fields, sizeof fields, "%s%s", takeover->config.fields, field);
-    const struct http_call call = {
-        .url = &takeover->config.url,
-        .method = "HEAD",
-        .target = target,
-        .fields = fields,
-        .deadline_ms = clock_ms() + ATTEMPT_MS,
-        .cancel_fd = takeover->cancel_fd,
-    };
-    int result = http_call(&call, &reply);
-    buf_free(&reply.body);
-    return result < 0 ? result : reply.status;
-}
-
-/* Whether the secondary's list begins with the master's: with the entity tag of that part of it, which has
- * the digest of its messages. Returns 1 or 0, or a negative errno where that is not known: nobody answered,
- * or not all of that part shows yet. */
-static int lists_join(struct takeover *takeover)
-{
-    uint64_t last = log_last(takeover->config.log);
-    char target[64];
-    char etag[READING_ETAG_SIZE];
-    char field[READING_ETAG_SIZE + 32];
-    if (last == 0)
-        return 1;
-    snprintf(target, sizeof target, "/messages/%" PRIu64, last);
-    int status = status_ask(takeover, target, "");
-    if (status != 200 && status != 404) /* 404: it does not show yet */
-        attempt_failed(takeover, status);
-    if (status != 200)
-        return status < 0 ? status : -EAGAIN;
-    reading_etag(takeover->config.log, 1, last, etag);
-    snprintf(field, sizeof field, "If-None-Match: %s\r\n", etag);
-    snprintf(target, sizeof target, "/messages?limit=%" PRIu64, last);
-    status = status_ask(takeover, target, field);
-    if (status == 304 || status == 200)
-        return status == 304;
-    attempt_failed(takeover, status);
-    return status < 0 ? status : -EPROTO;
-}
-
-static int takeover_attempt(struct takeover *takeover)
-{
-    char target[64];
-    struct http_reply reply;
-    snprintf(target, sizeof target, "/messages?from=%" PRIu64, log_last(takeover->config.log) + 1);
-    const struct http_call call = {
-        .url = &takeover->config.url,
-        .method = "GET",
-        .target = target,
-        .fields = takeover->config.fields,
-        .deadline_ms = clock_ms() + ATTEMPT_MS,
-        .cancel_fd = takeover->cancel_fd,
-        .take = body_take,
-        .ctx = takeover,
-        .idle_ms = ATTEMPT_MS,
-    };
-    takeover->begun = false;
-    buf_clear(&takeover->in);
-    takeover->scanned = 0;
-    int result = http_call(&call, &reply);
-    buf_free(&reply.body);
-    if (result == 0 && (reply.status != 200 || !takeover->begun))
-        result = -EPROTO;
-    if (result < 0)
-        attempt_failed(takeover, reply.status > 0 && reply.status != 200 ? reply.status : result);
-    return result;
-}
-
-/* Fetches until all is there. Returns whether it is. */
-static bool list_fetch(struct takeover *takeover)
-{
-    struct log *log = takeover->config.log;
-    uint64_t reached = log_last(log);
-    int64_t until_ms = clock_ms() + TAKEOVER_PATIENCE_MS;
-    int result = 0;
-    logline(LOGLINE_INFO, "taking over messages %" PRIu64 "..%" PRIu64 " from %s; appends wait meanwhile",
-            reached + 1, takeover->config.last, takeover->config.name);
-    while (!takeover_complete(takeover) && result != -ECANCELED && clock_ms() < until_ms) {
-        result = takeover_attempt(takeover);
-        if (log_last(log) > reached)
-            until_ms = clock_ms() + TAKEOVER_PATIENCE_MS;
-        reached = log_last(log);
-        if (!takeover_complete(takeover) && result != -ECANCELED)
-            result = http_wait(-1, 0, clock_ms() + PAUSE_MS, takeover->cancel_fd);
+    (void)body;
+    if (status == 409) {
+        takeover_end(takeover, TAKEOVER_GONE, "another program answers at its address now");
+    } else if (status != 200 || !takeover->begun) {
+        if (status != 200)
+            snprintf(why, sizeof why, "it answered %d", status);
+        attempt_failed(takeover, why);
     }
-    return takeover_complete(takeover);
+    takeover->lost = true;
+    return 0;
 }
 
-/* Asks until it is known. Returns 1 or 0 as lists_join, or a negative errno. */
-static int lists_join_wait(struct takeover *takeover)
+static void takeover_failed(void *ctx, int error, const char *why)
 {
-    int64_t until_ms = clock_ms() + TAKEOVER_PATIENCE_MS;
-    int joins = lists_join(takeover);
-    while (joins < 0 && joins != -ECANCELED && clock_ms() < until_ms) {
-        joins = http_wait(-1, 0, clock_ms() + PAUSE_MS, takeover->cancel_fd);
-        if (joins != -ECANCELED)
-            joins = lists_join(takeover);
-    }
-    return joins;
+    struct takeover *takeover = ctx;
+    if (error == -ECONNREFUSED && !takeover->refused_ms)
+        takeover->refused_ms = clock_ms();
+    attempt_failed(takeover, error == -EPROTO ? "its answer is no list" : why);
 }
 
-static void *takeover_thread(void *arg)
+static int fetch_begin(struct takeover *takeover)
 {
-    struct takeover *takeover = arg;
+    static const struct http_client_events events = {.heard = takeover_heard,
+                                                     .part = takeover_part,
+                                                     .answered = takeover_answered,
+                                                     .failed = takeover_failed};
     const struct takeover_config *config = &takeover->config;
-    enum takeover_state state = TAKEOVER_BROKEN;
-    int joins = lists_join_wait(takeover);
-    if (joins == 0)
-        state = TAKEOVER_DIFFERS;
-    else if (joins > 0 && list_fetch(takeover))
-        state = TAKEOVER_COMPLETE;
-    atomic_store(&takeover->state, state);
-    config->progress(config->ctx);
-    return NULL;
+    char target[64];
+    char fields[1024];
+    snprintf(target, sizeof target, "/messages?from=%" PRIu64, takeover->reached + 1);
+    snprintf(fields, sizeof fields, "%s%s%s%s", config->fields, config->boot[0] ? WIRE_BOOT_FIELD ": " : "",
+             config->boot, config->boot[0] ? "\r\n" : "");
+    takeover->begun = takeover->lost = false;
+    takeover->scanned = 0;
+    buf_clear(&takeover->in);
+    int result =
+        http_client_open(&takeover->client, config->dialer, &config->url, NULL, &events, takeover);
+    if (result < 0)
+        return result;
+    return http_client_request(takeover->client, "GET", target, fields, (struct span){0}, NULL, "");
 }
 
-struct takeover *takeover_start(const struct takeover_config *config)
+static void fetch_end(struct takeover *takeover, int64_t now_ms)
+{
+    if (takeover->client)
+        http_client_close(takeover->client);
+    takeover->client = NULL;
+    takeover->dial_ms = now_ms + PAUSE_MS;
+}
+
+/* ---- the whole */
+
+struct takeover *takeover_open(const struct takeover_config *config, int64_t now_ms)
 {
     struct takeover *takeover = calloc(1, sizeof *takeover);
     if (!takeover)
         return NULL;
+    struct log_tail tail = log_tail(config->log);
     takeover->config = *config;
-    atomic_store(&takeover->progressed_ms, clock_ms());
-    takeover->cancel_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (takeover->cancel_fd >= 0 && pthread_create(&takeover->thread, NULL, takeover_thread, takeover) == 0)
-        return takeover;
-    if (takeover->cancel_fd >= 0)
-        close(takeover->cancel_fd);
-    free(takeover);
-    return NULL;
+    takeover->reached = tail.last;
+    takeover->digest = tail.digest;
+    takeover->began_ms = takeover->progressed_ms = takeover->heard_ms = now_ms;
+    takeover->until_ms = now_ms + TAKEOVER_TIME_MS;
+    logline(LOGLINE_INFO, "taking over messages %" PRIu64 "..%" PRIu64 " from %s; appends wait meanwhile",
+            tail.last + 1, config->last, config->id);
+    return takeover;
 }
 
-int64_t takeover_quiet_ms(const struct takeover *takeover, int64_t now_ms)
+static struct chunk *chunk_free(struct chunk *chunk)
 {
-    return now_ms - atomic_load(&takeover->progressed_ms);
-}
-
-enum takeover_state takeover_state(const struct takeover *takeover)
-{
-    return atomic_load(&takeover->state);
+    struct chunk *next = chunk->next;
+    buf_free(&chunk->elements);
+    buf_free(&chunk->lens);
+    free(chunk);
+    return next;
 }
 
 void takeover_close(struct takeover *takeover)
 {
-    uint64_t one = 1;
-    while (write(takeover->cancel_fd, &one, sizeof one) < 0 && errno == EINTR)
-        continue;
-    pthread_join(takeover->thread, NULL);
-    close(takeover->cancel_fd);
+    if (takeover->client)
+        http_client_close(takeover->client);
+    while (takeover->first)
+        takeover->first = chunk_free(takeover->first);
     buf_free(&takeover->in);
-    buf_free(&takeover->run);
     free(takeover);
+}
+
+enum takeover_state takeover_state(const struct takeover *takeover)
+{
+    return takeover->state;
+}
+
+int64_t takeover_quiet_ms(const struct takeover *takeover, int64_t now_ms)
+{
+    return now_ms - takeover->progressed_ms;
+}
+
+const char *takeover_why(const struct takeover *takeover)
+{
+    return takeover->why;
+}
+
+/* What has been fetched, and how late it is, decides whether it goes on. */
+static void takeover_judge(struct takeover *takeover, int64_t now_ms)
+{
+    if (all_fetched(takeover) && takeover->digest == takeover->config.digest)
+        takeover_end(takeover, TAKEOVER_PROVEN, "");
+    else if (all_fetched(takeover))
+        takeover_end(takeover, TAKEOVER_DIFFERS, "what was fetched is not the list that it told of");
+    else if (takeover->refused_ms && now_ms - takeover->refused_ms >= TAKEOVER_REFUSED_MS)
+        takeover_end(takeover, TAKEOVER_GONE, "nobody listens at its address any more");
+    else if (now_ms >= takeover->until_ms)
+        takeover_end(takeover, TAKEOVER_FAILED, "the time is over");
+}
+
+int64_t takeover_pass(struct takeover *takeover, int64_t now_ms)
+{
+    takeover_judge(takeover, now_ms);
+    bool idle = takeover->client && now_ms - takeover->heard_ms >= IDLE_MS;
+    if (idle)
+        attempt_failed(takeover, "nothing comes");
+    if (takeover->lost || idle || takeover->state != TAKEOVER_FETCHES) {
+        fetch_end(takeover, now_ms);
+        takeover->lost = false;
+    }
+    if (takeover->state != TAKEOVER_FETCHES)
+        return now_ms;
+    if (!takeover->client && now_ms >= takeover->dial_ms) {
+        takeover->heard_ms = now_ms;
+        int result = fetch_begin(takeover);
+        if (result < 0)
+            takeover_failed(takeover, result, strerror(-result));
+        if (result < 0)
+            fetch_end(takeover, now_ms);
+    }
+    int64_t next_ms = takeover->client ? takeover->heard_ms + IDLE_MS : takeover->dial_ms;
+    return next_ms < takeover->until_ms ? next_ms : takeover->until_ms;
+}
+
+void takeover_append(struct takeover *takeover)
+{
+    uint64_t last;
+    for (int i = 0; i < CHUNKS_A_PASS && takeover->first; i++) {
+        struct chunk *chunk = takeover->first;
+        if (log_append(takeover->config.log, buf_span(&chunk->elements),
+                       (const size_t *)(const void *)chunk->lens.data, chunk->count, &last) < 0) {
+            takeover->state = TAKEOVER_FAILED;
+            snprintf(takeover->why, sizeof takeover->why, "there is no memory for its list");
+            return;
+        }
+        takeover->first = chunk_free(chunk);
+    }
+    if (!takeover->first)
+        takeover->state = TAKEOVER_DONE;
 }

@@ -1,47 +1,65 @@
-/* Taking over a list: a master to which nothing was appended since its start fetches, on a thread of its own,
- * what a secondary has beyond the master's list, with GET /messages?from=. Before that it makes sure that the
- * secondary's list begins as the master's does. It goes on where it was cut off, and gives up when nothing
- * has come for TAKEOVER_PATIENCE_MS.
+/* Taking a list over: a master to which nothing was appended since its start fetches what a secondary has beyond
+ * the master's list, with GET /messages?from=.
  *
- * takeover_start, takeover_ended and takeover_close are for one thread; the list may be read by any
- * meanwhile. */
+ * What is fetched is kept aside until all of it is there and has the digest that the secondary told; then it is
+ * appended, some of it in each pass of the loop. So the master's list never holds what was not proven. A
+ * take-over takes no more messages than it was told of and none longer than MAX_MESSAGE, goes on where a
+ * connection was cut, and ends by itself: see enum takeover_state.
+ *
+ * Belongs to the loop's thread. */
 #ifndef REPLICATION_TAKEOVER_H
 #define REPLICATION_TAKEOVER_H
 
+#include "http/client.h"
 #include "log/log.h"
-#include "url.h"
+#include "replication/wire.h"
 
-enum { TAKEOVER_PATIENCE_MS = 30000 }; /* longer than messages are usually late on a secondary */
+enum {
+    TAKEOVER_TIME_MS = 30000,  /* from the begin to the end, longer than messages are usually late on a secondary, */
+    TAKEOVER_TIME_MB_MS = 1000, /* and so much for each MB that an answer announces */
+    TAKEOVER_REFUSED_MS = 2000  /* nobody listens at the address for so long: the process is gone */
+};
 
 struct takeover;
 
 struct takeover_config {
+    const struct http_dialer *dialer;
     struct log *log;
-    const char *name; /* whose list, for log lines; outlives the take-over */
+    const char *fields; /* as in struct link_shared */
+    size_t max_message;
+    char id[WIRE_ID_SIZE]; /* whose list, for log lines */
     struct http_url url;
-    uint64_t last;               /* the id to reach */
-    const char *fields;          /* as in struct link_shared */
-    void (*progress)(void *ctx); /* the list has grown, or the take-over ended; called on its thread */
-    void *ctx;
+    char boot[WIRE_NAME_SIZE]; /* of the process that has the list; "": not known */
+    uint64_t last;             /* the id to reach */
+    uint64_t digest;           /* of the list up to there */
 };
 
-/* Starts the thread. NULL without memory or descriptors. */
-struct takeover *takeover_start(const struct takeover_config *config);
+/* NULL where there is no memory. */
+struct takeover *takeover_open(const struct takeover_config *config, int64_t now_ms);
+
+/* Throws away what was not appended, and frees all. */
+void takeover_close(struct takeover *takeover);
+
+enum takeover_state {
+    TAKEOVER_FETCHES,
+    TAKEOVER_PROVEN,  /* all is there, with the right digest: takeover_append */
+    TAKEOVER_DONE,    /* all was appended */
+    TAKEOVER_DIFFERS, /* all is there and has another digest: it is not the list that was told of */
+    TAKEOVER_GONE,    /* the process that had the list is gone */
+    TAKEOVER_FAILED   /* the time is over, what came is no list, or there is no memory */
+};
+enum takeover_state takeover_state(const struct takeover *takeover);
+
+/* Called once a pass: dials, and dials again. Returns when it must be called again. */
+int64_t takeover_pass(struct takeover *takeover, int64_t now_ms);
+
+/* In the state TAKEOVER_PROVEN: appends a part of what was fetched. */
+void takeover_append(struct takeover *takeover);
 
 /* For how long nothing has come. */
 int64_t takeover_quiet_ms(const struct takeover *takeover, int64_t now_ms);
 
-enum takeover_state {
-    TAKEOVER_RUNS,
-    TAKEOVER_COMPLETE, /* the list has reached `last` */
-    TAKEOVER_BROKEN,   /* what is missing could not be fetched */
-    TAKEOVER_DIFFERS   /* the two lists do not begin alike; nothing was taken */
-};
-
-/* What has become of it. */
-enum takeover_state takeover_state(const struct takeover *takeover);
-
-/* Ends it where it is, joins the thread, frees all. */
-void takeover_close(struct takeover *takeover);
+/* Why it has ended, for a log line; "" in the first three states. */
+const char *takeover_why(const struct takeover *takeover);
 
 #endif

@@ -1,10 +1,13 @@
 #include "replication/wire.h"
+#include "http/bytes.h"
 #include "json.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+enum { DIGEST_DIGITS = 16 };
 
 void wire_name_new(char out[WIRE_NAME_SIZE])
 {
@@ -41,7 +44,7 @@ static bool read_text(struct json *json, char *out, size_t out_size, const char 
 
 static bool read_name(struct json *json, char *out)
 {
-    static const char error[] = "a log or run is named by 1 to 71 bytes of visible ASCII";
+    static const char error[] = "a log or boot is named by 1 to 71 bytes of visible ASCII";
     if (!read_text(json, out, WIRE_NAME_SIZE, error))
         return false;
     if (!*out || wire_name_valid(out))
@@ -65,15 +68,31 @@ static bool read_port(struct json *json, uint16_t *out)
 
 static bool read_digest(struct json *json, uint64_t *digest, bool *has_digest)
 {
-    char text[17];
-    char *end;
-    if (!read_text(json, text, sizeof text, "\"digest\" must be 16 hexadecimal digits"))
+    static const char error[] = "\"digest\" must be 16 hexadecimal digits";
+    struct json_string text;
+    if (!json_string(json, &text))
         return false;
-    *digest = strtoull(text, &end, 16);
-    *has_digest = strlen(text) == 16 && *end == '\0';
+    *digest = 0;
+    *has_digest = text.raw.len == DIGEST_DIGITS;
+    for (size_t i = 0; i < text.raw.len && *has_digest; i++) {
+        int digit = http_byte_hex(text.raw.at[i]);
+        *has_digest = digit >= 0;
+        *digest = *digest << 4 | (uint64_t)(digit & 15);
+    }
     if (!*has_digest)
-        json->error = "\"digest\" must be 16 hexadecimal digits";
+        json->error = error;
     return *has_digest;
+}
+
+/* One more must fit, for the next master. */
+static bool read_epoch(struct json *json, uint64_t *epoch)
+{
+    if (!json_uint(json, epoch))
+        return false;
+    if (*epoch < UINT64_MAX)
+        return true;
+    json->error = "\"epoch\" is too large";
+    return false;
 }
 
 static const char *read_end(struct json *json)
@@ -99,8 +118,10 @@ static bool register_member(struct json *json, const struct json_string *name, s
         return read_digest(json, &out->digest, &out->has_digest);
     if (json_string_is(name, "stored"))
         return json_uint(json, &out->stored);
-    if (json_string_is(name, "run"))
-        return read_name(json, out->run);
+    if (json_string_is(name, "epoch"))
+        return read_epoch(json, &out->epoch);
+    if (json_string_is(name, "boot"))
+        return read_name(json, out->boot);
     return json_skip(json);
 }
 
@@ -119,6 +140,15 @@ const char *wire_register_read(struct span body, struct wire_register *out)
     return read_end(&json);
 }
 
+/* A master tells what it likes; what would make a secondary register without end, or never again, is not
+ * believed. */
+static int64_t heartbeat_clamp(double seconds)
+{
+    if (!(seconds * 1000 > WIRE_HEARTBEAT_LEAST_MS))
+        return WIRE_HEARTBEAT_LEAST_MS;
+    return seconds * 1000 < WIRE_HEARTBEAT_MOST_MS ? (int64_t)(seconds * 1000) : WIRE_HEARTBEAT_MOST_MS;
+}
+
 static bool registered_member(struct json *json, const struct json_string *name, struct wire_registered *out)
 {
     double heartbeat;
@@ -128,13 +158,13 @@ static bool registered_member(struct json *json, const struct json_string *name,
         return json_uint(json, &out->last_id);
     if (json_string_is(name, "id"))
         return read_text(json, out->id, sizeof out->id, "\"id\" is longer than 255 bytes");
-    if (json_string_is(name, "run"))
-        return read_name(json, out->run);
+    if (json_string_is(name, "epoch"))
+        return read_epoch(json, &out->epoch);
     if (!json_string_is(name, "heartbeat"))
         return json_skip(json);
     if (!json_number(json, &heartbeat))
         return false;
-    out->heartbeat_ms = heartbeat > 0 && heartbeat < 1e9 ? (int64_t)(heartbeat * 1000) : 0;
+    out->heartbeat_ms = heartbeat_clamp(heartbeat);
     return true;
 }
 
@@ -198,8 +228,10 @@ static bool read_messages(struct json *json, struct wire_replicate *out)
             start = quote;
         end = message.raw.at + message.raw.len + 1;
     }
-    out->elements =
-        borrowed ? (struct span){start, start ? (size_t)(end - start) : 0} : buf_span(&out->rewritten);
+    if (borrowed && start)
+        out->elements = (struct span){start, (size_t)(end - start)};
+    else
+        out->elements = buf_span(&out->rewritten);
     if (!json->error && (out->rewritten.failed || out->lens.failed))
         json->error = "there is no memory for the messages";
     return !json->error;
@@ -209,8 +241,8 @@ static bool replicate_member(struct json *json, const struct json_string *name, 
 {
     if (json_string_is(name, "log"))
         return read_name(json, out->log);
-    if (json_string_is(name, "run"))
-        return read_name(json, out->run);
+    if (json_string_is(name, "epoch"))
+        return read_epoch(json, &out->epoch);
     if (json_string_is(name, "first"))
         return json_uint(json, &out->first);
     if (json_string_is(name, "digest"))
@@ -261,29 +293,55 @@ void wire_replicate_free(struct wire_replicate *request)
     buf_free(&request->rewritten);
 }
 
-bool wire_position_read(struct span body, uint64_t *last_id, char *error, size_t error_size)
+static void read_error(const struct json_string *text, struct wire_ack *out)
+{
+    size_t len = text->raw.len < sizeof out->error ? text->raw.len : sizeof out->error - 1;
+    memcpy(out->error, text->raw.at, len);
+    out->error[len] = '\0';
+}
+
+/* A name, or null. */
+static bool read_name_or_null(struct json *json, char *out)
+{
+    return json_peek(json) == 'n' ? json_skip(json) : read_name(json, out);
+}
+
+static bool ack_member(struct json *json, const struct json_string *name, struct wire_ack *out)
+{
+    struct json_string text;
+    if (json_string_is(name, "last_id"))
+        return out->has_last_id = json_uint(json, &out->last_id);
+    if (json_string_is(name, "id"))
+        return json_peek(json) == 'n'
+                   ? json_skip(json)
+                   : read_text(json, out->from.id, sizeof out->from.id, "\"id\" is too long");
+    if (json_string_is(name, "boot"))
+        return read_name(json, out->from.boot);
+    if (json_string_is(name, "log"))
+        return read_name_or_null(json, out->from.log);
+    if (json_string_is(name, "epoch"))
+        return read_epoch(json, &out->from.epoch);
+    if (json_string_is(name, "digest"))
+        return read_digest(json, &out->digest, &out->has_digest);
+    if (!json_string_is(name, "error") || json_peek(json) != '"')
+        return json_skip(json);
+    if (!json_string(json, &text))
+        return false;
+    read_error(&text, out);
+    return true;
+}
+
+bool wire_ack_read(struct span body, struct wire_ack *out)
 {
     struct json json = json_text(body);
     struct json_string name;
-    struct json_string text;
-    bool found = false;
-    error[0] = '\0';
+    *out = (struct wire_ack){0};
     if (!json_object(&json))
         return false;
-    while (json_member(&json, &name)) {
-        if (json_string_is(&name, "last_id") && json_peek(&json) != '"') {
-            found = json_uint(&json, last_id);
-        } else if (json_string_is(&name, "error") && json_peek(&json) == '"') {
-            if (json_string(&json, &text))
-                snprintf(error, error_size, "%.*s", (int)(text.raw.len > 300 ? 300 : text.raw.len),
-                         text.raw.at);
-        } else {
-            json_skip(&json);
-        }
-        if (json.error)
+    while (json_member(&json, &name))
+        if (!ack_member(&json, &name, out))
             return false;
-    }
-    return found && !json.error;
+    return !json.error;
 }
 
 /* ---- writing */
@@ -296,7 +354,11 @@ static void add_text(struct buf *out, const char *before, const char *text)
 
 static void add_digest(struct buf *out, uint64_t digest)
 {
-    buf_addf(out, ",\"digest\":\"%016" PRIx64 "\"", digest);
+    static const char digits[] = "0123456789abcdef";
+    char text[DIGEST_DIGITS];
+    for (int i = DIGEST_DIGITS; i-- > 0; digest >>= 4)
+        text[i] = digits[digest & 15];
+    buf_add(out, text, sizeof text);
 }
 
 void wire_register_write(struct buf *out, const struct wire_register *request)
@@ -304,12 +366,17 @@ void wire_register_write(struct buf *out, const struct wire_register *request)
     buf_addf(out, "{\"last_id\":%" PRIu64 ",\"port\":%u", request->last_id, request->port);
     if (request->stored > request->last_id)
         buf_addf(out, ",\"stored\":%" PRIu64, request->stored);
-    if (request->has_digest)
+    if (request->has_digest) {
+        buf_add_text(out, ",\"digest\":\"");
         add_digest(out, request->digest);
+        buf_add_char(out, '"');
+    }
     if (request->log[0])
         add_text(out, ",\"log\":", request->log);
-    if (request->run[0])
-        add_text(out, ",\"run\":", request->run);
+    if (request->epoch)
+        buf_addf(out, ",\"epoch\":%" PRIu64, request->epoch);
+    if (request->boot[0])
+        add_text(out, ",\"boot\":", request->boot);
     if (request->id[0])
         add_text(out, ",\"id\":", request->id);
     if (request->url[0])
@@ -320,28 +387,50 @@ void wire_register_write(struct buf *out, const struct wire_register *request)
 void wire_registered_write(struct buf *out, const struct wire_registered *answer)
 {
     add_text(out, "{\"log\":", answer->log);
-    buf_addf(out, ",\"last_id\":%" PRIu64, answer->last_id);
+    buf_addf(out, ",\"epoch\":%" PRIu64 ",\"last_id\":%" PRIu64, answer->epoch, answer->last_id);
     add_text(out, ",\"id\":", answer->id);
-    add_text(out, ",\"run\":", answer->run);
     buf_addf(out, ",\"heartbeat\":%" PRId64 ".%03d}", answer->heartbeat_ms / 1000,
              (int)(answer->heartbeat_ms % 1000));
 }
 
-void wire_replicate_begin(struct buf *out, const char *log, const char *run, uint64_t first,
-                          const uint64_t *digest)
+void wire_replicate_begin(struct buf *out, const char *log, uint64_t epoch)
 {
     add_text(out, "{\"log\":", log);
-    add_text(out, ",\"run\":", run);
-    buf_add_text(out, ",\"first\":");
-    buf_add_uint(out, first);
-    if (digest)
-        add_digest(out, *digest);
-    buf_add_text(out, ",\"messages\":[");
+    buf_addf(out, ",\"epoch\":%" PRIu64 ",\"first\":", epoch);
 }
 
-void wire_position_write(struct buf *out, uint64_t last_id)
+void wire_replicate_first(struct buf *out, uint64_t first, uint64_t digest)
 {
-    buf_add_text(out, "{\"last_id\":");
+    buf_add_uint(out, first);
+    buf_add_text(out, ",\"digest\":\"");
+    add_digest(out, digest);
+    buf_add_text(out, "\",\"messages\":[");
+}
+
+/* A name, or null where there is none. */
+static void add_name(struct buf *out, const char *before, const char *name)
+{
+    if (name[0]) {
+        add_text(out, before, name);
+    } else {
+        buf_add_text(out, before);
+        buf_add_text(out, "null");
+    }
+}
+
+void wire_identity_write(struct buf *out, const struct wire_identity *from)
+{
+    add_name(out, ",\"id\":", from->id);
+    add_text(out, ",\"boot\":", from->boot);
+    add_name(out, ",\"log\":", from->log);
+    buf_addf(out, ",\"epoch\":%" PRIu64 ",\"digest\":\"", from->epoch);
+}
+
+void wire_ack_write(struct buf *out, uint64_t last_id, struct span identity, uint64_t digest)
+{
+    buf_add_text(out, "\"last_id\":");
     buf_add_uint(out, last_id);
-    buf_add_char(out, '}');
+    buf_add_span(out, identity);
+    add_digest(out, digest);
+    buf_add_char(out, '"');
 }

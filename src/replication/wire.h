@@ -1,24 +1,28 @@
-/* The JSON bodies that master and secondary send each other, written and read. No I/O; any thread.
+/* What master and secondary send each other, written and read. No I/O; any thread.
  *
- *     POST /register   {"id":"s1","port":5001,"log":"…","last_id":7,"stored":8,"digest":"…","run":"…"}
- *                  200 {"log":"…","last_id":9,"id":"s1","run":"…","heartbeat":1.000}
- *     POST /replicate  {"log":"…","run":"…","first":17,"digest":"…","messages":["a","b"]}
- *                  200 {"last_id":18}      also with 409, beside "error"
+ *     POST /register
+ * {"id":"s1","port":5001,"log":"…","epoch":2,"last_id":7,"stored":8,"digest":"…","boot":"…"} 200
+ * {"log":"…","epoch":3,"last_id":9,"id":"s1","heartbeat":1.000} POST /replicate
+ * {"log":"…","epoch":3,"first":17,"digest":"…","messages":["a","b"]} 200
+ * {"last_id":18,"id":"s1","boot":"…","log":"…","epoch":3,"digest":"…"} 409 {"error":"…","last_id":16,…}, the
+ * same members behind it
  *
- * `run` names one run of a program, from its start to its end. With the master's a secondary tells requests
- * of its master's earlier run, still on their way somewhere, from those of the present one. With its own,
- * which the master sends back on each new connection, it tells whether the master has reached the program
- * that registered, and not one that has got its address since. `digest` is a
- * log_digest: with it each side sees that the two lists are the same so far, and not merely as long. A
- * registration tells it of all that the secondary holds (`stored`), the first request on a connection of what
- * comes before `first`. All of them are left out by a person with curl, and not asked for then. */
+ * - `log` names a list. It is made up with an empty list; two lists of one name have grown from one.
+ * - `epoch` is a number: 1 for a new list, one more for each master that goes on with it. A log and an epoch
+ *   name one life of one master.
+ * - `id` names a member, `boot` one life of a program.
+ * - `digest` is a log_digest: in a registration of all that is stored, in a request of what comes before
+ *   `first`, in an answer of the list up to `last_id`. So each side sees that the two lists are the same, and
+ *   not merely as long.
+ *
+ * A person with curl may leave out all but `url` or `port`, and `log`, `first`, `messages`. */
 #ifndef REPLICATION_WIRE_H
 #define REPLICATION_WIRE_H
 
 #include "buf.h"
 
 enum {
-    WIRE_NAME_SIZE = 72, /* a log's or run's name, its terminator included */
+    WIRE_NAME_SIZE = 72, /* a log's or boot's name, its terminator included */
     WIRE_ID_SIZE = 256,  /* a member's id */
     WIRE_URL_SIZE = 300
 };
@@ -31,11 +35,12 @@ struct wire_register {
     char url[WIRE_URL_SIZE]; /* "": the caller's address and `port` */
     uint16_t port;
     char log[WIRE_NAME_SIZE]; /* "": none yet */
+    uint64_t epoch;           /* of the master that the list followed last; 0: not told */
     uint64_t last_id;         /* up to where the messages show */
     uint64_t stored;          /* up to where they are there, shown or not yet; last_id where it is left out */
     bool has_digest;
-    uint64_t digest;          /* of the messages up to `stored` */
-    char run[WIRE_NAME_SIZE]; /* of the secondary; "": not told */
+    uint64_t digest;           /* of the messages up to `stored` */
+    char boot[WIRE_NAME_SIZE]; /* "": not told */
 };
 
 void wire_register_write(struct buf *out, const struct wire_register *request);
@@ -45,31 +50,37 @@ const char *wire_register_read(struct span body, struct wire_register *out);
 
 struct wire_registered {
     char log[WIRE_NAME_SIZE];
+    uint64_t epoch;
     uint64_t last_id;
     char id[WIRE_ID_SIZE];
-    char run[WIRE_NAME_SIZE];
-    int64_t heartbeat_ms; /* 0: not told */
+    int64_t
+        heartbeat_ms; /* WIRE_HEARTBEAT_LEAST_MS to WIRE_HEARTBEAT_MOST_MS, whatever was told; 0: not told */
 };
+
+enum { WIRE_HEARTBEAT_LEAST_MS = 10, WIRE_HEARTBEAT_MOST_MS = 60000 };
 
 void wire_registered_write(struct buf *out, const struct wire_registered *answer);
 const char *wire_registered_read(struct span body, struct wire_registered *out);
 
-/* What comes before the messages in a /replicate body; what comes behind them is WIRE_REPLICATE_END. `digest`
- * is of the messages before `first`, or NULL: not told. */
-void wire_replicate_begin(struct buf *out, const char *log, const char *run, uint64_t first,
-                          const uint64_t *digest);
+/* Fields of each request of a master: whose it is, so that one without a body says it as well, and which
+ * process of the secondary it is meant for. */
+#define WIRE_LOG_FIELD "Log"
+#define WIRE_EPOCH_FIELD "Epoch"
+#define WIRE_BOOT_FIELD "Boot"
+
+/* What comes before the number in `"first":17` of a /replicate body: the same for all requests of a master.
+ */
+void wire_replicate_begin(struct buf *out, const char *log, uint64_t epoch);
+
+/* The rest before the messages. `digest` is of the messages before `first`. */
+void wire_replicate_first(struct buf *out, uint64_t first, uint64_t digest);
+
+/* What comes behind the messages. */
 #define WIRE_REPLICATE_END "]}"
-
-/* The field of a master's requests that names its run, for those without a body. */
-#define WIRE_RUN_FIELD "Master-Run"
-
-/* The field of the first request on a connection that names the run of the secondary that it is for, where
- * that told it. */
-#define WIRE_SECONDARY_RUN_FIELD "Secondary-Run"
 
 struct wire_replicate {
     char log[WIRE_NAME_SIZE];
-    char run[WIRE_NAME_SIZE]; /* "": not told */
+    uint64_t epoch; /* 0: not told */
     uint64_t first;
     bool has_digest;
     uint64_t digest; /* of the messages before `first` */
@@ -91,12 +102,33 @@ static inline const size_t *wire_replicate_lens(const struct wire_replicate *req
     return (const size_t *)(const void *)request->lens.data;
 }
 
-/* {"last_id":18} */
-void wire_position_write(struct buf *out, uint64_t last_id);
+/* Whose answer it is, and which list it speaks of. */
+struct wire_identity {
+    char id[WIRE_ID_SIZE]; /* "": none */
+    char boot[WIRE_NAME_SIZE];
+    char log[WIRE_NAME_SIZE]; /* "": none */
+    uint64_t epoch;
+};
 
-/* Takes last_id out of an answer, whatever else it holds; where it has an "error", that too, cut to fit.
- * Returns whether last_id is there. */
-bool wire_position_read(struct span body, uint64_t *last_id, char *error, size_t error_size);
+struct wire_ack {
+    struct wire_identity from;
+    bool has_last_id;
+    uint64_t last_id;
+    bool has_digest;
+    uint64_t digest;
+    char error[320]; /* "": none */
+};
+
+/* Writes what is the same in all answers of a secondary as long as its identity is: `,"id":…,"digest":"`. */
+void wire_identity_write(struct buf *out, const struct wire_identity *from);
+
+/* Writes `"last_id":18`, the identity as written by the function above, and the digest, up to the closing
+ * brace. */
+void wire_ack_write(struct buf *out, uint64_t last_id, struct span identity, uint64_t digest);
+
+/* Reads an answer, or any body with an "error". What is not there is zero. Returns false where it is no JSON
+ * object, or a member is not what it should be. */
+bool wire_ack_read(struct span body, struct wire_ack *out);
 
 /* What the program may use as a name: 1 to size - 1 bytes of visible ASCII but for quotes and backslashes. */
 bool wire_name_valid(const char *name);

@@ -1,4 +1,4 @@
-#include "replication/reading.h"
+#include "replication/reads.h"
 #include "http/condition.h"
 #include "http/router.h"
 #include <inttypes.h>
@@ -18,14 +18,14 @@ static void slice_skip(void *state, uint64_t bytes)
 }
 
 /* A source of the slice's bytes. */
-static struct http_source slice_source(const struct log_slice *slice)
+static struct http_source reads_source(const struct log_slice *slice)
 {
     struct http_source source = {.len = slice->len, .pieces = slice_pieces, .skip = slice_skip};
     memcpy(source.state, slice, sizeof *slice);
     return source;
 }
 
-bool reading_id(const char *text, uint64_t *id)
+bool reads_id(const char *text, uint64_t *id)
 {
     return span_uint(span_of(text), id) && *id > 0;
 }
@@ -47,18 +47,18 @@ static bool query_number(const struct http_request *request, const char *name, u
     return false;
 }
 
-void reading_etag(struct log *log, uint64_t from, uint64_t to, char out[READING_ETAG_SIZE])
+void reads_etag(struct log *log, uint64_t from, uint64_t to, char out[READS_ETAG_SIZE])
 {
-    snprintf(out, READING_ETAG_SIZE, "\"%" PRIu64 "-%" PRIu64 "-%016" PRIx64 "\"", from, to,
+    snprintf(out, READS_ETAG_SIZE, "\"%" PRIu64 "-%" PRIu64 "-%016" PRIx64 "\"", from, to,
              log_digest(log, to));
 }
 
-void reading_list(struct log *log, uint64_t last, const struct http_request *request,
+void reads_list(struct log *log, uint64_t last, const struct http_request *request,
                   struct http_exchange *exchange)
 {
     uint64_t from = 1;
     uint64_t limit = UINT64_MAX;
-    char etag[READING_ETAG_SIZE];
+    char etag[READS_ETAG_SIZE];
     char fields[96];
     if (!query_number(request, "from", 1, &from, exchange) ||
         !query_number(request, "limit", 0, &limit, exchange))
@@ -66,7 +66,7 @@ void reading_list(struct log *log, uint64_t last, const struct http_request *req
     if (from > last + 1)
         from = last + 1;
     uint64_t to = limit < last - (from - 1) ? from - 1 + limit : last;
-    reading_etag(log, from, to, etag);
+    reads_etag(log, from, to, etag);
     snprintf(fields, sizeof fields, "ETag: %s\r\n", etag);
     switch (http_condition(request->head, etag)) {
     case 304:
@@ -79,20 +79,20 @@ void reading_list(struct log *log, uint64_t last, const struct http_request *req
         break;
     }
     struct log_slice slice = log_slice(log, from, to);
-    struct http_source source = slice_source(&slice);
+    struct http_source source = reads_source(&slice);
     http_answer_source(exchange, 200, fields, span_of("{\"messages\":["), &source, "]}");
 }
 
-void reading_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange)
+void reads_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange)
 {
     uint64_t id;
     char before[48];
-    if (!reading_id(text, &id) || id > last) {
+    if (!reads_id(text, &id) || id > last) {
         http_answer_error(exchange, 404, NULL, "there is no message %.100s here", text);
         return;
     }
     snprintf(before, sizeof before, "{\"id\":%" PRIu64 ",\"message\":", id);
     struct log_slice slice = log_slice(log, id, id);
-    struct http_source source = slice_source(&slice);
+    struct http_source source = reads_source(&slice);
     http_answer_source(exchange, 200, NULL, span_of(before), &source, "}");
 }

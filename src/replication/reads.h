@@ -1,24 +1,24 @@
 /* The reads that both roles answer: the list, a part of it, one message. On the loop's thread. */
-#ifndef REPLICATION_READING_H
-#define REPLICATION_READING_H
+#ifndef REPLICATION_READS_H
+#define REPLICATION_READS_H
 
 #include "http/server.h"
 #include "log/log.h"
 
 /* GET /messages: the messages up to `last`, with the query's from and limit, ETag, If-Match and
  * If-None-Match. */
-void reading_list(struct log *log, uint64_t last, const struct http_request *request,
+void reads_list(struct log *log, uint64_t last, const struct http_request *request,
                   struct http_exchange *exchange);
 
 /* GET /messages/ID, for the text behind /messages/: 404 past `last`. */
-void reading_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange);
+void reads_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange);
 
 /* The entity tag of the messages from `from` to `to` (ids that are there, or none), with its quotes. Two
  * nodes give the same one where their messages 1 to `to` are the same. */
-enum { READING_ETAG_SIZE = 64 };
-void reading_etag(struct log *log, uint64_t from, uint64_t to, char out[READING_ETAG_SIZE]);
+enum { READS_ETAG_SIZE = 64 };
+void reads_etag(struct log *log, uint64_t from, uint64_t to, char out[READS_ETAG_SIZE]);
 
 /* Reads an id. Returns false where the text is none. */
-bool reading_id(const char *text, uint64_t *id);
+bool reads_id(const char *text, uint64_t *id);
 
 #endif

@@ -1,0 +1,159 @@
+#include "http/worker.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct queue {
+    struct worker_job *first;
+    struct worker_job *last;
+};
+
+struct worker {
+    void (*wake)(void *ctx);
+    void *ctx;
+    atomic_bool any_done; /* `done` has jobs */
+
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t called; /* there is a job, or the worker closes */
+    struct queue jobs;
+    struct queue done;
+    bool started;
+    bool closing;
+};
+
+static void queue_add(struct queue *queue, struct worker_job *job)
+{
+    job->next = NULL;
+    if (queue->first)
+        queue->last->next = job;
+    else
+        queue->first = job;
+    queue->last = job;
+}
+
+static struct worker_job *queue_take(struct queue *queue)
+{
+    struct worker_job *job = queue->first;
+    if (job)
+        queue->first = job->next;
+    return job;
+}
+
+static void queue_drop(struct queue *queue)
+{
+    struct worker_job *job;
+    while ((job = queue_take(queue)))
+        job->drop(job);
+}
+
+static void worker_free(struct worker *worker)
+{
+    queue_drop(&worker->jobs);
+    queue_drop(&worker->done);
+    pthread_mutex_destroy(&worker->mutex);
+    pthread_cond_destroy(&worker->called);
+    free(worker);
+}
+
+/* Does one job without the mutex, which is held before and after. */
+static void job_do(struct worker *worker, struct worker_job *job)
+{
+    if (!job->abandoned) {
+        pthread_mutex_unlock(&worker->mutex);
+        job->work(job);
+        pthread_mutex_lock(&worker->mutex);
+    }
+    queue_add(&worker->done, job);
+    atomic_store(&worker->any_done, true);
+    if (!worker->closing)
+        worker->wake(worker->ctx);
+}
+
+static void *worker_thread(void *arg)
+{
+    struct worker *worker = arg;
+    pthread_mutex_lock(&worker->mutex);
+    while (!worker->closing) {
+        struct worker_job *job = queue_take(&worker->jobs);
+        if (job)
+            job_do(worker, job);
+        else
+            pthread_cond_wait(&worker->called, &worker->mutex);
+    }
+    pthread_mutex_unlock(&worker->mutex);
+    worker_free(worker);
+    return NULL;
+}
+
+struct worker *worker_open(void (*wake)(void *ctx), void *ctx)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return NULL;
+    worker->wake = wake;
+    worker->ctx = ctx;
+    pthread_mutex_init(&worker->mutex, NULL);
+    pthread_cond_init(&worker->called, NULL);
+    return worker;
+}
+
+/* Starts the thread, detached: nobody waits for its end. */
+static int worker_start(struct worker *worker)
+{
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, worker_thread, worker);
+    if (error)
+        return -error;
+    pthread_detach(thread);
+    worker->started = true;
+    return 0;
+}
+
+int worker_do(struct worker *worker, struct worker_job *job)
+{
+    pthread_mutex_lock(&worker->mutex);
+    int result = worker->started ? 0 : worker_start(worker);
+    if (result == 0) {
+        job->abandoned = false;
+        queue_add(&worker->jobs, job);
+        pthread_cond_signal(&worker->called);
+    }
+    pthread_mutex_unlock(&worker->mutex);
+    return result;
+}
+
+void worker_abandon(struct worker *worker, struct worker_job *job)
+{
+    pthread_mutex_lock(&worker->mutex);
+    job->abandoned = true;
+    pthread_mutex_unlock(&worker->mutex);
+}
+
+void worker_collect(struct worker *worker)
+{
+    if (!atomic_load_explicit(&worker->any_done, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&worker->mutex);
+    struct queue done = worker->done;
+    worker->done = (struct queue){0};
+    atomic_store(&worker->any_done, false);
+    pthread_mutex_unlock(&worker->mutex);
+    struct worker_job *job;
+    while ((job = queue_take(&done))) {
+        if (job->abandoned)
+            job->drop(job);
+        else
+            job->done(job);
+    }
+}
+
+void worker_close(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->mutex);
+    bool started = worker->started;
+    worker->closing = true;
+    pthread_cond_signal(&worker->called);
+    pthread_mutex_unlock(&worker->mutex);
+    if (!started)
+        worker_free(worker);
+}

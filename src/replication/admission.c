@@ -1,0 +1,387 @@
+#include "replication/admission.h"
+#include "clock.h"
+#include "json.h"
+#include "logline.h"
+#include "replication/takeover.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUIET_MS = 2000 /* a take-over that brings nothing for so long gives its place to another */ };
+
+/* What a secondary was refused with last. */
+struct refusal {
+    char id[WIRE_ID_SIZE];
+    char log[WIRE_NAME_SIZE];
+    uint64_t stored;
+};
+
+struct admission {
+    struct admission_config config;
+    struct takeover *takeover;      /* NULL: none under way */
+    struct wire_register holder;    /* whose list is taken over: its registration */
+    struct link_target holder_at;
+    bool adopted;                   /* the holder's log is this master's by now */
+    struct http_exchange *exchange; /* of that registration; NULL where it has none */
+    struct refusal refusals[MEMBERS_MAX]; /* the latest, each id once; a new one takes the oldest's place */
+    unsigned refusals_next;
+};
+
+struct admission *admission_open(const struct admission_config *config)
+{
+    struct admission *admission = calloc(1, sizeof *admission);
+    if (admission)
+        admission->config = *config;
+    return admission;
+}
+
+void admission_close(struct admission *admission)
+{
+    free(admission);
+}
+
+bool admission_takes_over(const struct admission *admission)
+{
+    return admission->takeover != NULL;
+}
+
+/* ---- answers */
+
+/* Fills in what a registration leaves out: the caller's address, and host:port as the id. Returns NULL, or what
+ * is wrong. */
+static const char *registration_complete(struct wire_register *registration, const char *peer,
+                                         struct http_url *url)
+{
+    if (!registration->url[0]) {
+        const char *colon = strrchr(peer, ':');
+        if (!registration->port)
+            return "send \"url\", or \"port\" for the caller's own address";
+        snprintf(registration->url, sizeof registration->url, "http://%.*s:%u", (int)(colon - peer), peer,
+                 registration->port);
+    }
+    if (!http_url_parse(span_of(registration->url), url))
+        return "\"url\" must be http://HOST:PORT and nothing else";
+    if (!registration->id[0])
+        http_url_authority(url, registration->id, sizeof registration->id);
+    if (!wire_name_valid(registration->id))
+        return "\"id\" must be visible ASCII without quotes and backslashes";
+    if (registration->stored && !registration->log[0])
+        return "\"log\" is missing: which list do the messages belong to?";
+    return NULL;
+}
+
+static void answer_conflict(const struct admission *admission, struct http_exchange *exchange,
+                            const char *why)
+{
+    struct buf body = {0};
+    buf_add_text(&body, "{\"error\":");
+    json_quote(span_of(why), &body);
+    buf_addf(&body, ",\"last_id\":%" PRIu64 "}", log_last(admission->config.log));
+    http_answer_json(exchange, 409, &body);
+}
+
+static void answer_registered(const struct admission *admission, const struct wire_register *registration,
+                              struct http_exchange *exchange)
+{
+    struct wire_registered answer = {.epoch = admission->config.own->epoch,
+                                     .last_id = log_last(admission->config.log),
+                                     .heartbeat_ms = admission->config.heartbeat_ms};
+    struct buf body = {0};
+    snprintf(answer.log, sizeof answer.log, "%s", admission->config.own->log);
+    snprintf(answer.id, sizeof answer.id, "%s", registration->id);
+    wire_registered_write(&body, &answer);
+    http_answer_json(exchange, 200, &body);
+}
+
+static void registration_accept(struct admission *admission, const struct wire_register *registration,
+                                const struct link_target *target, struct http_exchange *exchange)
+{
+    switch (members_register(admission->config.members, registration->id, target, registration->last_id)) {
+    case 0:
+        answer_registered(admission, registration, exchange);
+        break;
+    case -ESTALE:
+        answer_conflict(admission, exchange, "this process has said goodbye");
+        break;
+    case -ENOSPC:
+        http_answer_unavailable(exchange, "there are as many members as this master takes");
+        break;
+    default:
+        http_answer_unavailable(exchange, "there is no memory for another member");
+        break;
+    }
+}
+
+static struct refusal *refusal_find(struct admission *admission, const char *id)
+{
+    for (unsigned i = 0; i < MEMBERS_MAX; i++)
+        if (strcmp(admission->refusals[i].id, id) == 0)
+            return &admission->refusals[i];
+    return &admission->refusals[admission->refusals_next++ % MEMBERS_MAX];
+}
+
+/* A secondary that is refused tries again and again: a line comes once for each list that it comes with. */
+static bool refusal_is_new(struct admission *admission, const struct wire_register *registration)
+{
+    struct refusal *last = refusal_find(admission, registration->id);
+    bool known = strcmp(last->id, registration->id) == 0 && strcmp(last->log, registration->log) == 0 &&
+                 last->stored == registration->stored;
+    snprintf(last->id, sizeof last->id, "%s", registration->id);
+    snprintf(last->log, sizeof last->log, "%s", registration->log);
+    last->stored = registration->stored;
+    return !known;
+}
+
+static void registration_refuse(struct admission *admission, const struct wire_register *registration,
+                                const char *why, struct http_exchange *exchange)
+{
+    char sentence[512];
+    snprintf(sentence, sizeof sentence,
+             "%s; nothing is thrown away: restart the secondary to have it take this master's list, or restart "
+             "the master empty and let this secondary register first to keep the secondary's",
+             why);
+    logline(refusal_is_new(admission, registration) ? LOGLINE_ERROR : LOGLINE_DEBUG,
+            "refused %s, which holds %" PRIu64 " messages: %s", registration->id, registration->stored,
+            sentence);
+    if (exchange)
+        answer_conflict(admission, exchange, sentence);
+}
+
+/* ---- how two lists stand to each other */
+
+enum relation {
+    LIST_BEGINS_OURS, /* the master can send the rest */
+    LIST_GOES_ON,     /* the master can take it over, or what it has more */
+    LIST_IS_OTHER
+};
+
+static enum relation registration_relation(const struct admission *admission,
+                                           const struct wire_register *registration, const char **why)
+{
+    const struct admission_config *config = &admission->config;
+    uint64_t last = log_last(config->log);
+    bool same = strcmp(config->own->log, registration->log) == 0;
+    if (registration->stored == 0)
+        return LIST_BEGINS_OURS;
+    if (same && registration->stored <= last) {
+        *why = "its list differs from this master's although both have the same log id";
+        bool differs =
+            registration->has_digest && registration->digest != log_digest(config->log, registration->stored);
+        return differs ? LIST_IS_OTHER : LIST_BEGINS_OURS;
+    }
+    *why = same ? "its list is ahead of this master's, to which others were appended since its start"
+                : "its list belongs to another log";
+    return !config->appended(config->ctx) && (same || last == 0) ? LIST_GOES_ON : LIST_IS_OTHER;
+}
+
+/* A process that this master does not know comes with its log and an epoch that is not less than its own: it has
+ * followed another master that went on with this log. This master goes on behind that one, so that a request of
+ * the other, late on the wire, is none of its own. */
+static void epoch_raise(struct admission *admission, const struct wire_register *registration)
+{
+    struct wire_identity *own = admission->config.own;
+    if (registration->epoch < own->epoch || strcmp(own->log, registration->log) != 0 ||
+        members_know(admission->config.members, registration->boot))
+        return;
+    own->epoch = registration->epoch + 1;
+    logline(LOGLINE_INFO, "epoch %" PRIu64 " now: %s has followed epoch %" PRIu64 " of another master", own->epoch,
+            registration->id, registration->epoch);
+    members_renew(admission->config.members);
+}
+
+/* ---- the take-over */
+
+/* Keeps the registration open until the list is taken over. */
+static void takeover_begin(struct admission *admission, const struct wire_register *registration,
+                           const struct link_target *target, struct http_exchange *exchange)
+{
+    const struct admission_config *config = &admission->config;
+    struct takeover_config takeover = {
+        .dialer = config->dialer,
+        .log = config->log,
+        .fields = config->fields,
+        .max_message = config->max_message,
+        .url = target->url,
+        .last = registration->stored,
+        .digest = registration->digest,
+    };
+    snprintf(takeover.id, sizeof takeover.id, "%s", registration->id);
+    snprintf(takeover.boot, sizeof takeover.boot, "%s", target->boot);
+    admission->takeover = takeover_open(&takeover, clock_ms());
+    admission->holder = *registration;
+    admission->holder_at = *target;
+    admission->adopted = false;
+    admission->exchange = exchange;
+    if (!admission->takeover && exchange)
+        http_answer_unavailable(exchange, "there is no memory to take over the list");
+}
+
+/* The list is proven: this master goes on with its log, before its first message goes to any member. */
+static void takeover_adopt(struct admission *admission)
+{
+    struct wire_identity *own = admission->config.own;
+    admission->adopted = true;
+    if (strcmp(own->log, admission->holder.log) == 0) {
+        epoch_raise(admission, &admission->holder);
+        return;
+    }
+    snprintf(own->log, sizeof own->log, "%s", admission->holder.log);
+    own->epoch = admission->holder.epoch + 1;
+    members_renew(admission->config.members);
+}
+
+static void takeover_answer_failed(struct admission *admission, struct http_exchange *exchange)
+{
+    logline(LOGLINE_ERROR, "the list of %s could not be taken over: %s; nothing of it was kept",
+            admission->holder.id, takeover_why(admission->takeover));
+    if (exchange)
+        http_answer_unavailable(exchange, "the list could not be fetched from the secondary's URL");
+}
+
+/* Ends the take-over, whatever its state, and answers the registration that began it. */
+static void takeover_end(struct admission *admission)
+{
+    struct http_exchange *exchange = admission->exchange;
+    enum takeover_state state = takeover_state(admission->takeover);
+    if (state == TAKEOVER_DONE)
+        logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", admission->holder.id,
+                log_last(admission->config.log));
+    else if (state == TAKEOVER_DIFFERS)
+        registration_refuse(admission, &admission->holder, takeover_why(admission->takeover), exchange);
+    else
+        takeover_answer_failed(admission, exchange);
+    takeover_close(admission->takeover);
+    admission->takeover = NULL;
+    admission->exchange = NULL;
+    if (state == TAKEOVER_DONE && exchange)
+        registration_accept(admission, &admission->holder, &admission->holder_at, exchange);
+}
+
+/* Appends a part of the proven list. */
+static void takeover_go_on(struct admission *admission)
+{
+    if (!admission->adopted)
+        takeover_adopt(admission);
+    takeover_append(admission->takeover);
+    acks_appended(admission->config.acks, log_last(admission->config.log));
+}
+
+int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop)
+{
+    if (!admission->takeover)
+        return CLOCK_NEVER;
+    int64_t next_ms = takeover_pass(admission->takeover, now_ms);
+    if (takeover_state(admission->takeover) == TAKEOVER_PROVEN && !stop)
+        takeover_go_on(admission);
+    enum takeover_state state = takeover_state(admission->takeover);
+    if (state == TAKEOVER_PROVEN && !stop)
+        return now_ms; /* there is more to append */
+    if (state != TAKEOVER_FETCHES || stop)
+        takeover_end(admission);
+    return admission->takeover ? next_ms : now_ms;
+}
+
+/* Whether a registration shows that the take-over under way should end: the secondary whose list is fetched has
+ * come back with less; or nothing comes any more, and this secondary has messages that are missing. */
+static bool takeover_gives_way(const struct admission *admission, const struct wire_register *registration)
+{
+    const char *why;
+    if (takeover_state(admission->takeover) != TAKEOVER_FETCHES)
+        return false;
+    if (strcmp(registration->id, admission->holder.id) == 0)
+        return registration->stored < admission->holder.stored ||
+               strcmp(registration->boot, admission->holder.boot) != 0;
+    return takeover_quiet_ms(admission->takeover, clock_ms()) >= QUIET_MS &&
+           registration_relation(admission, registration, &why) == LIST_GOES_ON;
+}
+
+void admission_ahead(struct admission *admission, const char *id, const struct link_target *target,
+                     uint64_t last_id, uint64_t digest)
+{
+    struct wire_register registration = {
+        .epoch = admission->config.own->epoch, .last_id = last_id, .stored = last_id, .has_digest = true};
+    const char *why;
+    registration.digest = digest;
+    snprintf(registration.id, sizeof registration.id, "%s", id);
+    snprintf(registration.log, sizeof registration.log, "%s", admission->config.own->log);
+    snprintf(registration.boot, sizeof registration.boot, "%s", target->boot);
+    if (admission->takeover)
+        return;
+    switch (registration_relation(admission, &registration, &why)) {
+    case LIST_GOES_ON:
+        takeover_begin(admission, &registration, target, NULL);
+        break;
+    case LIST_IS_OTHER:
+        registration_refuse(admission, &registration, why, NULL);
+        break;
+    case LIST_BEGINS_OURS:
+        break;
+    }
+}
+
+/* ---- requests */
+
+static void registration_handle(struct admission *admission, const struct wire_register *registration,
+                                const struct link_target *target, struct http_exchange *exchange)
+{
+    const char *why = NULL;
+    enum relation relation = registration_relation(admission, registration, &why);
+    if (relation == LIST_IS_OTHER) {
+        registration_refuse(admission, registration, why, exchange);
+    } else if (relation == LIST_BEGINS_OURS) {
+        epoch_raise(admission, registration);
+        registration_accept(admission, registration, target, exchange);
+    } else if (!registration->has_digest) {
+        http_answer_error(exchange, 400, NULL, "\"digest\" is missing: a list is taken over with its proof only");
+    } else {
+        takeover_begin(admission, registration, target, exchange);
+    }
+}
+
+void admission_register(struct admission *admission, const struct http_request *request,
+                        struct http_exchange *exchange)
+{
+    struct wire_register registration;
+    struct link_target target = {0};
+    const char *why = wire_register_read(request->body, &registration);
+    if (!why)
+        why = registration_complete(&registration, http_exchange_peer(exchange), &target.url);
+    if (why) {
+        http_answer_error(exchange, 400, NULL, "%s", why);
+        return;
+    }
+    snprintf(target.boot, sizeof target.boot, "%s", registration.boot);
+    if (admission->takeover && takeover_gives_way(admission, &registration))
+        takeover_end(admission);
+    if (admission->takeover) {
+        http_answer_unavailable(exchange, "the master is taking over the list of %s; register again in a moment",
+                                admission->holder.id);
+        return;
+    }
+    registration_handle(admission, &registration, &target, exchange);
+}
+
+/* The process whose list is being taken over says goodbye, or a person removes it. */
+static bool holder_leaves(const struct admission *admission, const char *id, const char *boot)
+{
+    return admission->takeover && takeover_state(admission->takeover) == TAKEOVER_FETCHES &&
+           strcmp(id, admission->holder.id) == 0 &&
+           (!boot[0] || strcmp(boot, admission->holder.boot) == 0);
+}
+
+void admission_remove(struct admission *admission, const char *id, const char *boot,
+                      struct http_exchange *exchange)
+{
+    bool holder = holder_leaves(admission, id, boot);
+    if (holder)
+        takeover_end(admission);
+    enum members_removal removal = members_remove(admission->config.members, id, boot);
+    if (removal == MEMBERS_REMOVED || holder)
+        http_answer(exchange, 204, NULL, (struct span){0});
+    else if (removal == MEMBERS_OTHER_BOOT)
+        http_answer_error(exchange, 409, NULL, "the member %.200s is another process by now", id);
+    else
+        http_answer_error(exchange, 404, NULL, "there is no member %.200s", id);
+}

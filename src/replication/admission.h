@@ -1,0 +1,52 @@
+/* The master's registrations: who may become a member with the list that it has. A secondary with a beginning of
+ * the master's list becomes one at once; one with more becomes one when the master has taken its list over, which
+ * it does as long as nothing was appended to its own; any other is refused. Belongs to the loop's thread. */
+#ifndef REPLICATION_ADMISSION_H
+#define REPLICATION_ADMISSION_H
+
+#include "http/server.h"
+#include "replication/members.h"
+
+struct admission;
+
+/* Everything in it outlives the admission. */
+struct admission_config {
+    struct log *log;
+    struct wire_identity *own; /* of this master: a take-over changes the log and the epoch */
+    struct acks *acks;
+    struct members *members;
+    const struct http_dialer *dialer;
+    const char *fields; /* as in struct link_shared */
+    int64_t heartbeat_ms;
+    size_t max_message;
+    /* Whether some POST was appended since the program started. */
+    bool (*appended)(void *ctx);
+    void *ctx;
+};
+
+/* NULL where there is no memory. */
+struct admission *admission_open(const struct admission_config *config);
+
+/* After admission_pass with `stop`. */
+void admission_close(struct admission *admission);
+
+/* POST /register. */
+void admission_register(struct admission *admission, const struct http_request *request,
+                        struct http_exchange *exchange);
+
+/* DELETE /secondaries/ID, with the boot of its query or "". */
+void admission_remove(struct admission *admission, const char *id, const char *boot,
+                      struct http_exchange *exchange);
+
+/* A member holds messages that the master lacks: see struct members_config. */
+void admission_ahead(struct admission *admission, const char *id, const struct link_target *target,
+                     uint64_t last_id, uint64_t digest);
+
+/* Called once a pass of the loop: goes on with the take-over, and ends it with `stop`. Returns when it must be
+ * called again. */
+int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop);
+
+/* Whether a list is being taken over. */
+bool admission_takes_over(const struct admission *admission);
+
+#endif

@@ -1,0 +1,488 @@
+/* The happy path: append_post reads the request into a `struct post`, appends its message, parks the post with the
+ * ACK count; an ACK releases it; append_pass answers it and frees it. While the gate is closed, the post is parked
+ * before it is appended as well, and append_pass appends it when the gate has let it through.
+ *
+ * What happens to many append at once is logged as one line. */
+#include "replication/append.h"
+#include "clock.h"
+#include "format.h"
+#include "json.h"
+#include "logline.h"
+#include "replication/append_request.h"
+#include "replication/reads.h"
+#include "http/condition.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    JSON_AROUND = 4096, /* bytes of a JSON body around the message */
+    SPARES_MAX = 1024,
+    ANSWER_MAX = 256,           /* bytes of the longest body of an answer */
+    SPARE_JSON_MAX = 256 * 1024 /* bytes of the buffer that is kept for the next message */
+};
+
+static const char location[] = "Location: /messages/";
+enum { LOCATION_SIZE = sizeof location + FORMAT_DIGITS + sizeof "\r\n" };
+
+/* A request that waits. */
+struct post {
+    struct acks_waiter waiter; /* first, so that a released waiter is its post */
+    struct http_exchange *exchange;
+    struct post *next; /* spare */
+    bool is_get;
+    bool gone; /* its client, while it waited at the gate */
+    int64_t began_ms;
+    struct append_message message;
+};
+
+/* What was done with many append at once, for one log line. */
+struct summary {
+    uint64_t first, last, count, bytes;
+    char peer[64];
+    unsigned have;     /* nodes that hold the last one */
+    int64_t waited_ms; /* the longest */
+};
+
+struct append {
+    struct append_config config;
+    size_t gated_bytes; /* memory of the messages at the gate */
+    struct buf json; /* for the next message: one that is still in the processor's cache, and not allocated */
+    struct buf answer; /* the body that is written; ANSWER_MAX bytes are there, so that it cannot fail */
+    struct post *spare;
+    size_t waiting; /* append in use */
+    size_t spares;
+    bool appended;
+    struct summary appends, answers;
+};
+
+struct append *append_open(const struct append_config *config)
+{
+    struct append *append = calloc(1, sizeof *append);
+    if (!append)
+        return NULL;
+    append->config = *config;
+    if (!buf_reserve(&append->answer, ANSWER_MAX)) {
+        append_close(append);
+        return NULL;
+    }
+    return append;
+}
+
+void append_close(struct append *append)
+{
+    while (append->spare) {
+        struct post *post = append->spare;
+        append->spare = post->next;
+        free(post);
+    }
+    buf_free(&append->json);
+    buf_free(&append->answer);
+    free(append);
+}
+
+static void json_borrow(struct append *append, struct post *post)
+{
+    post->message.json = append->json;
+    append->json = (struct buf){0};
+    buf_clear(&post->message.json);
+}
+
+/* Once the message is in the list, its post needs no text of it. */
+static void json_return(struct append *append, struct post *post)
+{
+    if (append->json.cap || post->message.json.cap > SPARE_JSON_MAX)
+        buf_free(&post->message.json);
+    else
+        append->json = post->message.json;
+    post->message.json = (struct buf){0};
+}
+
+static struct post *post_new(struct append *append)
+{
+    struct post *post = append->spare;
+    if (post) {
+        append->spare = post->next;
+        append->spares--;
+    } else {
+        post = calloc(1, sizeof *post);
+        if (!post)
+            return NULL;
+    }
+    append->waiting++;
+    post->next = NULL;
+    return post;
+}
+
+static void post_free(struct append *append, struct post *post)
+{
+    append->waiting--;
+    json_return(append, post);
+    if (append->spares == SPARES_MAX) {
+        free(post);
+        return;
+    }
+    post->next = append->spare;
+    append->spare = post;
+    append->spares++;
+}
+
+uint64_t append_body_limit(const struct append *append, const struct http_head *head)
+{
+    uint64_t max = append->config.max_message;
+    return append_is_json(head) ? max * JSON_EXPANSION_MAX + JSON_AROUND : max;
+}
+
+/* Reads the whole request into post and wish; answers it and returns false where it is bad. */
+static bool request_read(struct append *append, const struct http_request *request, struct post *post,
+                         struct append_terms *terms, struct http_exchange *exchange)
+{
+    const char *error = append_read(request, &post->message, terms);
+    if (error) {
+        http_answer_error(exchange, 400, NULL, "%s", error);
+    } else if (post->message.value_len > append->config.max_message) {
+        http_answer_error(exchange, 413, NULL, "the message has %zu bytes, and MAX_MESSAGE is %zu",
+                          post->message.value_len, append->config.max_message);
+    } else if (post->message.json.failed) {
+        http_answer_unavailable(exchange, "there is no memory for the message");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* ---- waiting */
+
+/* A post for the exchange, its wait not begun, or NULL: answered then. */
+static struct post *post_begin(struct append *append, struct http_exchange *exchange)
+{
+    struct post *post = post_new(append);
+    if (!post) {
+        http_answer_unavailable(exchange, "there is no memory for the request");
+        return NULL;
+    }
+    post->exchange = exchange;
+    http_exchange_waiter(exchange, post);
+    post->began_ms = clock_ms();
+    post->gone = false;
+    post->message.value_len = 0;
+    return post;
+}
+
+/* Whether one more may wait; where not, the exchange is answered. What the master's own copy satisfies never
+ * waits. */
+static bool may_wait(const struct append *append, const struct post *post, const struct append_terms *terms,
+                     struct http_exchange *exchange)
+{
+    bool gated = acks_gate_closed(append->config.acks);
+    if (append->waiting > APPEND_WAITING_MAX && (gated || terms->w != 1))
+        http_answer_unavailable(exchange, "too many requests are waiting");
+    else if (gated && append->gated_bytes + post->message.json.cap > APPEND_GATED_BYTES_MAX)
+        http_answer_unavailable(exchange, "too many bytes are waiting already");
+    else
+        return true;
+    return false;
+}
+
+/* RFC 9110 section 13: an append may be meant for the list as its client saw it. Where the condition does not
+ * hold, the exchange is answered. */
+static bool condition_holds(const struct append *append, const struct http_request *request,
+                            struct http_exchange *exchange)
+{
+    char etag[READS_ETAG_SIZE];
+    if (!http_head_field(request->head, "If-Match") && !http_head_field(request->head, "If-None-Match"))
+        return true;
+    if (acks_gate_closed(append->config.acks)) {
+        http_answer_unavailable(exchange, "it is not known yet which list this will be");
+        return false;
+    }
+    reads_etag(append->config.log, 1, log_last(append->config.log), etag);
+    if (http_condition(request->head, etag) == 0)
+        return true;
+    http_answer_error(exchange, 412, NULL, "the list is not the one that the request is meant for");
+    return false;
+}
+
+static void post_terms(struct post *post, const struct append_terms *terms)
+{
+    post->waiter.w = terms->w;
+    post->waiter.deadline_ms = terms->timeout_ms ? clock_after(post->began_ms, terms->timeout_ms) : CLOCK_NEVER;
+}
+
+static struct append_terms terms_default(const struct append *append)
+{
+    return (struct append_terms){.w = append->config.write_concern, .timeout_ms = append->config.ack_timeout_ms};
+}
+
+static void summary_add(struct summary *line, uint64_t id)
+{
+    if (line->count == 0 || id < line->first)
+        line->first = id;
+    if (id > line->last)
+        line->last = id;
+    line->count++;
+}
+
+static void answer_log(struct append *append, const struct post *post, int status, int64_t waited_ms)
+{
+    const struct acks_count *count = &post->waiter.count;
+    if (status != 201) {
+        logline(status == 202 ? LOGLINE_WARN : LOGLINE_DEBUG,
+                "answered %" PRIu64 " with %d after %" PRId64 " ms: %u of %u nodes hold it", post->waiter.id,
+                status, waited_ms, count->have, count->need);
+        return;
+    }
+    summary_add(&append->answers, post->waiter.id);
+    append->answers.have = count->have;
+    if (waited_ms > append->answers.waited_ms)
+        append->answers.waited_ms = waited_ms;
+}
+
+/* What the answer says of a wait that ended like this. */
+static const char *outcome_text(enum acks_outcome outcome)
+{
+    switch (outcome) {
+    case ACKS_LATE:
+        return ",\"error\":\"the time is over before enough nodes hold the message; it is in the log and "
+               "is still being replicated\"";
+    case ACKS_ENDED:
+        return ",\"error\":\"the master is shutting down before enough nodes hold the message\"";
+    case ACKS_NO_ROOM:
+        return ",\"error\":\"there is no memory to wait; the message is in the log and is still being "
+               "replicated\"";
+    case ACKS_REACHED:
+    case ACKS_ADMITTED:
+        break;
+    }
+    return "";
+}
+
+/* Writes the field and returns where it begins: at the end of `out`. */
+static const char *location_write(uint64_t id, char out[LOCATION_SIZE])
+{
+    char *at = out + LOCATION_SIZE - sizeof "\r\n";
+    memcpy(at, "\r\n", sizeof "\r\n");
+    at = format_uint(at, id);
+    return memcpy(at - strlen(location), location, strlen(location));
+}
+
+static struct span answer_write(struct append *append, const struct acks_waiter *waiter)
+{
+    struct buf *out = &append->answer;
+    buf_clear(out);
+    buf_add_text(out, "{\"id\":");
+    buf_add_uint(out, waiter->id);
+    buf_add_text(out, ",\"w\":");
+    buf_add_uint(out, waiter->count.need);
+    buf_add_text(out, ",\"acks\":");
+    buf_add_uint(out, waiter->count.have);
+    buf_add_text(out, outcome_text(waiter->outcome));
+    buf_add_char(out, '}');
+    assert(out->len <= ANSWER_MAX && !out->failed);
+    return buf_span(out);
+}
+
+static void post_answer(struct append *append, struct post *post)
+{
+    const struct acks_waiter *waiter = &post->waiter;
+    int status = waiter->outcome != ACKS_REACHED ? 202 : post->is_get ? 200 : 201;
+    answer_log(append, post, status, clock_ms() - post->began_ms);
+    char field[LOCATION_SIZE];
+    http_answer(post->exchange, status, location_write(waiter->id, field), answer_write(append, waiter));
+    post_free(append, post);
+}
+
+/* Frees one whose client has gone. */
+static void post_forget(struct append *append, struct post *post)
+{
+    http_answer_error(post->exchange, 503, NULL, "the client has gone");
+    post_free(append, post);
+}
+
+/* Waits for ACKs. */
+static void post_park(struct append *append, struct post *post)
+{
+    if (post->gone) { /* nobody would end its wait */
+        post_forget(append, post);
+        return;
+    }
+    switch (acks_park(append->config.acks, &post->waiter)) {
+    case ACKS_PARKED:
+        return;
+    case ACKS_SATISFIED:
+        break;
+    case ACKS_NO_MEMORY: /* it is appended, and nobody can wait: say what is known now */
+        post->waiter.outcome = ACKS_NO_ROOM;
+        post->waiter.count = acks_count(append->config.acks, post->waiter.id, post->waiter.w);
+        break;
+    }
+    post_answer(append, post);
+}
+
+static void post_append(struct append *append, struct post *post)
+{
+    struct summary *line = &append->appends;
+    if (log_append(append->config.log, buf_span(&post->message.json), NULL, 1, &post->waiter.id) < 0) {
+        http_answer_unavailable(post->exchange, "there is no memory for the message");
+        post_free(append, post);
+        return;
+    }
+    json_return(append, post);
+    append->appended = true;
+    acks_appended(append->config.acks, post->waiter.id);
+    summary_add(line, post->waiter.id);
+    line->bytes += post->message.value_len;
+    if (line->count == 1)
+        format_text(line->peer, sizeof line->peer, "%s", http_exchange_peer(post->exchange));
+    post_park(append, post);
+}
+
+/* Waits at the gate. It keeps its text, and no more room than that takes. */
+static void post_gate(struct append *append, struct post *post)
+{
+    post->waiter.id = 0;
+    append->gated_bytes += post->message.json.cap;
+    acks_park(append->config.acks, &post->waiter);
+}
+
+void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange)
+{
+    struct append_terms terms = terms_default(append);
+    if (!append->config.admits(append->config.ctx, exchange))
+        return;
+    struct post *post = post_begin(append, exchange);
+    if (!post)
+        return;
+    bool gated = acks_gate_closed(append->config.acks);
+    post->is_get = false;
+    if (!gated)
+        json_borrow(append, post);
+    /* RFC 9110 13.2.1: the condition counts only where the request is good without it */
+    if (!request_read(append, request, post, &terms, exchange) || !may_wait(append, post, &terms, exchange) ||
+        !condition_holds(append, request, exchange)) {
+        post_free(append, post);
+        return;
+    }
+    post_terms(post, &terms);
+    if (gated)
+        post_gate(append, post);
+    else
+        post_append(append, post);
+}
+
+void append_wait(struct append *append, const struct http_request *request, const char *text,
+                struct http_exchange *exchange)
+{
+    struct append_terms terms = terms_default(append);
+    uint64_t id;
+    const char *error = append_read_terms(request, &terms);
+    if (error) {
+        http_answer_error(exchange, 400, NULL, "%s", error);
+        return;
+    }
+    if (!reading_id(text, &id) || id > log_last(append->config.log)) {
+        http_answer_error(exchange, 404, NULL, "there is no message %.100s here", text);
+        return;
+    }
+    struct post *post = post_begin(append, exchange);
+    if (!post)
+        return;
+    if (!may_wait(append, post, &terms, exchange)) {
+        post_free(append, post);
+        return;
+    }
+    post->is_get = true;
+    post->waiter.id = id;
+    post_terms(post, &terms);
+    post_park(append, post);
+}
+
+void append_gone(struct append *append, void *waiter)
+{
+    struct post *post = waiter;
+    if (post->waiter.id && acks_unpark(append->config.acks, &post->waiter))
+        post_forget(append, post);
+    else /* at the gate, or just released: answered in its turn, into nothing */
+        post->gone = true;
+}
+
+bool append_any(const struct append *append)
+{
+    return append->appended;
+}
+
+/* ---- the end of a pass */
+
+static void appends_log(const struct summary *line)
+{
+    if (line->count == 1)
+        logline(LOGLINE_INFO, "appended %" PRIu64 " (%" PRIu64 " %s) from %s", line->first, line->bytes,
+                line->bytes == 1 ? "byte" : "bytes", line->peer);
+    else if (line->count)
+        logline(LOGLINE_INFO, "appended %" PRIu64 "..%" PRIu64 " (%" PRIu64 " messages, %" PRIu64 " bytes)",
+                line->first, line->last, line->count, line->bytes);
+}
+
+uint64_t append_unannounced_bytes(const struct append *append)
+{
+    return append->appends.bytes;
+}
+
+void append_announce(struct append *append)
+{
+    appends_log(&append->appends);
+    append->appends.count = append->appends.bytes = append->appends.last = 0;
+}
+
+static void answers_log(const struct summary *line)
+{
+    if (line->count == 1)
+        logline(LOGLINE_INFO, "answered %" PRIu64 " with 201 after %" PRId64 " ms: %u %s it", line->first,
+                line->waited_ms, line->have, line->have == 1 ? "node holds" : "nodes hold");
+    else if (line->count)
+        logline(LOGLINE_INFO,
+                "answered %" PRIu64 " messages of %" PRIu64 "..%" PRIu64 " with 201 after %" PRId64
+                " ms at most",
+                line->count, line->first, line->last, line->waited_ms);
+}
+
+/* A POST that waited at the gate: let through, late, or ended. */
+static void gated_release(struct append *append, struct post *post)
+{
+    append->gated_bytes -= post->message.json.cap;
+    if (post->waiter.outcome == ACKS_LATE)
+        http_answer_unavailable(post->exchange,
+                                "the time is over while the master waits for what its secondaries hold; nothing "
+                                "was appended");
+    else if (post->waiter.outcome == ACKS_ENDED)
+        http_answer_unavailable(post->exchange, "the master is shutting down");
+    else if (append->config.admits(append->config.ctx, post->exchange)) {
+        post_append(append, post);
+        return;
+    }
+    post_free(append, post);
+}
+
+static void posts_release(struct append *append)
+{
+    struct acks_waiter *released = acks_take_released(append->config.acks);
+    while (released) {
+        struct post *post = (struct post *)released;
+        released = released->next;
+        if (post->waiter.id)
+            post_answer(append, post);
+        else
+            gated_release(append, post);
+    }
+}
+
+int64_t append_pass(struct append *append, int64_t now_ms)
+{
+    int64_t next_ms = acks_expire(append->config.acks, now_ms);
+    posts_release(append);
+    answers_log(&append->answers);
+    append->answers.count = append->answers.last = 0;
+    append->answers.waited_ms = 0;
+    return next_ms;
+}

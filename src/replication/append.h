@@ -1,0 +1,65 @@
+/* The master's appends: a POST is read, waits at the gate while that is closed, is appended, waits until its
+ * write concern is reached, and is answered. Also GET /messages/ID?w=, which waits for an append that was made
+ * before. What waits is parked with the ACK count (acks.h) and holds no thread. Belongs to the loop's thread. */
+#ifndef REPLICATION_APPEND_H
+#define REPLICATION_APPEND_H
+
+#include "http/server.h"
+#include "log/log.h"
+#include "replication/acks.h"
+
+enum {
+    APPEND_WAITING_MAX = 100000, /* requests that wait; more that would have to get 503 */
+    /* memory of the messages that wait at the gate; past it: 503 */
+    APPEND_GATED_BYTES_MAX = 64 * 1024 * 1024
+};
+
+struct append;
+
+struct append_config {
+    struct log *log;
+    struct acks *acks;
+    size_t max_message;
+    int write_concern;
+    int64_t ack_timeout_ms; /* 0: wait for ever */
+    /* Whether appends may go on; where not, the exchange is answered. Asked before a POST is read, and again when
+     * the gate opens for it. */
+    bool (*admits)(void *ctx, struct http_exchange *exchange);
+    void *ctx;
+};
+
+/* NULL where there is no memory. */
+struct append *append_open(const struct append_config *config);
+
+/* Nobody may be waiting: acks_end and append_pass come first. */
+void append_close(struct append *append);
+
+/* The longest body of a request with this head. */
+uint64_t append_body_limit(const struct append *append, const struct http_head *head);
+
+/* POST /messages. */
+void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange);
+
+/* GET /messages/ID with a `w` in its query; `text` is the ID. */
+void append_wait(struct append *append, const struct http_request *request, const char *text,
+                 struct http_exchange *exchange);
+
+/* The client of a request that waits has gone; `waiter` is what http_exchange_waiter was told. A request that
+ * waits for ACKs is forgotten, and its message stays. A POST at the gate was not refused: it is appended when the
+ * gate opens, and forgotten then. */
+void append_gone(struct append *append, void *waiter);
+
+/* Whether some POST was appended since the program started. */
+bool append_any(const struct append *append);
+
+/* Bytes of the messages that were appended since the last append_announce. */
+uint64_t append_unannounced_bytes(const struct append *append);
+
+/* Logs what was appended: before it is sent on, so that the lines come in the order of the events. */
+void append_announce(struct append *append);
+
+/* Appends what the gate has let through, answers those whose wait is over, and logs that. Returns when it must be
+ * called again. */
+int64_t append_pass(struct append *append, int64_t now_ms);
+
+#endif

@@ -1,0 +1,422 @@
+#include "replication/follow.h"
+#include "clock.h"
+#include "json.h"
+#include "logline.h"
+#include "replication/link.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { JSON_AROUND = 4096 };
+
+/* A request whose messages do not all show yet. */
+struct waiting {
+    struct acks_waiter waiter; /* first, so that a released waiter is its request */
+    struct http_exchange *exchange;
+    bool interim; /* a master waits, which understands interim answers: many clients take one for the final */
+};
+
+/* Messages that will show. Their times come in order, since each is the arrival and the same delay. */
+struct arrival {
+    struct arrival *next;
+    int64_t due_ms;
+    struct log_tail tail; /* of the list, the last of these messages included */
+};
+
+struct follow {
+    struct follow_config config;
+    bool registered; /* with the log and the epoch in own, once for all */
+    unsigned mark;   /* another, and never 0, for each master that is followed */
+    struct buf identity; /* own, as it stands in every answer */
+    struct log_tail shown;
+    struct arrival *arrivals, **arrivals_end;
+    int64_t interim_ms; /* when to send the next signs of life */
+    unsigned random;
+};
+
+/* Own has changed. */
+static void identity_renew(struct follow *follow)
+{
+    buf_clear(&follow->identity);
+    wire_identity_write(&follow->identity, follow->config.own);
+}
+
+struct follow *follow_open(const struct follow_config *config)
+{
+    struct follow *follow = calloc(1, sizeof *follow);
+    if (!follow)
+        return NULL;
+    follow->config = *config;
+    follow->mark = 1;
+    follow->arrivals_end = &follow->arrivals;
+    follow->random = (unsigned)clock_us();
+    identity_renew(follow);
+    return follow;
+}
+
+void follow_close(struct follow *follow)
+{
+    while (follow->arrivals) {
+        struct arrival *arrival = follow->arrivals;
+        follow->arrivals = arrival->next;
+        free(arrival);
+    }
+    buf_free(&follow->identity);
+    free(follow);
+}
+
+uint64_t follow_shown(const struct follow *follow)
+{
+    return follow->shown.last;
+}
+
+uint64_t follow_body_limit(const struct follow *follow)
+{
+    uint64_t longest = (uint64_t)follow->config.max_message * JSON_EXPANSION_MAX;
+    return (longest > LINK_BATCH_BYTES ? longest : LINK_BATCH_BYTES) + JSON_AROUND;
+}
+
+/* ---- whom it follows */
+
+/* Takes the name of a list, or another master of it. */
+static void list_adopt(struct follow *follow, const char *log, uint64_t epoch)
+{
+    struct wire_identity *own = follow->config.own;
+    if (strcmp(own->log, log) == 0 && (own->epoch == epoch || !epoch))
+        return;
+    snprintf(own->log, sizeof own->log, "%s", log);
+    own->epoch = epoch;
+    follow->mark++;
+    identity_renew(follow);
+}
+
+void follow_master(struct follow *follow, const struct wire_registered *answer)
+{
+    struct wire_identity *own = follow->config.own;
+    follow->registered = true;
+    if (answer->id[0])
+        snprintf(own->id, sizeof own->id, "%s", answer->id);
+    list_adopt(follow, answer->log, answer->epoch);
+    identity_renew(follow);
+}
+
+/* Whether a request of that log and epoch (0: not told) is of the master that is followed. */
+static bool is_followed(const struct follow *follow, struct span log, uint64_t epoch)
+{
+    const struct wire_identity *own = follow->config.own;
+    return follow->registered && span_equals(log, own->log) && epoch == own->epoch;
+}
+
+/* What the fields of a request say. */
+struct sender {
+    struct span log; /* empty where it is not told */
+    uint64_t epoch;  /* 0: not told */
+    bool names_this; /* it is meant for this process, and says so */
+    bool names_other;
+};
+
+static struct sender sender_read(const struct follow *follow, const struct http_head *head)
+{
+    const struct http_field *log = http_head_field(head, WIRE_LOG_FIELD);
+    const struct http_field *epoch = http_head_field(head, WIRE_EPOCH_FIELD);
+    const struct http_field *boot = http_head_field(head, WIRE_BOOT_FIELD);
+    struct sender sender = {.log = log ? log->value : (struct span){0}};
+    if (epoch)
+        span_uint(epoch->value, &sender.epoch);
+    sender.names_this = boot && span_equals(boot->value, follow->config.own->boot);
+    sender.names_other = boot && !sender.names_this;
+    return sender;
+}
+
+unsigned follow_mark(const struct follow *follow, const struct http_head *head)
+{
+    struct sender sender = sender_read(follow, head);
+    return is_followed(follow, sender.log, sender.epoch) && !sender.names_other ? follow->mark : 0;
+}
+
+bool follow_mark_holds(const struct follow *follow, unsigned mark)
+{
+    return mark == follow->mark;
+}
+
+/* ---- answers */
+
+/* Answers with what this secondary has, and with an error where `why` is there. */
+static void answer_position(struct follow *follow, struct http_exchange *exchange, const char *why)
+{
+    struct buf body = {0};
+    buf_add_char(&body, '{');
+    if (why) {
+        buf_add_text(&body, "\"error\":");
+        json_quote(span_of(why), &body);
+        buf_add_char(&body, ',');
+    }
+    wire_ack_write(&body, follow->shown.last, buf_span(&follow->identity), follow->shown.digest);
+    buf_add_char(&body, '}');
+    body.failed = body.failed || follow->identity.failed;
+    http_answer_json(exchange, why ? 409 : 200, &body);
+}
+
+static void refuse(struct follow *follow, struct http_exchange *exchange, const char *why)
+{
+    logline(LOGLINE_WARN, "refused messages from %s: %s", http_exchange_peer(exchange), why);
+    answer_position(follow, exchange, why);
+}
+
+/* The answer to a request whose messages show. */
+static void answer_stored(struct follow *follow, struct http_exchange *exchange)
+{
+    double random = rand_r(&follow->random) / ((double)RAND_MAX + 1);
+    if (random < follow->config.errors)
+        http_answer_error(exchange, 500, NULL,
+                          "the messages were stored; SECONDARY_ERRORS asks for this answer");
+    else
+        answer_position(follow, exchange, NULL);
+}
+
+bool follow_misdirected(struct follow *follow, const struct http_request *request,
+                        struct http_exchange *exchange)
+{
+    if (!sender_read(follow, request->head).names_other)
+        return false;
+    answer_position(follow, exchange, "another program answers at this address than the one that registered");
+    return true;
+}
+
+/* ---- showing */
+
+static void show(struct follow *follow, struct log_tail tail)
+{
+    follow->shown = tail;
+    acks_appended(follow->config.acks, tail.last);
+}
+
+static void arrivals_show(struct follow *follow, int64_t now_ms)
+{
+    uint64_t before = follow->shown.last;
+    while (follow->arrivals && follow->arrivals->due_ms <= now_ms) {
+        struct arrival *arrival = follow->arrivals;
+        follow->arrivals = arrival->next;
+        if (!follow->arrivals)
+            follow->arrivals_end = &follow->arrivals;
+        show(follow, arrival->tail);
+        free(arrival);
+    }
+    if (follow->shown.last != before)
+        logline(LOGLINE_INFO, "messages up to %" PRIu64 " show now, %" PRId64 " ms after they arrived",
+                follow->shown.last, follow->config.delay_ms);
+}
+
+/* The messages up to the list's end are stored: they show after the delay. `arrival` is what was allocated for
+ * it, unless there is no delay. */
+static void arrival_add(struct follow *follow, struct arrival *arrival)
+{
+    struct log_tail tail = log_tail(follow->config.log);
+    if (!arrival) {
+        show(follow, tail);
+        return;
+    }
+    /* One more for what clock_ms cuts off: never early. */
+    *arrival = (struct arrival){.due_ms = clock_ms() + 1 + follow->config.delay_ms, .tail = tail};
+    *follow->arrivals_end = arrival;
+    follow->arrivals_end = &arrival->next;
+}
+
+static bool waiting_add(struct follow *follow, struct http_exchange *exchange, uint64_t last, bool interim)
+{
+    struct waiting *waiting = calloc(1, sizeof *waiting);
+    if (!waiting)
+        return false;
+    waiting->waiter = (struct acks_waiter){.id = last, .w = 1, .deadline_ms = CLOCK_NEVER};
+    waiting->exchange = exchange;
+    waiting->interim = interim;
+    if (acks_park(follow->config.acks, &waiting->waiter) != ACKS_PARKED) {
+        free(waiting);
+        return false;
+    }
+    http_exchange_waiter(exchange, waiting);
+    return true;
+}
+
+void follow_gone(struct follow *follow, void *waiter)
+{
+    struct waiting *waiting = waiter;
+    if (!acks_unpark(follow->config.acks, &waiting->waiter))
+        return; /* it was released: answered in its turn, into nothing */
+    http_answer_error(waiting->exchange, 503, NULL, "the client has gone");
+    free(waiting);
+}
+
+static void waiting_answer(struct follow *follow)
+{
+    struct acks_waiter *released = acks_take_released(follow->config.acks);
+    while (released) {
+        struct waiting *waiting = (struct waiting *)released;
+        released = released->next;
+        if (waiting->waiter.outcome == ACKS_REACHED)
+            answer_stored(follow, waiting->exchange);
+        else
+            http_answer_error(waiting->exchange, 503, NULL, "the secondary is shutting down");
+        free(waiting);
+    }
+}
+
+static void interim_send(void *ctx, struct acks_waiter *waiter)
+{
+    struct waiting *waiting = (struct waiting *)waiter;
+    (void)ctx;
+    if (waiting->interim)
+        http_interim(waiting->exchange, 102);
+}
+
+int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms)
+{
+    arrivals_show(follow, now_ms);
+    waiting_answer(follow);
+    if (!follow->arrivals)
+        return CLOCK_NEVER;
+    if (now_ms >= follow->interim_ms) {
+        follow->interim_ms = now_ms + interim_ms;
+        acks_each(follow->config.acks, interim_send, NULL);
+    }
+    int64_t due_ms = follow->arrivals->due_ms;
+    return due_ms < follow->interim_ms ? due_ms : follow->interim_ms;
+}
+
+/* ---- storing */
+
+/* Why the messages cannot follow those that are here; NULL where they can. */
+static const char *replicate_conflict(const struct follow *follow, const struct wire_replicate *request,
+                                      char *why, size_t why_size)
+{
+    const struct wire_identity *own = follow->config.own;
+    uint64_t stored = log_last(follow->config.log);
+    if (follow->registered && !is_followed(follow, span_of(request->log), request->epoch))
+        return "this secondary follows another master, and takes messages from that alone";
+    if (follow->registered && !request->has_digest)
+        return "\"digest\" is missing: a secondary that is registered takes messages with their proof only";
+    if (stored && strcmp(own->log, request->log) != 0)
+        snprintf(why, why_size, "this secondary holds the log %s, and they belong to %s", own->log,
+                 request->log);
+    else if (request->first > stored + 1)
+        snprintf(why, why_size, "the messages between %" PRIu64 " and %" PRIu64 " are missing here", stored,
+                 request->first);
+    else if (request->has_digest && request->digest != log_digest(follow->config.log, request->first - 1))
+        return "the messages before them are not those that are here";
+    else
+        return NULL;
+    return why;
+}
+
+/* What is behind the first `count` strings, which are not all. */
+static struct span elements_skip(struct span elements, const size_t *lens, uint64_t count)
+{
+    size_t skipped = 0;
+    for (uint64_t i = 0; i < count; i++)
+        skipped += lens[i] + 1; /* and its comma */
+    return (struct span){elements.at + skipped, elements.len - skipped};
+}
+
+static void log_stored(uint64_t first, uint64_t last, const char *peer)
+{
+    if (last == first)
+        logline(LOGLINE_INFO, "stored %" PRIu64 " from %s", last, peer);
+    else
+        logline(LOGLINE_INFO, "stored %" PRIu64 "..%" PRIu64 " (%" PRIu64 " messages) from %s", first, last,
+                last - first + 1, peer);
+}
+
+/* Appends those that are not here yet. Returns false where there is no memory. */
+static bool elements_store(struct follow *follow, const struct wire_replicate *request, const char *peer)
+{
+    uint64_t stored = log_last(follow->config.log);
+    uint64_t known = stored + 1 - request->first;
+    uint64_t last;
+    if (known >= request->count)
+        return true;
+    struct arrival *arrival = follow->config.delay_ms ? malloc(sizeof *arrival) : NULL;
+    if (follow->config.delay_ms && !arrival)
+        return false;
+    const size_t *lens = wire_replicate_lens(request);
+    struct span elements = elements_skip(request->elements, lens, known);
+    if (log_append(follow->config.log, elements, lens + known, request->count - known, &last) < 0) {
+        free(arrival);
+        return false;
+    }
+    arrival_add(follow, arrival);
+    log_stored(stored + 1, last, peer);
+    return true;
+}
+
+static void messages_take(struct follow *follow, const struct wire_replicate *request,
+                          const struct sender *sender, struct http_exchange *exchange)
+{
+    uint64_t last = request->first + request->count - 1;
+    if (request->longest > follow->config.max_message) {
+        http_answer_error(exchange, 413, NULL, "a message has %" PRIu64 " bytes, and MAX_MESSAGE here is %zu",
+                          request->longest, follow->config.max_message);
+        return;
+    }
+    if (!elements_store(follow, request, http_exchange_peer(exchange)))
+        http_answer_unavailable(exchange, "there is no memory for the messages");
+    else if (last <= follow->shown.last)
+        answer_stored(follow, exchange);
+    else if (!waiting_add(follow, exchange, last, sender->log.len > 0))
+        http_answer_unavailable(exchange, "there is no memory to wait");
+}
+
+/* A request with messages. */
+static void messages_handle(struct follow *follow, const struct http_request *http,
+                            const struct sender *sender, struct http_exchange *exchange)
+{
+    struct wire_replicate request;
+    char text[256];
+    const char *error = wire_replicate_read(http->body, &request);
+    if (error) {
+        http_answer_error(exchange, 400, NULL, "%s", error);
+        return;
+    }
+    const char *why = replicate_conflict(follow, &request, text, sizeof text);
+    if (!why && !follow->registered)
+        list_adopt(follow, request.log, request.epoch);
+    if (!why)
+        messages_take(follow, &request, sender, exchange);
+    else
+        refuse(follow, exchange, why);
+    wire_replicate_free(&request);
+}
+
+/* A request without messages: a master asks what is here, or a person. One that was never registered follows
+ * whoever asks, as long as that has the same list, or it has none. */
+static void sign_of_life(struct follow *follow, const struct sender *sender, struct http_exchange *exchange)
+{
+    char log[WIRE_NAME_SIZE];
+    bool same = span_equals(sender->log, follow->config.own->log) || !log_last(follow->config.log);
+    if (follow->registered || !sender->log.len) {
+        answer_position(follow, exchange, NULL);
+    } else if (!same || !span_copy(sender->log, log, sizeof log) || !wire_name_valid(log)) {
+        answer_position(follow, exchange, "this secondary holds another log");
+    } else {
+        list_adopt(follow, log, sender->epoch);
+        answer_position(follow, exchange, NULL);
+    }
+}
+
+void follow_replicate(struct follow *follow, const struct http_request *request, struct http_exchange *exchange)
+{
+    struct sender sender = sender_read(follow, request->head);
+    if (follow_misdirected(follow, request, exchange))
+        return;
+    bool other = follow->registered && sender.log.len && !is_followed(follow, sender.log, sender.epoch);
+    if (other && sender.names_this)
+        follow->config.heard(follow->config.ctx, true);
+    if (!other && sender.log.len)
+        follow->config.heard(follow->config.ctx, false);
+    if (other)
+        answer_position(follow, exchange, "this secondary follows another master");
+    else if (request->body.len)
+        messages_handle(follow, request, &sender, exchange);
+    else
+        sign_of_life(follow, &sender, exchange);
+}

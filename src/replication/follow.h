@@ -1,0 +1,67 @@
+/* A secondary's side of POST /replicate: what comes is stored at once and shows SECONDARY_DELAYS later; its answer
+ * leaves when it shows. The delay is a latency: nothing waits behind anything but its own time.
+ *
+ * A secondary that is registered follows one master: it takes messages with the log and the epoch that it
+ * registered with, and only where the sender tells the digest of what comes before them. One that has never been
+ * registered takes them from anyone, a person with curl too.
+ *
+ * Belongs to the loop's thread. */
+#ifndef REPLICATION_FOLLOW_H
+#define REPLICATION_FOLLOW_H
+
+#include "http/server.h"
+#include "log/log.h"
+#include "replication/acks.h"
+#include "replication/wire.h"
+
+struct follow;
+
+struct follow_config {
+    struct log *log;
+    struct wire_identity *own; /* who this is, and which list it has: the log and the epoch change here */
+    struct acks *acks;         /* its one node is this one, at what shows */
+    size_t max_message;
+    int64_t delay_ms;
+    double errors; /* the share of calls answered 500 after the messages were stored */
+    /* A request of the master that this secondary follows came, or, where `other`, one that is meant for this
+     * process from a master that it does not follow. */
+    void (*heard)(void *ctx, bool other);
+    void *ctx;
+};
+
+/* NULL where there is no memory. */
+struct follow *follow_open(const struct follow_config *config);
+
+/* Nobody may be waiting: acks_end and follow_pass come first. */
+void follow_close(struct follow *follow);
+
+/* The id up to which messages show. */
+uint64_t follow_shown(const struct follow *follow);
+
+/* The longest body of a request. */
+uint64_t follow_body_limit(const struct follow *follow);
+
+/* POST /replicate. */
+void follow_replicate(struct follow *follow, const struct http_request *request,
+                      struct http_exchange *exchange);
+
+/* The client of a request that waits has gone; `waiter` is what http_exchange_waiter was told. */
+void follow_gone(struct follow *follow, void *waiter);
+
+/* The registration was accepted by a master: it is followed from now on, and `id` is this member's name. */
+void follow_master(struct follow *follow, const struct wire_registered *answer);
+
+/* A mark, other than 0, of the master that a request with this head comes from, where that is followed; 0 for any
+ * other request. And whether the master of a mark is followed still. */
+unsigned follow_mark(const struct follow *follow, const struct http_head *head);
+bool follow_mark_holds(const struct follow *follow, unsigned mark);
+
+/* Whether a request names another process than this in its field Boot. Answers it with 409 then. */
+bool follow_misdirected(struct follow *follow, const struct http_request *request,
+                        struct http_exchange *exchange);
+
+/* Shows what is due and answers; sends masters that wait a sign of life each interim_ms. Returns when it must be
+ * called again. */
+int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms);
+
+#endif

@@ -1,0 +1,190 @@
+#include "replication/gate.h"
+#include "clock.h"
+#include "concern.h"
+#include "logline.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct gate {
+    struct gate_config config;
+    bool stopping;
+    bool read_only; /* as it was logged last */
+    bool sure;      /* nobody is missing who holds what was acknowledged: for good */
+    bool waits_for_members;  /* as it was logged last */
+    int64_t members_until_ms; /* members are waited for until then; CLOCK_NEVER: nobody waits yet */
+    int64_t woke_ms;          /* when the process was stopped last; 0: never, or that is over */
+};
+
+static int64_t patience_ms(const struct gate *gate)
+{
+    return MEMBER_UNHEALTHY_INTERVALS * gate->config.settings->heartbeat_ms;
+}
+
+/* ---- the quorum */
+
+/* The nodes that must be there for appends, the master included; 0: QUORUM is off. */
+static unsigned quorum_need(const struct gate *gate)
+{
+    int quorum = gate->config.settings->quorum;
+    unsigned nodes = members_count(gate->config.members).proven + 1;
+    if (quorum != CONCERN_MAJORITY)
+        return (unsigned)quorum;
+    if (gate->config.settings->nodes > nodes)
+        nodes = gate->config.settings->nodes;
+    return nodes / 2 + 1;
+}
+
+static unsigned quorum_missing(const struct gate *gate)
+{
+    unsigned need = quorum_need(gate);
+    unsigned alive = members_count(gate->config.members).alive + 1;
+    return alive < need ? need - alive : 0;
+}
+
+bool gate_read_only(const struct gate *gate)
+{
+    return quorum_missing(gate) > 0;
+}
+
+/* "1 of the 3 nodes of the quorum is missing" */
+static void quorum_say_missing(const struct gate *gate, char *out, size_t out_size)
+{
+    unsigned missing = quorum_missing(gate);
+    snprintf(out, out_size, "%u of the %u nodes of the quorum %s missing", missing, quorum_need(gate),
+             missing == 1 ? "is" : "are");
+}
+
+static void quorum_log(struct gate *gate)
+{
+    char why[80];
+    if (gate->read_only == gate_read_only(gate))
+        return;
+    gate->read_only = !gate->read_only;
+    quorum_say_missing(gate, why, sizeof why);
+    if (gate->read_only)
+        logline(LOGLINE_WARN, "read-only: %s", why);
+    else
+        logline(LOGLINE_INFO, "writable again: no node of the quorum of %u is missing", quorum_need(gate));
+}
+
+/* ---- whom appends wait for */
+
+/* The number that the default write concern stands for, of a log of so many nodes. */
+static unsigned concern_nodes(int w, unsigned nodes)
+{
+    if (w == CONCERN_ALL)
+        return nodes;
+    if (w == CONCERN_MAJORITY)
+        return nodes / 2 + 1;
+    return (unsigned)w < nodes ? (unsigned)w : nodes;
+}
+
+/* Whether nobody is missing who holds what was acknowledged. */
+static bool nodes_are_sure(const struct gate *gate)
+{
+    const struct settings *settings = gate->config.settings;
+    struct members_count count = members_count(gate->config.members);
+    if (count.proven + 1 >= settings->nodes)
+        return true;
+    return count.witnesses >= settings->nodes - concern_nodes(settings->write_concern, settings->nodes) + 1;
+}
+
+/* Whether members that have not answered yet may hold more than they registered with: that can be taken over
+ * before the first append only. */
+static bool members_may_have_more(struct gate *gate, int64_t now_ms)
+{
+    const struct gate_config *config = &gate->config;
+    bool unmet = config->settings->quorum && !config->appended(config->ctx) &&
+                 members_count(config->members).unmet > 0;
+    if (!unmet)
+        gate->members_until_ms = CLOCK_NEVER;
+    else if (gate->members_until_ms == CLOCK_NEVER && acks_gated(config->acks))
+        gate->members_until_ms = clock_after(now_ms, patience_ms(gate));
+    return unmet && now_ms < gate->members_until_ms;
+}
+
+/* Whether it is not known yet if the quorum has outlived the pause of this process. */
+static bool quorum_is_unheard(struct gate *gate, int64_t now_ms)
+{
+    if (!gate->woke_ms)
+        return false;
+    bool heard = members_answered_since(gate->config.members, gate->woke_ms * 1000) + 1 >= quorum_need(gate);
+    if (heard || now_ms >= gate->woke_ms + patience_ms(gate))
+        gate->woke_ms = 0;
+    return gate->woke_ms != 0;
+}
+
+static void waiting_log(struct gate *gate, bool waits)
+{
+    unsigned unmet = members_count(gate->config.members).unmet;
+    if (waits == gate->waits_for_members)
+        return;
+    gate->waits_for_members = waits;
+    if (waits)
+        logline(LOGLINE_INFO, "appends wait for members to answer first");
+    else if (unmet)
+        logline(LOGLINE_INFO, "appends go on: %u %s not answered", unmet,
+                unmet == 1 ? "member has" : "members have");
+    else
+        logline(LOGLINE_INFO, "appends go on");
+}
+
+int64_t gate_pass(struct gate *gate, int64_t now_ms)
+{
+    quorum_log(gate);
+    gate->sure = gate->sure || nodes_are_sure(gate);
+    bool unmet = members_may_have_more(gate, now_ms);
+    bool unheard = quorum_is_unheard(gate, now_ms);
+    bool waits = !gate->sure || unmet || unheard;
+    waiting_log(gate, waits && acks_gated(gate->config.acks));
+    acks_gate(gate->config.acks, waits || admission_takes_over(gate->config.admission));
+    int64_t woke_until_ms = unheard ? gate->woke_ms + patience_ms(gate) : CLOCK_NEVER;
+    int64_t unmet_until_ms = unmet ? gate->members_until_ms : CLOCK_NEVER;
+    return woke_until_ms < unmet_until_ms ? woke_until_ms : unmet_until_ms;
+}
+
+/* ---- the rest */
+
+bool gate_admits(const struct gate *gate, struct http_exchange *exchange)
+{
+    char why[80];
+    if (gate->stopping) {
+        http_answer_unavailable(exchange, "the master is shutting down");
+        return false;
+    }
+    if (gate->woke_ms || !gate_read_only(gate))
+        return true;
+    quorum_say_missing(gate, why, sizeof why);
+    http_answer_unavailable(exchange, "the log is read-only: %s", why);
+    return false;
+}
+
+void gate_stop(struct gate *gate)
+{
+    gate->stopping = true;
+}
+
+void gate_woke(struct gate *gate, int64_t now_ms)
+{
+    if (!gate->config.settings->quorum)
+        return;
+    gate->woke_ms = now_ms;
+    acks_gate(gate->config.acks, true);
+}
+
+struct gate *gate_open(const struct gate_config *config)
+{
+    struct gate *gate = calloc(1, sizeof *gate);
+    if (!gate)
+        return NULL;
+    gate->config = *config;
+    gate->members_until_ms = CLOCK_NEVER;
+    gate_pass(gate, clock_ms());
+    return gate;
+}
+
+void gate_free(struct gate *gate)
+{
+    free(gate);
+}

@@ -1,0 +1,530 @@
+#include "replication/node.h"
+#include "clock.h"
+#include "http/router.h"
+#include "logline.h"
+#include "replication/admission.h"
+#include "replication/append.h"
+#include "replication/follow.h"
+#include "replication/gate.h"
+#include "replication/reads.h"
+#include "replication/registrar.h"
+#include "replication/report.h"
+#include "replication/token.h"
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of messages: the members begin with them while the loop still reads others. */
+enum { SEND_EARLY_BYTES = 256 * 1024 };
+
+struct node {
+    const struct settings *settings;
+    enum settings_role role;
+    const struct http_dialer *dialer;
+    struct log *log;
+    struct wire_identity own;
+    struct acks *acks;
+    char fields[TOKEN_FIELDS_SIZE];
+    uint16_t port;
+    int64_t due_ms;              /* when the next pass was to be called at the latest */
+    atomic_bool stopping;        /* set by any thread */
+    _Atomic int64_t goodbye_ms;  /* written before `stopping` */
+
+    /* a master's; NULL in a secondary */
+    struct members *members;
+    struct admission *admission;
+    struct gate *gate;
+    struct append *append;
+    int64_t check_ms; /* when to look at the members' states next */
+
+    /* a secondary's; NULL in a master */
+    struct follow *follow;
+    struct registrar *registrar;
+    uint64_t described; /* the end of the list when the registration under way was written */
+};
+
+/* The id up to which messages show. */
+static uint64_t node_shown(const struct node *node)
+{
+    return node->follow ? follow_shown(node->follow) : log_last(node->log);
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* ---- the master's process stands still */
+
+/* A pass comes far too late where the process was stopped (SIGSTOP, a suspended machine). Asked before anything
+ * that depends on who is there. */
+static void pause_notice(struct node *node, int64_t now_ms)
+{
+    int64_t late_ms = node->due_ms == CLOCK_NEVER ? 0 : now_ms - node->due_ms;
+    if (!node->members || late_ms < MEMBER_SUSPECTED_INTERVALS * node->settings->heartbeat_ms)
+        return;
+    node->due_ms = now_ms;
+    logline(LOGLINE_INFO, "this process stood still for %.1f s", (double)late_ms / 1000);
+    members_woke(node->members, late_ms, now_ms);
+    gate_woke(node->gate, now_ms);
+}
+
+/* ---- appends and reads */
+
+/* What was appended since the last call goes to the members, all of it at once. Returns when there is something
+ * to send again. */
+static int64_t appended_send(struct node *node, int64_t now_ms)
+{
+    append_announce(node->append);
+    return members_pass(node->members, now_ms);
+}
+
+static void handle_append(void *ctx, const struct http_request *request, const char *rest,
+                          struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    (void)rest;
+    pause_notice(node, clock_ms());
+    append_post(node->append, request, exchange);
+    if (append_unannounced_bytes(node->append) >= SEND_EARLY_BYTES)
+        appended_send(node, clock_ms());
+}
+
+static void handle_list(void *ctx, const struct http_request *request, const char *rest,
+                        struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    (void)rest;
+    if (!node->follow || !follow_misdirected(node->follow, request, exchange))
+        reads_list(node->log, node_shown(node), request, exchange);
+}
+
+static void handle_message(void *ctx, const struct http_request *request, const char *rest,
+                           struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    char w[32];
+    if (node->append && http_request_query(request, "w", w, sizeof w) != -1)
+        append_wait(node->append, request, rest, exchange);
+    else
+        reads_message(node->log, node_shown(node), rest, exchange);
+}
+
+static void handle_health(void *ctx, const struct http_request *request, const char *rest,
+                          struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    struct buf body = {0};
+    (void)request;
+    (void)rest;
+    if (node->members)
+        report_master(&body, &node->own, log_last(node->log), gate_read_only(node->gate), node->members);
+    else
+        report_secondary(&body, &node->own, node_shown(node), node->settings->master_url,
+                         registrar_registered(node->registrar));
+    http_answer_json(exchange, 200, &body);
+}
+
+/* ---- calls between nodes */
+
+/* Whether it is stopping; the exchange is answered then. */
+static bool refuse_stopping(struct node *node, struct http_exchange *exchange)
+{
+    if (!atomic_load(&node->stopping))
+        return false;
+    http_answer_unavailable(exchange, "the %s is shutting down", node->members ? "master" : "secondary");
+    return true;
+}
+
+static void handle_register(void *ctx, const struct http_request *request, const char *rest,
+                            struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    (void)rest;
+    if (!refuse_stopping(node, exchange))
+        admission_register(node->admission, request, exchange);
+}
+
+static void handle_remove(void *ctx, const struct http_request *request, const char *rest,
+                          struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    char boot[WIRE_NAME_SIZE] = "";
+    if (refuse_stopping(node, exchange))
+        return;
+    if (http_request_query(request, "boot", boot, sizeof boot) == -2)
+        http_answer_error(exchange, 400, NULL, "boot names a process by 1 to 71 bytes");
+    else
+        admission_remove(node->admission, rest, boot, exchange);
+}
+
+static void handle_replicate(void *ctx, const struct http_request *request, const char *rest,
+                             struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    (void)rest;
+    if (!refuse_stopping(node, exchange))
+        follow_replicate(node->follow, request, exchange);
+}
+
+static void handle_elsewhere(void *ctx, const struct http_request *request, const char *rest,
+                             struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    (void)request;
+    (void)rest;
+    http_answer_error(exchange, 405, "Allow: GET, HEAD, OPTIONS\r\n",
+                      "a secondary takes no messages: post them to the master at %s",
+                      node->settings->master_url);
+}
+
+/* ---- the routes */
+
+static uint64_t limit_append(void *ctx, const struct http_head *head)
+{
+    struct node *node = ctx;
+    return append_body_limit(node->append, head);
+}
+
+/* Who posts a message to a secondary learns where to post it, not that it is too long. */
+static uint64_t limit_replicate(void *ctx, const struct http_head *head)
+{
+    struct node *node = ctx;
+    (void)head;
+    return follow_body_limit(node->follow);
+}
+
+static const struct http_route master_routes[] = {
+    {.method = "GET", .path = "/messages", .handle = handle_list},
+    {.method = "POST", .path = "/messages", .handle = handle_append, .body_limit = limit_append},
+    {.method = "GET", .path = "/", .handle = handle_list},
+    {.method = "POST", .path = "/", .handle = handle_append, .body_limit = limit_append},
+    {.method = "GET", .path = "/messages/*", .handle = handle_message},
+    {.method = "GET", .path = "/health", .handle = handle_health},
+    {.method = "POST", .path = "/register", .handle = handle_register, .token = true},
+    {.method = "DELETE", .path = "/secondaries/*", .handle = handle_remove, .token = true},
+    {0},
+};
+
+static const struct http_route secondary_routes[] = {
+    {.method = "GET", .path = "/messages", .handle = handle_list},
+    {.method = "POST", .path = "/messages", .handle = handle_elsewhere, .body_limit = limit_replicate, .unlisted = true},
+    {.method = "GET", .path = "/", .handle = handle_list},
+    {.method = "POST", .path = "/", .handle = handle_elsewhere, .body_limit = limit_replicate, .unlisted = true},
+    {.method = "GET", .path = "/messages/*", .handle = handle_message},
+    {.method = "GET", .path = "/health", .handle = handle_health},
+    {.method = "POST", .path = "/replicate", .handle = handle_replicate, .body_limit = limit_replicate, .token = true},
+    {0},
+};
+
+static bool service_admits(void *ctx, const struct http_head *head)
+{
+    struct node *node = ctx;
+    return token_is_right(node->settings->cluster_token, head);
+}
+
+/* ---- a request that arrives slowly */
+
+/* On a slow link a request of the master may take longer to arrive than this would wait for a word of it. */
+static unsigned service_watches_body(void *ctx, const struct http_head *head,
+                                     const struct http_target *target)
+{
+    struct node *node = ctx;
+    if (!node->follow || strcmp(target->path, "/replicate") != 0 || head->minor == 0 ||
+        !token_is_right(node->settings->cluster_token, head))
+        return 0;
+    return follow_mark(node->follow, head);
+}
+
+static int64_t interim_ms(const struct node *node)
+{
+    int64_t half_ms = registrar_heartbeat_ms(node->registrar) / 2;
+    return half_ms > 0 ? half_ms : 1;
+}
+
+/* The master takes the 100 for a sign of life. */
+static int64_t service_body_came(void *ctx, unsigned mark)
+{
+    struct node *node = ctx;
+    if (!follow_mark_holds(node->follow, mark))
+        return 0;
+    registrar_heard(node->registrar);
+    return interim_ms(node);
+}
+
+/* ---- the pass */
+
+static int64_t master_pass(struct node *node, int64_t now_ms, bool stopping)
+{
+    pause_notice(node, now_ms);
+    if (stopping)
+        gate_stop(node->gate);
+    int64_t admission_ms = admission_pass(node->admission, now_ms, stopping);
+    if (now_ms >= node->check_ms || node->check_ms == CLOCK_NEVER)
+        node->check_ms = members_check(node->members, now_ms);
+    int64_t gate_ms = gate_pass(node->gate, now_ms);
+    int64_t send_ms = appended_send(node, now_ms);
+    int64_t append_ms = append_pass(node->append, now_ms);
+    if (append_unannounced_bytes(node->append)) /* what the gate has let through */
+        send_ms = appended_send(node, now_ms);
+    return earlier(earlier(earlier(admission_ms, gate_ms), earlier(send_ms, append_ms)), node->check_ms);
+}
+
+static int64_t secondary_pass(struct node *node, int64_t now_ms, bool stopping)
+{
+    if (stopping)
+        registrar_leave(node->registrar, atomic_load(&node->goodbye_ms));
+    int64_t registrar_ms = registrar_pass(node->registrar, now_ms);
+    return earlier(registrar_ms, follow_pass(node->follow, now_ms, interim_ms(node)));
+}
+
+static int64_t service_pass(void *ctx, int64_t now_ms)
+{
+    struct node *node = ctx;
+    bool stopping = atomic_load(&node->stopping);
+    worker_collect(node->dialer->worker);
+    node->due_ms =
+        node->members ? master_pass(node, now_ms, stopping) : secondary_pass(node, now_ms, stopping);
+    return node->due_ms;
+}
+
+/* A secondary that stops has something to do as long as it says goodbye. */
+static bool service_busy(void *ctx)
+{
+    struct node *node = ctx;
+    return node->registrar && registrar_leaving(node->registrar);
+}
+
+static void service_gone(void *ctx, void *waiter)
+{
+    struct node *node = ctx;
+    if (node->append)
+        append_gone(node->append, waiter);
+    else
+        follow_gone(node->follow, waiter);
+}
+
+struct http_service node_service(struct node *node)
+{
+    return (struct http_service){
+        .ctx = node,
+        .routes = node->members ? master_routes : secondary_routes,
+        .admits = service_admits,
+        .watches_body = service_watches_body,
+        .body_came = service_body_came,
+        .pass = service_pass,
+        .busy = service_busy,
+        .gone = service_gone,
+    };
+}
+
+/* ---- the questions of the parts */
+
+static bool master_admits(void *ctx, struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    return gate_admits(node->gate, exchange);
+}
+
+static bool master_appended(void *ctx)
+{
+    struct node *node = ctx;
+    return append_any(node->append);
+}
+
+static void master_ahead(void *ctx, const char *id, const struct link_target *target, uint64_t last_id,
+                         uint64_t digest)
+{
+    struct node *node = ctx;
+    admission_ahead(node->admission, id, target, last_id, digest);
+}
+
+static void secondary_heard(void *ctx, bool other)
+{
+    struct node *node = ctx;
+    if (other)
+        registrar_called(node->registrar);
+    else
+        registrar_heard(node->registrar);
+}
+
+static void registration_describe(void *ctx, struct wire_register *registration)
+{
+    struct node *node = ctx;
+    const struct settings *settings = node->settings;
+    struct log_tail tail = log_tail(node->log);
+    *registration = (struct wire_register){
+        .port = node->port,
+        .epoch = node->own.epoch,
+        .last_id = node_shown(node),
+        .stored = tail.last, /* what does not show yet will: a new master must have it, too */
+        .has_digest = true,
+        .digest = tail.digest,
+    };
+    snprintf(registration->id, sizeof registration->id, "%s", settings->secondary_id);
+    snprintf(registration->url, sizeof registration->url, "%s", settings->advertise_url);
+    snprintf(registration->log, sizeof registration->log, "%s", node->own.log);
+    snprintf(registration->boot, sizeof registration->boot, "%s", node->own.boot);
+    node->described = tail.last;
+}
+
+static bool registration_accepted(void *ctx, const struct wire_registered *answer)
+{
+    struct node *node = ctx;
+    bool same = strcmp(node->own.log, answer->log) == 0 && node->own.epoch == answer->epoch;
+    bool empty = log_last(node->log) == 0;
+    if (!same && log_last(node->log) != node->described)
+        return false;
+    if (!empty && strcmp(node->own.log, answer->log) != 0)
+        return false; /* no master accepts another log's list */
+    follow_master(node->follow, answer);
+    return true;
+}
+
+/* ---- life */
+
+static bool master_build(struct node *node)
+{
+    const struct settings *settings = node->settings;
+    wire_name_new(node->own.log);
+    node->own.epoch = 1;
+    const struct members_config members = {
+        .link = {.dialer = node->dialer,
+                 .log = node->log,
+                 .own = &node->own,
+                 .fields = node->fields,
+                 .heartbeat_ms = settings->heartbeat_ms},
+        .acks = node->acks,
+        .ahead = master_ahead,
+        .ctx = node,
+    };
+    node->members = members_open(&members);
+    const struct admission_config admission = {
+        .log = node->log,
+        .own = &node->own,
+        .acks = node->acks,
+        .members = node->members,
+        .dialer = node->dialer,
+        .fields = node->fields,
+        .heartbeat_ms = settings->heartbeat_ms,
+        .max_message = settings->max_message,
+        .appended = master_appended,
+        .ctx = node,
+    };
+    node->admission = admission_open(&admission);
+    const struct append_config append = {
+        .log = node->log,
+        .acks = node->acks,
+        .max_message = settings->max_message,
+        .write_concern = settings->write_concern,
+        .ack_timeout_ms = settings->ack_timeout_ms,
+        .admits = master_admits,
+        .ctx = node,
+    };
+    node->append = append_open(&append);
+    const struct gate_config gate = {
+        .settings = settings,
+        .acks = node->acks,
+        .members = node->members,
+        .admission = node->admission,
+        .appended = master_appended,
+        .ctx = node,
+    };
+    if (!node->members || !node->admission || !node->append)
+        return false;
+    node->gate = gate_open(&gate);
+    return node->gate != NULL;
+}
+
+static bool secondary_build(struct node *node)
+{
+    const struct settings *settings = node->settings;
+    snprintf(node->own.id, sizeof node->own.id, "%s", settings->secondary_id);
+    const struct follow_config follow = {
+        .log = node->log,
+        .own = &node->own,
+        .acks = node->acks,
+        .max_message = settings->max_message,
+        .delay_ms = settings->delay_ms,
+        .errors = settings->errors,
+        .heard = secondary_heard,
+        .ctx = node,
+    };
+    node->follow = follow_open(&follow);
+    struct registrar_config registrar = {
+        .dialer = node->dialer,
+        .fields = node->fields,
+        .describe = registration_describe,
+        .accepted = registration_accepted,
+        .ctx = node,
+    };
+    if (http_url_parse(span_of(settings->master_url), &registrar.master))
+        node->registrar = registrar_open(&registrar);
+    return node->follow && node->registrar;
+}
+
+struct node *node_open(const struct settings *settings, enum settings_role role,
+                       const struct http_dialer *dialer)
+{
+    struct node *node = calloc(1, sizeof *node);
+    if (!node)
+        return NULL;
+    node->settings = settings;
+    node->role = role;
+    node->dialer = dialer;
+    node->due_ms = node->check_ms = CLOCK_NEVER;
+    wire_name_new(node->own.boot);
+    token_fields(settings->cluster_token, node->fields);
+    node->log = log_open();
+    node->acks = acks_open(role == SETTINGS_MASTER ? settings->nodes : 0);
+    bool built = node->log && node->acks;
+    if (built)
+        built = role == SETTINGS_MASTER ? master_build(node) : secondary_build(node);
+    if (built)
+        return node;
+    node_close(node);
+    return NULL;
+}
+
+void node_close(struct node *node)
+{
+    if (node->registrar)
+        registrar_close(node->registrar);
+    if (node->follow)
+        follow_close(node->follow);
+    if (node->gate)
+        gate_free(node->gate);
+    if (node->admission)
+        admission_close(node->admission);
+    if (node->members)
+        members_close(node->members);
+    if (node->append)
+        append_close(node->append);
+    acks_close(node->acks);
+    log_close(node->log);
+    free(node);
+}
+
+void node_port(struct node *node, uint16_t port)
+{
+    node->port = port;
+}
+
+void node_stop(struct node *node, int64_t goodbye_ms)
+{
+    atomic_store(&node->goodbye_ms, goodbye_ms);
+    atomic_store(&node->stopping, true);
+}
+
+void node_drain(struct node *node, int64_t deadline_ms)
+{
+    if (node->role == SETTINGS_MASTER)
+        acks_drain(node->acks, deadline_ms);
+}
+
+void node_end(struct node *node)
+{
+    acks_end(node->acks);
+}

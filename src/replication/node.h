@@ -1,0 +1,39 @@
+/* One node, master or secondary: its parts, its routes, and what it does in each pass of the loop. It opens no
+ * socket by itself and has no thread: requests come in through node_service, its own go out through the dialer,
+ * and the time comes from clock.h. So a whole cluster of nodes may live in one process (test/simulator).
+ *
+ * Belongs to the loop's thread, but for the functions that say otherwise. */
+#ifndef REPLICATION_NODE_H
+#define REPLICATION_NODE_H
+
+#include "http/client.h"
+#include "http/server.h"
+#include "settings.h"
+
+struct node;
+
+/* The settings and the dialer outlive the node. NULL where there is no memory. */
+struct node *node_open(const struct settings *settings, enum settings_role role,
+                       const struct http_dialer *dialer);
+
+/* Nobody may be waiting: node_end comes first, and a pass. */
+void node_close(struct node *node);
+
+/* What the HTTP server calls; its ctx is the node. */
+struct http_service node_service(struct node *node);
+
+/* The port that it listens on, before the first pass: a secondary registers with it. */
+void node_port(struct node *node, uint16_t port);
+
+/* The rest is for stopping. Nothing new is taken from the next pass on; a secondary says goodbye then, for
+ * goodbye_ms at most. Any thread. */
+void node_stop(struct node *node, int64_t goodbye_ms);
+
+/* Blocks until what was acknowledged is on another node and nobody waits for an ACK, or until deadline_ms. For
+ * main, while the loop's thread runs. */
+void node_drain(struct node *node, int64_t deadline_ms);
+
+/* Everybody who waits is answered in the next pass. Any thread. */
+void node_end(struct node *node);
+
+#endif

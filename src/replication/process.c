@@ -1,0 +1,100 @@
+#include "replication/process.h"
+#include "clock.h"
+#include "replication/node.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    DRAIN_MS = 1300,  /* a master's time for ACKs, when it stops */
+    GOODBYE_MS = 700, /* a secondary's for its goodbye */
+    GRACE_MS = 500    /* for the last answers to leave */
+};
+
+struct process {
+    const struct settings *settings;
+    enum settings_role role;
+    struct worker *worker;
+    struct http_dialer dialer;
+    struct node *node;
+    struct http_server *server;
+};
+
+static void server_wake(void *ctx)
+{
+    struct process *process = ctx;
+    http_server_wake(process->server);
+}
+
+static int process_listen(struct process *process, char *why, size_t why_size)
+{
+    const struct settings *settings = process->settings;
+    const struct http_service service = node_service(process->node);
+    const struct http_server_config config = {
+        .host = settings->host,
+        .port = settings->port,
+        .max_connections = settings->max_connections,
+        .idle_timeout_ms = settings->idle_timeout_ms,
+    };
+    int result = http_server_open(&process->server, &config, &service, why, why_size);
+    if (result < 0)
+        return result;
+    process->dialer.loop = http_server_loop(process->server);
+    node_port(process->node, http_server_port(process->server));
+    result = http_server_start(process->server);
+    if (result < 0)
+        snprintf(why, why_size, "cannot start a thread: %s", strerror(-result));
+    return result;
+}
+
+static void process_free(struct process *process)
+{
+    if (process->node)
+        node_close(process->node);
+    if (process->worker)
+        worker_close(process->worker);
+    if (process->server)
+        http_server_close(process->server);
+    free(process);
+}
+
+int process_start(struct process **out, const struct settings *settings, enum settings_role role, char *why,
+                  size_t why_size)
+{
+    struct process *process = calloc(1, sizeof *process);
+    int result = -ENOMEM;
+    snprintf(why, why_size, "there is no memory to start");
+    if (!process)
+        return result;
+    process->settings = settings;
+    process->role = role;
+    process->worker = worker_open(server_wake, process);
+    process->dialer.worker = process->worker;
+    http_dialer_from(&process->dialer, settings->host);
+    if (process->worker)
+        process->node = node_open(settings, role, &process->dialer);
+    if (process->node)
+        result = process_listen(process, why, why_size);
+    if (result < 0)
+        process_free(process);
+    else
+        *out = process;
+    return result;
+}
+
+uint16_t process_port(const struct process *process)
+{
+    return http_server_port(process->server);
+}
+
+void process_stop(struct process *process)
+{
+    int64_t now_ms = clock_ms();
+    node_stop(process->node, GOODBYE_MS);
+    http_server_wake(process->server);
+    node_drain(process->node, now_ms + DRAIN_MS);
+    node_end(process->node);
+    http_server_stop(process->server, process->role == SETTINGS_MASTER ? GRACE_MS : GOODBYE_MS + GRACE_MS);
+    process_free(process);
+}
