@@ -59,7 +59,8 @@ Q = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$@'; )mkdir -p $(@D) &&
 
 # ---- what there is to build ---------------------------------------------------------------------------------
 MAINS = src/master.c src/secondary.c
-SHARED = $(filter-out $(MAINS),$(wildcard src/*.c))
+PROGRAM = src/program.c src/health_check.c
+SHARED = $(filter-out $(MAINS) $(PROGRAM),$(wildcard src/*.c))
 HTTP = $(wildcard src/http/*.c)
 LOG = $(wildcard src/log/*.c)
 REPLICATION = $(wildcard src/replication/*.c)
@@ -93,7 +94,7 @@ PROGRAMS = $(OUT)/master $(OUT)/secondary
 .PHONY: all
 all: $(PROGRAMS) ## the programs, build/master and build/secondary
 
-$(PROGRAMS): $(OUT)/%: $(OUT)/obj/src/%.o $(call objects,$(LAYER_replication))
+$(PROGRAMS): $(OUT)/%: $(OUT)/obj/src/%.o $(call objects,$(PROGRAM) $(LAYER_replication))
 	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) $(PIE) -o $@ $(filter %.o,$^)
 
 $(OUT)/obj/%.o: %.c $(OUT)/flags

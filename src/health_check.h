@@ -1,6 +1,6 @@
 /* The health check of the containers: asks a node on this machine how it is. */
-#ifndef REPLICATION_HEALTH_CHECK_H
-#define REPLICATION_HEALTH_CHECK_H
+#ifndef HEALTH_CHECK_H
+#define HEALTH_CHECK_H
 
 #include "settings.h"
 

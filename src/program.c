@@ -1,4 +1,6 @@
 #include "program.h"
+#include "health_check.h"
+#include "replication/process.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,7 +27,11 @@ static void stop_signals(sigset_t *set)
     sigaddset(set, SIGINT);
 }
 
-bool program_begin(struct settings *settings, enum settings_role role, int argc, char *argv[], int *status)
+/* Prepares the process (descriptor limit, signals) and reads the settings. Returns true to go on; else
+ * *status is the program's exit status. SIGTERM and SIGINT are blocked from here on, in all threads:
+ * program_wait takes them. */
+static bool program_begin(struct settings *settings, enum settings_role role, int argc, char *argv[],
+                          int *status)
 {
     sigset_t set;
     stop_signals(&set);
@@ -55,7 +61,8 @@ bool program_begin(struct settings *settings, enum settings_role role, int argc,
     return true;
 }
 
-void program_wait(const struct settings *settings, uint16_t port)
+/* Says where the node listens, and waits until SIGTERM or SIGINT comes. */
+static void program_wait(const struct settings *settings, uint16_t port)
 {
     bool ipv6 = strchr(settings->host, ':');
     sigset_t set;
@@ -66,4 +73,26 @@ void program_wait(const struct settings *settings, uint16_t port)
     while (sigwait(&set, &got) != 0)
         continue;
     logline(LOGLINE_INFO, "stopping: %s", got == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+int program_main(enum settings_role role, int argc, char *argv[])
+{
+    static struct settings settings;
+    struct process *process;
+    char why[256];
+    int status;
+    if (!program_begin(&settings, role, argc, argv, &status))
+        return status;
+    if (settings.health_check)
+        return health_check(&settings);
+    if (process_start(&process, &settings, role, why, sizeof why) < 0) {
+        logline(LOGLINE_ERROR, "cannot start: %s", why);
+        logline_stop();
+        return 1;
+    }
+    program_wait(&settings, process_port(process));
+    process_stop(process);
+    logline(LOGLINE_INFO, "stopped");
+    logline_stop();
+    return 0;
 }

@@ -102,6 +102,14 @@ static const struct setting table[] = {
         .meaning = "wait of a POST for its ACKs, then it is answered 202; 0: for ever",
     },
     {
+        .name = "NODES",
+        .kind = &settings_kind_nodes,
+        .field = offsetof(struct settings, nodes),
+        .of = OF_MASTER,
+        .empty = "not told",
+        .meaning = "nodes that this log is meant to have, the master included",
+    },
+    {
         .name = "QUORUM",
         .kind = &settings_kind_quorum,
         .field = offsetof(struct settings, quorum),

@@ -33,6 +33,7 @@ struct settings {
     /* master */
     int write_concern;      /* see concern.h */
     int64_t ack_timeout_ms; /* 0: wait for ever */
+    unsigned nodes;         /* this log is meant to have, the master included; 0: not told */
     int quorum;             /* SETTINGS_QUORUM_OFF, CONCERN_MAJORITY, or a number of nodes */
     int64_t heartbeat_ms;   /* at least 10 */
 

@@ -239,6 +239,23 @@ static void quorum_show(const void *field, struct buf *out)
         concern_show(field, out);
 }
 
+enum { NODES_MAX = 1001 };
+
+static bool nodes_take(const char *text, void *field)
+{
+    uint64_t nodes;
+    if (!span_uint(span_of(text), &nodes) || nodes < 1 || nodes > NODES_MAX)
+        return false;
+    *(unsigned *)field = (unsigned)nodes;
+    return true;
+}
+
+static void nodes_show(const void *field, struct buf *out)
+{
+    if (*(const unsigned *)field)
+        buf_addf(out, "%u", *(const unsigned *)field);
+}
+
 /* ---- Numbers with decimals ---- */
 
 /* Digits with a point among them at most. strtod(3) alone would take signs, exponents, "inf" and hex. */
@@ -385,6 +402,12 @@ const struct settings_kind settings_kind_quorum = {
     .take = quorum_take,
     .show = quorum_show,
     .want = "\"off\", \"majority\" or a number of nodes from 1 to 65535",
+    .about = "NODES",
+};
+const struct settings_kind settings_kind_nodes = {
+    .take = nodes_take,
+    .show = nodes_show,
+    .want = "a number of nodes from 1 to 1001",
     .about = "NODES",
 };
 const struct settings_kind settings_kind_duration = {

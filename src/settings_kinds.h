@@ -28,6 +28,7 @@ extern const struct settings_kind settings_kind_bytes;       /* size_t */
 extern const struct settings_kind settings_kind_connections; /* int */
 extern const struct settings_kind settings_kind_concern;     /* int */
 extern const struct settings_kind settings_kind_quorum;      /* int */
+extern const struct settings_kind settings_kind_nodes;       /* unsigned; 0: not told */
 extern const struct settings_kind settings_kind_duration;    /* int64_t, milliseconds, from 0 */
 extern const struct settings_kind settings_kind_timeout;     /* the same, at least 1 */
 extern const struct settings_kind settings_kind_interval;    /* the same, at least 10 */

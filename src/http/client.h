@@ -10,9 +10,10 @@
 #define HTTP_CLIENT_H
 
 #include "http/loop.h"
-#include "http/url.h"
+#include "http/parser.h"
 #include "http/worker.h"
 #include "http/writer.h"
+#include "url.h"
 #include <sys/socket.h>
 
 enum {

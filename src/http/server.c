@@ -170,7 +170,8 @@ static int64_t pass_stop(struct http_server *server, int64_t now_ms)
     int64_t stop_by_ms = atomic_load(&server->stop_by_ms);
     listener_close(server);
     conns_finish(&server->conns);
-    server->running = server->conns.open > 0 && now_ms < stop_by_ms;
+    bool busy = server->service.busy && server->service.busy(server->service.ctx);
+    server->running = (server->conns.open > 0 || busy) && now_ms < stop_by_ms;
     return stop_by_ms;
 }
 

@@ -79,6 +79,8 @@ struct http_service {
     /* Called once a pass of the loop, after all requests that came in; returns when it must be called again
      * at the latest (monotonic milliseconds), or CLOCK_NEVER. */
     int64_t (*pass)(void *ctx, int64_t now_ms);
+    /* Optional: whether the service has something to do before the server may stop, besides answers. */
+    bool (*busy)(void *ctx);
     /* Optional: the client of an exchange that waits has gone. Called for those with a waiter, which is told;
      * the exchange may be answered here, as anywhere, to get rid of it. */
     void (*gone)(void *ctx, void *waiter);

@@ -335,11 +335,12 @@ static int condition_open(pthread_cond_t *condition)
     return error;
 }
 
-struct acks *acks_open(void)
+struct acks *acks_open(unsigned meant)
 {
     struct acks *acks = calloc(1, sizeof *acks);
     if (!acks)
         return NULL;
+    acks->ranking.meant = meant;
     if (!ranking_add(&acks->ranking, &acks->master))
         goto no_ranking;
     if (condition_open(&acks->drained) != 0)

@@ -30,7 +30,8 @@ enum acks_outcome {
     ACKS_REACHED,  /* as many nodes as w stands for hold the message */
     ACKS_ADMITTED, /* the gate is open: the message is to be appended now */
     ACKS_LATE,     /* the waiter's deadline came first */
-    ACKS_ENDED     /* acks_end came first */
+    ACKS_ENDED,    /* acks_end came first */
+    ACKS_NO_ROOM   /* for the owner, who sets it where acks_park has no memory */
 };
 
 /* How many nodes an id needs under a write concern, and how many it has. For CONCERN_ALL both count the nodes
@@ -59,8 +60,9 @@ struct acks_waiter {
     struct queue_node by_deadline;
 };
 
-/* The gate is open. NULL where there is no memory. */
-struct acks *acks_open(void);
+/* `meant`: how many nodes the log is meant to have, the master included; "all" and "majority" never count
+ * fewer. 0: not told. The gate is open. NULL where there is no memory. */
+struct acks *acks_open(unsigned meant);
 
 /* No waiter may be parked, no member joined. NULL is harmless. */
 void acks_close(struct acks *acks);

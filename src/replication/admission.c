@@ -20,11 +20,11 @@ struct refusal {
 
 struct admission {
     struct admission_config config;
-    struct takeover *takeover;      /* NULL: none under way */
-    struct wire_register holder;    /* whose list is taken over: its registration */
+    struct takeover *takeover;   /* NULL: none under way */
+    struct wire_register holder; /* whose list is taken over: its registration */
     struct link_target holder_at;
-    bool adopted;                   /* the holder's log is this master's by now */
-    struct http_exchange *exchange; /* of that registration; NULL where it has none */
+    bool adopted;                         /* the holder's log is this master's by now */
+    struct http_exchange *exchange;       /* of that registration; NULL where it has none */
     struct refusal refusals[MEMBERS_MAX]; /* the latest, each id once; a new one takes the oldest's place */
     unsigned refusals_next;
 };
@@ -49,8 +49,8 @@ bool admission_takes_over(const struct admission *admission)
 
 /* ---- answers */
 
-/* Fills in what a registration leaves out: the caller's address, and host:port as the id. Returns NULL, or what
- * is wrong. */
+/* Fills in what a registration leaves out: the caller's address, and host:port as the id. Returns NULL, or
+ * what is wrong. */
 static const char *registration_complete(struct wire_register *registration, const char *peer,
                                          struct http_url *url)
 {
@@ -138,10 +138,11 @@ static void registration_refuse(struct admission *admission, const struct wire_r
                                 const char *why, struct http_exchange *exchange)
 {
     char sentence[512];
-    snprintf(sentence, sizeof sentence,
-             "%s; nothing is thrown away: restart the secondary to have it take this master's list, or restart "
-             "the master empty and let this secondary register first to keep the secondary's",
-             why);
+    snprintf(
+        sentence, sizeof sentence,
+        "%s; nothing is thrown away: restart the secondary to have it take this master's list, or restart "
+        "the master empty and let this secondary register first to keep the secondary's",
+        why);
     logline(refusal_is_new(admission, registration) ? LOGLINE_ERROR : LOGLINE_DEBUG,
             "refused %s, which holds %" PRIu64 " messages: %s", registration->id, registration->stored,
             sentence);
@@ -176,9 +177,9 @@ static enum relation registration_relation(const struct admission *admission,
     return !config->appended(config->ctx) && (same || last == 0) ? LIST_GOES_ON : LIST_IS_OTHER;
 }
 
-/* A process that this master does not know comes with its log and an epoch that is not less than its own: it has
- * followed another master that went on with this log. This master goes on behind that one, so that a request of
- * the other, late on the wire, is none of its own. */
+/* A process that this master does not know comes with its log and an epoch that is not less than its own: it
+ * has followed another master that went on with this log. This master goes on behind that one, so that a
+ * request of the other, late on the wire, is none of its own. */
 static void epoch_raise(struct admission *admission, const struct wire_register *registration)
 {
     struct wire_identity *own = admission->config.own;
@@ -186,8 +187,8 @@ static void epoch_raise(struct admission *admission, const struct wire_register 
         members_know(admission->config.members, registration->boot))
         return;
     own->epoch = registration->epoch + 1;
-    logline(LOGLINE_INFO, "epoch %" PRIu64 " now: %s has followed epoch %" PRIu64 " of another master", own->epoch,
-            registration->id, registration->epoch);
+    logline(LOGLINE_INFO, "epoch %" PRIu64 " now: %s has followed epoch %" PRIu64 " of another master",
+            own->epoch, registration->id, registration->epoch);
     members_renew(admission->config.members);
 }
 
@@ -283,8 +284,8 @@ int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop)
     return admission->takeover ? next_ms : now_ms;
 }
 
-/* Whether a registration shows that the take-over under way should end: the secondary whose list is fetched has
- * come back with less; or nothing comes any more, and this secondary has messages that are missing. */
+/* Whether a registration shows that the take-over under way should end: the secondary whose list is fetched
+ * has come back with less; or nothing comes any more, and this secondary has messages that are missing. */
 static bool takeover_gives_way(const struct admission *admission, const struct wire_register *registration)
 {
     const char *why;
@@ -334,7 +335,8 @@ static void registration_handle(struct admission *admission, const struct wire_r
         epoch_raise(admission, registration);
         registration_accept(admission, registration, target, exchange);
     } else if (!registration->has_digest) {
-        http_answer_error(exchange, 400, NULL, "\"digest\" is missing: a list is taken over with its proof only");
+        http_answer_error(exchange, 400, NULL,
+                          "\"digest\" is missing: a list is taken over with its proof only");
     } else {
         takeover_begin(admission, registration, target, exchange);
     }
@@ -356,7 +358,8 @@ void admission_register(struct admission *admission, const struct http_request *
     if (admission->takeover && takeover_gives_way(admission, &registration))
         takeover_end(admission);
     if (admission->takeover) {
-        http_answer_unavailable(exchange, "the master is taking over the list of %s; register again in a moment",
+        http_answer_unavailable(exchange,
+                                "the master is taking over the list of %s; register again in a moment",
                                 admission->holder.id);
         return;
     }
@@ -367,8 +370,7 @@ void admission_register(struct admission *admission, const struct http_request *
 static bool holder_leaves(const struct admission *admission, const char *id, const char *boot)
 {
     return admission->takeover && takeover_state(admission->takeover) == TAKEOVER_FETCHES &&
-           strcmp(id, admission->holder.id) == 0 &&
-           (!boot[0] || strcmp(boot, admission->holder.boot) == 0);
+           strcmp(id, admission->holder.id) == 0 && (!boot[0] || strcmp(boot, admission->holder.boot) == 0);
 }
 
 void admission_remove(struct admission *admission, const char *id, const char *boot,

@@ -1,6 +1,7 @@
-/* The master's registrations: who may become a member with the list that it has. A secondary with a beginning of
- * the master's list becomes one at once; one with more becomes one when the master has taken its list over, which
- * it does as long as nothing was appended to its own; any other is refused. Belongs to the loop's thread. */
+/* The master's registrations: who may become a member with the list that it has. A secondary with a beginning
+ * of the master's list becomes one at once; one with more becomes one when the master has taken its list
+ * over, which it does as long as nothing was appended to its own; any other is refused. Belongs to the loop's
+ * thread. */
 #ifndef REPLICATION_ADMISSION_H
 #define REPLICATION_ADMISSION_H
 
@@ -42,8 +43,8 @@ void admission_remove(struct admission *admission, const char *id, const char *b
 void admission_ahead(struct admission *admission, const char *id, const struct link_target *target,
                      uint64_t last_id, uint64_t digest);
 
-/* Called once a pass of the loop: goes on with the take-over, and ends it with `stop`. Returns when it must be
- * called again. */
+/* Called once a pass of the loop: goes on with the take-over, and ends it with `stop`. Returns when it must
+ * be called again. */
 int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop);
 
 /* Whether a list is being taken over. */

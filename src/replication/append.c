@@ -1,16 +1,16 @@
-/* The happy path: append_post reads the request into a `struct post`, appends its message, parks the post with the
- * ACK count; an ACK releases it; append_pass answers it and frees it. While the gate is closed, the post is parked
- * before it is appended as well, and append_pass appends it when the gate has let it through.
+/* The happy path: append_post reads the request into a `struct post`, appends its message, parks the post
+ * with the ACK count; an ACK releases it; append_pass answers it and frees it. While the gate is closed, the
+ * post is parked before it is appended as well, and append_pass appends it when the gate has let it through.
  *
  * What happens to many append at once is logged as one line. */
 #include "replication/append.h"
 #include "clock.h"
 #include "format.h"
+#include "http/condition.h"
 #include "json.h"
 #include "logline.h"
 #include "replication/append_request.h"
 #include "replication/reads.h"
-#include "http/condition.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -207,12 +207,14 @@ static bool condition_holds(const struct append *append, const struct http_reque
 static void post_terms(struct post *post, const struct append_terms *terms)
 {
     post->waiter.w = terms->w;
-    post->waiter.deadline_ms = terms->timeout_ms ? clock_after(post->began_ms, terms->timeout_ms) : CLOCK_NEVER;
+    post->waiter.deadline_ms =
+        terms->timeout_ms ? clock_after(post->began_ms, terms->timeout_ms) : CLOCK_NEVER;
 }
 
 static struct append_terms terms_default(const struct append *append)
 {
-    return (struct append_terms){.w = append->config.write_concern, .timeout_ms = append->config.ack_timeout_ms};
+    return (struct append_terms){.w = append->config.write_concern,
+                                 .timeout_ms = append->config.ack_timeout_ms};
 }
 
 static void summary_add(struct summary *line, uint64_t id)
@@ -372,7 +374,7 @@ void append_post(struct append *append, const struct http_request *request, stru
 }
 
 void append_wait(struct append *append, const struct http_request *request, const char *text,
-                struct http_exchange *exchange)
+                 struct http_exchange *exchange)
 {
     struct append_terms terms = terms_default(append);
     uint64_t id;
@@ -381,7 +383,7 @@ void append_wait(struct append *append, const struct http_request *request, cons
         http_answer_error(exchange, 400, NULL, "%s", error);
         return;
     }
-    if (!reading_id(text, &id) || id > log_last(append->config.log)) {
+    if (!reads_id(text, &id) || id > log_last(append->config.log)) {
         http_answer_error(exchange, 404, NULL, "there is no message %.100s here", text);
         return;
     }
@@ -452,9 +454,9 @@ static void gated_release(struct append *append, struct post *post)
 {
     append->gated_bytes -= post->message.json.cap;
     if (post->waiter.outcome == ACKS_LATE)
-        http_answer_unavailable(post->exchange,
-                                "the time is over while the master waits for what its secondaries hold; nothing "
-                                "was appended");
+        http_answer_unavailable(
+            post->exchange, "the time is over while the master waits for what its secondaries hold; nothing "
+                            "was appended");
     else if (post->waiter.outcome == ACKS_ENDED)
         http_answer_unavailable(post->exchange, "the master is shutting down");
     else if (append->config.admits(append->config.ctx, post->exchange)) {

@@ -1,6 +1,7 @@
 /* The master's appends: a POST is read, waits at the gate while that is closed, is appended, waits until its
- * write concern is reached, and is answered. Also GET /messages/ID?w=, which waits for an append that was made
- * before. What waits is parked with the ACK count (acks.h) and holds no thread. Belongs to the loop's thread. */
+ * write concern is reached, and is answered. Also GET /messages/ID?w=, which waits for an append that was
+ * made before. What waits is parked with the ACK count (acks.h) and holds no thread. Belongs to the loop's
+ * thread. */
 #ifndef REPLICATION_APPEND_H
 #define REPLICATION_APPEND_H
 
@@ -22,8 +23,8 @@ struct append_config {
     size_t max_message;
     int write_concern;
     int64_t ack_timeout_ms; /* 0: wait for ever */
-    /* Whether appends may go on; where not, the exchange is answered. Asked before a POST is read, and again when
-     * the gate opens for it. */
+    /* Whether appends may go on; where not, the exchange is answered. Asked before a POST is read, and again
+     * when the gate opens for it. */
     bool (*admits)(void *ctx, struct http_exchange *exchange);
     void *ctx;
 };
@@ -45,8 +46,8 @@ void append_wait(struct append *append, const struct http_request *request, cons
                  struct http_exchange *exchange);
 
 /* The client of a request that waits has gone; `waiter` is what http_exchange_waiter was told. A request that
- * waits for ACKs is forgotten, and its message stays. A POST at the gate was not refused: it is appended when the
- * gate opens, and forgotten then. */
+ * waits for ACKs is forgotten, and its message stays. A POST at the gate was not refused: it is appended when
+ * the gate opens, and forgotten then. */
 void append_gone(struct append *append, void *waiter);
 
 /* Whether some POST was appended since the program started. */
@@ -58,8 +59,8 @@ uint64_t append_unannounced_bytes(const struct append *append);
 /* Logs what was appended: before it is sent on, so that the lines come in the order of the events. */
 void append_announce(struct append *append);
 
-/* Appends what the gate has let through, answers those whose wait is over, and logs that. Returns when it must be
- * called again. */
+/* Appends what the gate has let through, answers those whose wait is over, and logs that. Returns when it
+ * must be called again. */
 int64_t append_pass(struct append *append, int64_t now_ms);
 
 #endif

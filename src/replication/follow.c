@@ -26,8 +26,8 @@ struct arrival {
 
 struct follow {
     struct follow_config config;
-    bool registered; /* with the log and the epoch in own, once for all */
-    unsigned mark;   /* another, and never 0, for each master that is followed */
+    bool registered;     /* with the log and the epoch in own, once for all */
+    unsigned mark;       /* another, and never 0, for each master that is followed */
     struct buf identity; /* own, as it stands in every answer */
     struct log_tail shown;
     struct arrival *arrivals, **arrivals_end;
@@ -208,8 +208,8 @@ static void arrivals_show(struct follow *follow, int64_t now_ms)
                 follow->shown.last, follow->config.delay_ms);
 }
 
-/* The messages up to the list's end are stored: they show after the delay. `arrival` is what was allocated for
- * it, unless there is no delay. */
+/* The messages up to the list's end are stored: they show after the delay. `arrival` is what was allocated
+ * for it, unless there is no delay. */
 static void arrival_add(struct follow *follow, struct arrival *arrival)
 {
     struct log_tail tail = log_tail(follow->config.log);
@@ -403,7 +403,8 @@ static void sign_of_life(struct follow *follow, const struct sender *sender, str
     }
 }
 
-void follow_replicate(struct follow *follow, const struct http_request *request, struct http_exchange *exchange)
+void follow_replicate(struct follow *follow, const struct http_request *request,
+                      struct http_exchange *exchange)
 {
     struct sender sender = sender_read(follow, request->head);
     if (follow_misdirected(follow, request, exchange))

@@ -1,9 +1,9 @@
-/* A secondary's side of POST /replicate: what comes is stored at once and shows SECONDARY_DELAYS later; its answer
- * leaves when it shows. The delay is a latency: nothing waits behind anything but its own time.
+/* A secondary's side of POST /replicate: what comes is stored at once and shows SECONDARY_DELAYS later; its
+ * answer leaves when it shows. The delay is a latency: nothing waits behind anything but its own time.
  *
  * A secondary that is registered follows one master: it takes messages with the log and the epoch that it
- * registered with, and only where the sender tells the digest of what comes before them. One that has never been
- * registered takes them from anyone, a person with curl too.
+ * registered with, and only where the sender tells the digest of what comes before them. One that has never
+ * been registered takes them from anyone, a person with curl too.
  *
  * Belongs to the loop's thread. */
 #ifndef REPLICATION_FOLLOW_H
@@ -51,8 +51,8 @@ void follow_gone(struct follow *follow, void *waiter);
 /* The registration was accepted by a master: it is followed from now on, and `id` is this member's name. */
 void follow_master(struct follow *follow, const struct wire_registered *answer);
 
-/* A mark, other than 0, of the master that a request with this head comes from, where that is followed; 0 for any
- * other request. And whether the master of a mark is followed still. */
+/* A mark, other than 0, of the master that a request with this head comes from, where that is followed; 0 for
+ * any other request. And whether the master of a mark is followed still. */
 unsigned follow_mark(const struct follow *follow, const struct http_head *head);
 bool follow_mark_holds(const struct follow *follow, unsigned mark);
 
@@ -60,8 +60,8 @@ bool follow_mark_holds(const struct follow *follow, unsigned mark);
 bool follow_misdirected(struct follow *follow, const struct http_request *request,
                         struct http_exchange *exchange);
 
-/* Shows what is due and answers; sends masters that wait a sign of life each interim_ms. Returns when it must be
- * called again. */
+/* Shows what is due and answers; sends masters that wait a sign of life each interim_ms. Returns when it must
+ * be called again. */
 int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms);
 
 #endif

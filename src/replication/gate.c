@@ -9,9 +9,9 @@
 struct gate {
     struct gate_config config;
     bool stopping;
-    bool read_only; /* as it was logged last */
-    bool sure;      /* nobody is missing who holds what was acknowledged: for good */
-    bool waits_for_members;  /* as it was logged last */
+    bool read_only;           /* as it was logged last */
+    bool sure;                /* nobody is missing who holds what was acknowledged: for good */
+    bool waits_for_members;   /* as it was logged last */
     int64_t members_until_ms; /* members are waited for until then; CLOCK_NEVER: nobody waits yet */
     int64_t woke_ms;          /* when the process was stopped last; 0: never, or that is over */
 };

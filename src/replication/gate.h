@@ -1,14 +1,14 @@
-/* When the master's appends may go on. It says no (503) while the quorum is missing or the master stops, and lets
- * POSTs wait (acks_gate) as long as it is not known which list this will be, or who is there:
+/* When the master's appends may go on. It says no (503) while the quorum is missing or the master stops, and
+ * lets POSTs wait (acks_gate) as long as it is not known which list this will be, or who is there:
  *
  * - while a list is taken over;
- * - with NODES, from the start until it is sure that nobody is missing who holds what was acknowledged with the
- *   default write concern w: all NODES - 1 secondaries have been met, or NODES - w + 1 of them whose process
- *   came with messages. One that came empty is no witness of what it may have held before;
+ * - with NODES, from the start until it is sure that nobody is missing who holds what was acknowledged with
+ * the default write concern w: all NODES - 1 secondaries have been met, or NODES - w + 1 of them whose
+ * process came with messages. One that came empty is no witness of what it may have held before;
  * - with a QUORUM, before the first append, until each member that is not unhealthy has answered once, five
  *   heartbeat intervals at most from when the first POST waits;
- * - with a QUORUM, when the master's own process was stopped for a while (SIGSTOP, a suspended machine): until
- *   the quorum has answered afresh, or would have been called unhealthy by now.
+ * - with a QUORUM, when the master's own process was stopped for a while (SIGSTOP, a suspended machine):
+ * until the quorum has answered afresh, or would have been called unhealthy by now.
  *
  * Belongs to the loop's thread. */
 #ifndef REPLICATION_GATE_H

@@ -61,8 +61,7 @@ static void flight_add(struct link *link, struct flight flight, int64_t now_ms)
 static int request_send(struct link *link, struct span start, const struct http_source *messages,
                         const char *end)
 {
-    int result =
-        http_client_request(link->client, "POST", "/replicate", link->fields, start, messages, end);
+    int result = http_client_request(link->client, "POST", "/replicate", link->fields, start, messages, end);
     return result < 0 ? link_fail(link, -result, "%s", strerror(-result)) : 0;
 }
 
@@ -179,7 +178,8 @@ static int peer_prove(struct link *link, const struct wire_identity *from)
         return link_fail(link, EBADMSG, "its answer names no boot");
     bool same = !boot[0] || strcmp(boot, from->boot) == 0;
     if (!same && (link->state == LINK_PROVEN || !from->id[0]))
-        return link_fail(link, EBADMSG, "another program answers at its address than the one that registered");
+        return link_fail(link, EBADMSG,
+                         "another program answers at its address than the one that registered");
     link->peer = *from;
     return 0;
 }
@@ -191,7 +191,8 @@ static int list_prove(struct link *link, const struct wire_ack *ack)
     if (!ack->from.log[0] && ack->last_id == 0)
         return 0; /* it has no list yet */
     if (strcmp(ack->from.log, own->log) != 0)
-        return link_fail(link, EBADMSG, "it holds the log %s", ack->from.log[0] ? ack->from.log : "of nobody");
+        return link_fail(link, EBADMSG, "it holds the log %s",
+                         ack->from.log[0] ? ack->from.log : "of nobody");
     if (ack->from.epoch != own->epoch)
         return link_fail(link, EBADMSG, "it follows epoch %" PRIu64 ", and this master's is %" PRIu64,
                          ack->from.epoch, own->epoch);
@@ -211,8 +212,8 @@ static int digest_prove(struct link *link, const struct flight *flight, const st
         return link_fail(link, EBADMSG, "it holds %" PRIu64 " messages, and this master %" PRIu64,
                          ack->last_id, log_last(log));
     }
-    uint64_t digest = flight->last && ack->last_id == flight->last ? flight->digest
-                                                                   : log_digest(log, ack->last_id);
+    uint64_t digest =
+        flight->last && ack->last_id == flight->last ? flight->digest : log_digest(log, ack->last_id);
     if (ack->digest == digest)
         return 0;
     link->differs = true;
@@ -253,7 +254,8 @@ static int ack_take(struct link *link, const struct flight *flight, const struct
         link->progressed = true;
     link->round_us = clock_us() - flight->sent_us;
     link->asked_us = flight->sent_us;
-    /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it. */
+    /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it.
+     */
     if (ack->last_id > link->position)
         link->position = ack->last_id;
     log_ack(link, flight, ack->last_id);

@@ -3,10 +3,11 @@
  * LINK_WINDOW_BYTES of messages), and the answers, which come in the order of the requests, tell how far the
  * secondary has come.
  *
- * The first request, the greeting, has no body. Its answer tells what the secondary has, and that alone decides
- * what is sent next. No answer counts without proof: it must name the member, one program that answers all
- * requests of the link, this master's log and epoch, and the digest of this master's list up to the id that it
- * tells. So the position of a link is never more than what the secondary has of this master's list.
+ * The first request, the greeting, has no body. Its answer tells what the secondary has, and that alone
+ * decides what is sent next. No answer counts without proof: it must name the member, one program that
+ * answers all requests of the link, this master's log and epoch, and the digest of this master's list up to
+ * the id that it tells. So the position of a link is never more than what the secondary has of this master's
+ * list.
  *
  * No socket code: http/client.h carries the bytes. Belongs to the loop's thread. */
 #ifndef REPLICATION_LINK_H
@@ -31,8 +32,9 @@ enum {
 struct link_shared {
     const struct http_dialer *dialer;
     struct log *log;
-    const struct wire_identity *own; /* this master's log and epoch; a link keeps those that it was opened with */
-    const char *fields;              /* Content-Type, and Authorization where there is a token, with CRLFs */
+    const struct wire_identity
+        *own;           /* this master's log and epoch; a link keeps those that it was opened with */
+    const char *fields; /* Content-Type, and Authorization where there is a token, with CRLFs */
     int64_t heartbeat_ms;
 };
 
@@ -61,8 +63,8 @@ struct link {
     const struct link_shared *shared;
     const char *id; /* of the member */
     struct link_target target;
-    /* A proven answer came: `position` is news. Returns 0, or a negative errno after link_fail, to end the link.
-     * It must not close the link. */
+    /* A proven answer came: `position` is news. Returns 0, or a negative errno after link_fail, to end the
+     * link. It must not close the link. */
     int (*told)(struct link *link);
     void *owner, *ctx; /* the owner's */
     bool claimed;      /* the owner's */
@@ -73,14 +75,14 @@ struct link {
     int error;     /* LINK_FAILED: a negative errno */
     int status;    /* LINK_FAILED: the status of the answer that it was, or 0 */
     bool differs;  /* LINK_FAILED: the secondary's list is not this master's */
-    bool ahead;    /* LINK_FAILED: it is proven but for messages that this master lacks: it holds `position`, with
-                      the digest in `next` */
+    bool ahead;    /* LINK_FAILED: it is proven but for messages that this master lacks: it holds `position`,
+                      with    the digest in `next` */
 
     struct wire_identity peer; /* whose answers count: the member, and one process of it */
     uint64_t stuck_at; /* the position at which the link before this one got no further: a greeting with it is
                           no news; or UINT64_MAX */
     uint64_t position; /* what the secondary has of this master's list */
-    struct log_cursor next; /* what to send next */
+    struct log_cursor next;  /* what to send next */
     uint64_t batch_bytes;    /* of messages in one request */
     unsigned batch_begun;    /* requests with messages since the link opened, or batch_bytes grew */
     unsigned batch_answered; /* of these */
@@ -102,23 +104,23 @@ struct link {
     struct buf begin;              /* of every body: see wire_replicate_begin */
 };
 
-/* Begins to dial. `target` is copied, `id` outlives the link. Set `told`, what is the owner's, `stuck_at`, `batch_bytes` and
- * `attempt_ms` before the next pass. NULL where there is no memory; a connection that fails at once is a link
- * that has failed. */
+/* Begins to dial. `target` is copied, `id` outlives the link. Set `told`, what is the owner's, `stuck_at`,
+ * `batch_bytes` and `attempt_ms` before the next pass. NULL where there is no memory; a connection that fails
+ * at once is a link that has failed. */
 struct link *link_open(const struct link_shared *shared, const char *id, const struct link_target *target,
                        int64_t now_ms);
 void link_close(struct link *link);
 
-/* Called at the end of each pass of the loop: sends what there is to send and the connection takes, and notices
- * an answer that is overdue (LINK_FAILED then). Returns when it must be called again. */
+/* Called at the end of each pass of the loop: sends what there is to send and the connection takes, and
+ * notices an answer that is overdue (LINK_FAILED then). Returns when it must be called again. */
 int64_t link_pass(struct link *link, int64_t now_ms);
 
-/* The master's own process was stopped for so long, until now: the secondary's silence meanwhile does not count.
- * A sign of life is due at once. */
+/* The master's own process was stopped for so long, until now: the secondary's silence meanwhile does not
+ * count. A sign of life is due at once. */
 void link_woke(struct link *link, int64_t paused_ms, int64_t now_ms);
 
-/* Ends the link: LINK_FAILED, with the formatted text in `why`; the first reason counts. Returns the error as a
- * negative errno. */
+/* Ends the link: LINK_FAILED, with the formatted text in `why`; the first reason counts. Returns the error as
+ * a negative errno. */
 int link_fail(struct link *link, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* What batch_bytes should be on the next link to the same secondary, after this one failed. A quarter, where

@@ -30,11 +30,12 @@ struct member {
     int64_t registered_ms; /* last */
     int64_t dial_ms;
     int64_t pause_ms;
-    int64_t attempt_ms;   /* see struct link, as are the next two */
+    int64_t attempt_ms; /* see struct link, as are the next two */
     uint64_t batch_bytes;
     uint64_t stuck_at;
     unsigned random;
-    char complaint[sizeof((struct link *)0)->why]; /* what the last failure was logged as; "" when all is well */
+    char complaint[sizeof((struct link *)0)->why]; /* what the last failure was logged as; "" when all is well
+                                                    */
 };
 
 struct members {
@@ -129,7 +130,8 @@ static void member_complain(struct member *member, const struct link *link, int6
         snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
 }
 
-/* The next dial comes between half of the present pause and all of it, so that members do not march in step. */
+/* The next dial comes between half of the present pause and all of it, so that members do not march in step.
+ */
 static void member_pause(struct member *member, int64_t now_ms)
 {
     int64_t half_ms = member->pause_ms / 2;
@@ -254,7 +256,8 @@ static struct member **member_of_boot(struct members *members, const char *boot,
     return at;
 }
 
-/* One process is one member: the one that it names. Returns 0, or a negative errno: the link has failed then. */
+/* One process is one member: the one that it names. Returns 0, or a negative errno: the link has failed then.
+ */
 static int boot_claim(struct members *members, struct member *member, struct link *link)
 {
     struct member **other = member_of_boot(members, link->peer.boot, member);
@@ -288,8 +291,8 @@ static int member_prove(struct members *members, struct member *member, struct l
     return 0;
 }
 
-/* Records the position. A process that came back with less lowers it. Released waiters are looked at by the loop
- * at the end of the pass. */
+/* Records the position. A process that came back with less lowers it. Released waiters are looked at by the
+ * loop at the end of the pass. */
 static int member_record(struct members *members, struct member *member, const struct link *link)
 {
     bool released;
@@ -380,8 +383,8 @@ static void member_retarget(struct members *members, struct member *member, cons
     member->candidate = member_dial(members, member, target, now_ms);
 }
 
-/* "registered s1 at http://…: it holds 2 of 3 messages; 1 member now". `before` is where a known member was, or
- * NULL; a healthy one that is somewhere else may be two programs, which replace each other for ever. */
+/* "registered s1 at http://…: it holds 2 of 3 messages; 1 member now". `before` is where a known member was,
+ * or NULL; a healthy one that is somewhere else may be two programs, which replace each other for ever. */
 static void log_registered(const struct members *members, const struct member *member,
                            const struct http_url *url, const struct http_url *before, uint64_t last_id)
 {
@@ -436,7 +439,8 @@ bool members_know(const struct members *members, const char *boot)
     return false;
 }
 
-/* The process of the member that says goodbye: the one that was proven or else registered, or the candidate. */
+/* The process of the member that says goodbye: the one that was proven or else registered, or the candidate.
+ */
 static bool goodbye_is_of(struct member *member, const char *boot)
 {
     const char *own = member->boot[0] ? member->boot : member->target.boot;

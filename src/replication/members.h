@@ -1,14 +1,14 @@
-/* The master's members: who has registered, where each one is, and how well. It dials each member's address, and
- * dials again without end when a link fails; the pause before that grows from MEMBER_PAUSE_LEAST_MS to
+/* The master's members: who has registered, where each one is, and how well. It dials each member's address,
+ * and dials again without end when a link fails; the pause before that grows from MEMBER_PAUSE_LEAST_MS to
  * MEMBER_PAUSE_MOST_MS, with jitter, and ends at once when the secondary registers again.
  *
- * A registration is a wish. A member counts for ACKs and the quorum from the first proven answer on a link to it
- * (link.h); `proven` means that below.
+ * A registration is a wish. A member counts for ACKs and the quorum from the first proven answer on a link to
+ * it (link.h); `proven` means that below.
  *
- * A registration of a known member from another process or URL is verified before it changes anything: the new
- * address is dialled beside the link that there is, and the first proven answer from there puts the new link in
- * the place of the old one. So a registration that was long under way, of a process that is dead, changes
- * nothing. One that tells the process and the URL of the link that there is leaves that alone.
+ * A registration of a known member from another process or URL is verified before it changes anything: the
+ * new address is dialled beside the link that there is, and the first proven answer from there puts the new
+ * link in the place of the old one. So a registration that was long under way, of a process that is dead,
+ * changes nothing. One that tells the process and the URL of the link that there is leaves that alone.
  *
  * Belongs to the loop's thread. */
 #ifndef REPLICATION_MEMBERS_H
@@ -33,7 +33,8 @@ struct members;
 struct members_config {
     struct link_shared link;
     struct acks *acks;
-    /* A member follows this master and holds messages that the master lacks: up to last_id, with that digest. */
+    /* A member follows this master and holds messages that the master lacks: up to last_id, with that digest.
+     */
     void (*ahead)(void *ctx, const char *id, const struct link_target *target, uint64_t last_id,
                   uint64_t digest);
     void *ctx;
@@ -43,8 +44,8 @@ struct members_config {
 struct members *members_open(const struct members_config *config);
 void members_close(struct members *members);
 
-/* Someone registers, and says that it holds the log up to `last_id`. Returns 0, -ENOMEM, -ENOSPC where there are
- * MEMBERS_MAX, or -ESTALE where this process has said goodbye. */
+/* Someone registers, and says that it holds the log up to `last_id`. Returns 0, -ENOMEM, -ENOSPC where there
+ * are MEMBERS_MAX, or -ESTALE where this process has said goodbye. */
 int members_register(struct members *members, const char *id, const struct link_target *target,
                      uint64_t last_id);
 
@@ -53,8 +54,8 @@ bool members_know(const struct members *members, const char *boot);
 
 enum members_removal { MEMBERS_REMOVED, MEMBERS_NONE_SUCH, MEMBERS_OTHER_BOOT };
 
-/* Removes a member: for a person, with boot "", or because that process of it says goodbye. A process that is not
- * the member's (any more) removes nobody. What a process registers after its goodbye is refused. */
+/* Removes a member: for a person, with boot "", or because that process of it says goodbye. A process that is
+ * not the member's (any more) removes nobody. What a process registers after its goodbye is refused. */
 enum members_removal members_remove(struct members *members, const char *id, const char *boot);
 
 /* This master's log or epoch is another from now on: all links are closed and opened anew. */
@@ -72,7 +73,7 @@ int64_t members_check(struct members *members, int64_t now_ms);
 
 /* How many there are of what, as members_check saw it last. */
 struct members_count {
-    unsigned all;       /* registered */
+    unsigned all; /* registered */
     unsigned proven;
     unsigned alive;     /* proven and not unhealthy */
     unsigned unmet;     /* neither proven nor unhealthy: they may answer soon */

@@ -28,9 +28,9 @@ struct node {
     struct acks *acks;
     char fields[TOKEN_FIELDS_SIZE];
     uint16_t port;
-    int64_t due_ms;              /* when the next pass was to be called at the latest */
-    atomic_bool stopping;        /* set by any thread */
-    _Atomic int64_t goodbye_ms;  /* written before `stopping` */
+    int64_t due_ms;             /* when the next pass was to be called at the latest */
+    atomic_bool stopping;       /* set by any thread */
+    _Atomic int64_t goodbye_ms; /* written before `stopping` */
 
     /* a master's; NULL in a secondary */
     struct members *members;
@@ -58,8 +58,8 @@ static int64_t earlier(int64_t a_ms, int64_t b_ms)
 
 /* ---- the master's process stands still */
 
-/* A pass comes far too late where the process was stopped (SIGSTOP, a suspended machine). Asked before anything
- * that depends on who is there. */
+/* A pass comes far too late where the process was stopped (SIGSTOP, a suspended machine). Asked before
+ * anything that depends on who is there. */
 static void pause_notice(struct node *node, int64_t now_ms)
 {
     int64_t late_ms = node->due_ms == CLOCK_NEVER ? 0 : now_ms - node->due_ms;
@@ -73,8 +73,8 @@ static void pause_notice(struct node *node, int64_t now_ms)
 
 /* ---- appends and reads */
 
-/* What was appended since the last call goes to the members, all of it at once. Returns when there is something
- * to send again. */
+/* What was appended since the last call goes to the members, all of it at once. Returns when there is
+ * something to send again. */
 static int64_t appended_send(struct node *node, int64_t now_ms)
 {
     append_announce(node->append);
@@ -210,12 +210,24 @@ static const struct http_route master_routes[] = {
 
 static const struct http_route secondary_routes[] = {
     {.method = "GET", .path = "/messages", .handle = handle_list},
-    {.method = "POST", .path = "/messages", .handle = handle_elsewhere, .body_limit = limit_replicate, .unlisted = true},
+    {.method = "POST",
+     .path = "/messages",
+     .handle = handle_elsewhere,
+     .body_limit = limit_replicate,
+     .unlisted = true},
     {.method = "GET", .path = "/", .handle = handle_list},
-    {.method = "POST", .path = "/", .handle = handle_elsewhere, .body_limit = limit_replicate, .unlisted = true},
+    {.method = "POST",
+     .path = "/",
+     .handle = handle_elsewhere,
+     .body_limit = limit_replicate,
+     .unlisted = true},
     {.method = "GET", .path = "/messages/*", .handle = handle_message},
     {.method = "GET", .path = "/health", .handle = handle_health},
-    {.method = "POST", .path = "/replicate", .handle = handle_replicate, .body_limit = limit_replicate, .token = true},
+    {.method = "POST",
+     .path = "/replicate",
+     .handle = handle_replicate,
+     .body_limit = limit_replicate,
+     .token = true},
     {0},
 };
 

@@ -1,6 +1,7 @@
-/* One node, master or secondary: its parts, its routes, and what it does in each pass of the loop. It opens no
- * socket by itself and has no thread: requests come in through node_service, its own go out through the dialer,
- * and the time comes from clock.h. So a whole cluster of nodes may live in one process (test/simulator).
+/* One node, master or secondary: its parts, its routes, and what it does in each pass of the loop. It opens
+ * no socket by itself and has no thread: requests come in through node_service, its own go out through the
+ * dialer, and the time comes from clock.h. So a whole cluster of nodes may live in one process
+ * (test/simulator).
  *
  * Belongs to the loop's thread, but for the functions that say otherwise. */
 #ifndef REPLICATION_NODE_H
@@ -29,8 +30,8 @@ void node_port(struct node *node, uint16_t port);
  * goodbye_ms at most. Any thread. */
 void node_stop(struct node *node, int64_t goodbye_ms);
 
-/* Blocks until what was acknowledged is on another node and nobody waits for an ACK, or until deadline_ms. For
- * main, while the loop's thread runs. */
+/* Blocks until what was acknowledged is on another node and nobody waits for an ACK, or until deadline_ms.
+ * For main, while the loop's thread runs. */
 void node_drain(struct node *node, int64_t deadline_ms);
 
 /* Everybody who waits is answered in the next pass. Any thread. */

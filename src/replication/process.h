@@ -1,4 +1,5 @@
-/* A node as a process: the node, the HTTP server that serves it, and the worker for its look-ups. For main. */
+/* A node as a process: the node, the HTTP server that serves it, and the worker for its look-ups. For main.
+ */
 #ifndef REPLICATION_PROCESS_H
 #define REPLICATION_PROCESS_H
 
@@ -14,9 +15,9 @@ int process_start(struct process **out, const struct settings *settings, enum se
 /* The port that it listens on. */
 uint16_t process_port(const struct process *process);
 
-/* Ends within two seconds. A master refuses new appends, gives the waiting ones some time for their ACKs, and what
- * was acknowledged some time to reach one more node; a secondary says goodbye. Who still waits is answered, and
- * everything is freed. */
+/* Ends within two seconds. A master refuses new appends, gives the waiting ones some time for their ACKs, and
+ * what was acknowledged some time to reach one more node; a secondary says goodbye. Who still waits is
+ * answered, and everything is freed. */
 void process_stop(struct process *process);
 
 #endif

@@ -102,9 +102,9 @@ unsigned ranking_have(const struct ranking *ranking, uint64_t id, int w)
 unsigned ranking_need(const struct ranking *ranking, int w)
 {
     if (w == CONCERN_ALL)
-        return ranking->counting;
+        return ranking->counting > ranking->meant ? ranking->counting : ranking->meant;
     if (w == CONCERN_MAJORITY)
-        return (unsigned)(ranking->count / 2 + 1);
+        return (ranking->count > ranking->meant ? (unsigned)ranking->count : ranking->meant) / 2 + 1;
     assert(w > 0);
     return (unsigned)w;
 }
@@ -121,7 +121,7 @@ static uint64_t counting_least(const struct ranking *ranking)
 uint64_t ranking_reached(const struct ranking *ranking, int w)
 {
     if (w == CONCERN_ALL)
-        return counting_least(ranking);
+        return ranking->counting < ranking->meant ? 0 : counting_least(ranking);
     unsigned need = ranking_need(ranking, w);
     return need <= ranking->count ? ranking->nodes[need - 1]->position : 0;
 }

@@ -20,6 +20,8 @@ struct ranking {
     size_t count;
     size_t room;
     unsigned counting; /* nodes that count for CONCERN_ALL */
+    unsigned
+        meant; /* nodes that the log is meant to have: "all" and "majority" never count fewer; 0: not told */
 };
 
 /* Frees the array. */

@@ -17,8 +17,7 @@ static void slice_skip(void *state, uint64_t bytes)
     log_slice_skip(state, bytes);
 }
 
-/* A source of the slice's bytes. */
-static struct http_source reads_source(const struct log_slice *slice)
+struct http_source reads_source(const struct log_slice *slice)
 {
     struct http_source source = {.len = slice->len, .pieces = slice_pieces, .skip = slice_skip};
     memcpy(source.state, slice, sizeof *slice);
@@ -54,7 +53,7 @@ void reads_etag(struct log *log, uint64_t from, uint64_t to, char out[READS_ETAG
 }
 
 void reads_list(struct log *log, uint64_t last, const struct http_request *request,
-                  struct http_exchange *exchange)
+                struct http_exchange *exchange)
 {
     uint64_t from = 1;
     uint64_t limit = UINT64_MAX;

@@ -8,10 +8,13 @@
 /* GET /messages: the messages up to `last`, with the query's from and limit, ETag, If-Match and
  * If-None-Match. */
 void reads_list(struct log *log, uint64_t last, const struct http_request *request,
-                  struct http_exchange *exchange);
+                struct http_exchange *exchange);
 
 /* GET /messages/ID, for the text behind /messages/: 404 past `last`. */
 void reads_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange);
+
+/* A source of the slice's bytes. */
+struct http_source reads_source(const struct log_slice *slice);
 
 /* The entity tag of the messages from `from` to `to` (ids that are there, or none), with its quotes. Two
  * nodes give the same one where their messages 1 to `to` are the same. */

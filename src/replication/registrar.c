@@ -34,8 +34,8 @@ struct registrar {
     int64_t pause_ms;      /* the next pause */
     char id[WIRE_ID_SIZE]; /* what the master knows this secondary as; "": not yet */
     char boot[WIRE_NAME_SIZE];
-    bool told; /* a registration was sent: the master may hold this secondary for a member */
-    bool over; /* the call has its answer, or has failed */
+    bool told;           /* a registration was sent: the master may hold this secondary for a member */
+    bool over;           /* the call has its answer, or has failed */
     char complaint[512]; /* what the last failure was logged as */
     unsigned random;
 };
@@ -68,8 +68,8 @@ static void registrar_pause(struct registrar *registrar, int64_t now_ms)
         registrar->pause_ms = REGISTRAR_PAUSE_MOST_MS;
 }
 
-/* A sign of life ends the pause, but not its first part: it may be no more than the echo of the last try, whose
- * answer was lost on the way, and the next answer would be lost as well. */
+/* A sign of life ends the pause, but not its first part: it may be no more than the echo of the last try,
+ * whose answer was lost on the way, and the next answer would be lost as well. */
 void registrar_heard(struct registrar *registrar)
 {
     registrar->heard_ms = clock_ms();
@@ -195,8 +195,8 @@ static void registrar_register(struct registrar *registrar, int64_t now_ms)
     registrar->state = REGISTRAR_CALLS;
     registrar->until_ms = now_ms + CALL_MS;
     registrar->told = true;
-    int result = body.failed ? -ENOMEM
-                             : call_begin(registrar, &events, NULL, "POST", "/register", buf_span(&body));
+    int result =
+        body.failed ? -ENOMEM : call_begin(registrar, &events, NULL, "POST", "/register", buf_span(&body));
     if (result < 0)
         register_failed(registrar, result, strerror(-result));
     buf_free(&body);

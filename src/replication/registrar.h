@@ -1,8 +1,8 @@
-/* The secondary's registration: it registers with the master at the start, keeps trying while the master is away,
- * registers again when nothing was heard from it for REGISTRAR_SILENCE heartbeat intervals, and says goodbye at
- * the end. The pause between two tries grows from REGISTRAR_PAUSE_LEAST_MS to REGISTRAR_PAUSE_MOST_MS, with
- * jitter, and ends with a sign of life from the master, at once but for its first part (a quarter at most).
- * Belongs to the loop's thread. */
+/* The secondary's registration: it registers with the master at the start, keeps trying while the master is
+ * away, registers again when nothing was heard from it for REGISTRAR_SILENCE heartbeat intervals, and says
+ * goodbye at the end. The pause between two tries grows from REGISTRAR_PAUSE_LEAST_MS to
+ * REGISTRAR_PAUSE_MOST_MS, with jitter, and ends with a sign of life from the master, at once but for its
+ * first part (a quarter at most). Belongs to the loop's thread. */
 #ifndef REPLICATION_REGISTRAR_H
 #define REPLICATION_REGISTRAR_H
 
@@ -19,8 +19,8 @@ struct registrar_config {
     const char *fields; /* as in struct link_shared */
     /* Fills in what to register: id, url, port, boot, and the list as it is now. */
     void (*describe)(void *ctx, struct wire_register *registration);
-    /* The master took it. Returns false where the list is not any more what `describe` told another master: then
-     * this registers again. */
+    /* The master took it. Returns false where the list is not any more what `describe` told another master:
+     * then this registers again. */
     bool (*accepted)(void *ctx, const struct wire_registered *answer);
     void *ctx;
 };
@@ -32,8 +32,8 @@ void registrar_close(struct registrar *registrar);
 /* The master was heard. */
 void registrar_heard(struct registrar *registrar);
 
-/* A master sent a request that is meant for this process, and which it cannot take as it is registered now: that
- * calls for another registration. */
+/* A master sent a request that is meant for this process, and which it cannot take as it is registered now:
+ * that calls for another registration. */
 void registrar_called(struct registrar *registrar);
 
 bool registrar_registered(const struct registrar *registrar);

@@ -110,8 +110,7 @@ static bool chunk_add(struct takeover *takeover, const struct json_string *messa
         return false;
     chunk->count++;
     takeover->reached++;
-    takeover->digest =
-        digest_chain(takeover->digest, (struct span){chunk->elements.data + start, len});
+    takeover->digest = digest_chain(takeover->digest, (struct span){chunk->elements.data + start, len});
     return true;
 }
 
@@ -260,8 +259,7 @@ static int fetch_begin(struct takeover *takeover)
     takeover->begun = takeover->lost = false;
     takeover->scanned = 0;
     buf_clear(&takeover->in);
-    int result =
-        http_client_open(&takeover->client, config->dialer, &config->url, NULL, &events, takeover);
+    int result = http_client_open(&takeover->client, config->dialer, &config->url, NULL, &events, takeover);
     if (result < 0)
         return result;
     return http_client_request(takeover->client, "GET", target, fields, (struct span){0}, NULL, "");

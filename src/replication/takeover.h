@@ -1,8 +1,8 @@
-/* Taking a list over: a master to which nothing was appended since its start fetches what a secondary has beyond
- * the master's list, with GET /messages?from=.
+/* Taking a list over: a master to which nothing was appended since its start fetches what a secondary has
+ * beyond the master's list, with GET /messages?from=.
  *
- * What is fetched is kept aside until all of it is there and has the digest that the secondary told; then it is
- * appended, some of it in each pass of the loop. So the master's list never holds what was not proven. A
+ * What is fetched is kept aside until all of it is there and has the digest that the secondary told; then it
+ * is appended, some of it in each pass of the loop. So the master's list never holds what was not proven. A
  * take-over takes no more messages than it was told of and none longer than MAX_MESSAGE, goes on where a
  * connection was cut, and ends by itself: see enum takeover_state.
  *
@@ -15,7 +15,8 @@
 #include "replication/wire.h"
 
 enum {
-    TAKEOVER_TIME_MS = 30000,  /* from the begin to the end, longer than messages are usually late on a secondary, */
+    TAKEOVER_TIME_MS =
+        30000, /* from the begin to the end, longer than messages are usually late on a secondary, */
     TAKEOVER_TIME_MB_MS = 1000, /* and so much for each MB that an answer announces */
     TAKEOVER_REFUSED_MS = 2000  /* nobody listens at the address for so long: the process is gone */
 };

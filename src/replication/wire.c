@@ -1,5 +1,5 @@
 #include "replication/wire.h"
-#include "http/bytes.h"
+#include "hex.h"
 #include "json.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,7 +75,7 @@ static bool read_digest(struct json *json, uint64_t *digest, bool *has_digest)
     *digest = 0;
     *has_digest = text.raw.len == DIGEST_DIGITS;
     for (size_t i = 0; i < text.raw.len && *has_digest; i++) {
-        int digit = http_byte_hex(text.raw.at[i]);
+        int digit = hex_digit(text.raw.at[i]);
         *has_digest = digit >= 0;
         *digest = *digest << 4 | (uint64_t)(digit & 15);
     }
