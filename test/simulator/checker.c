@@ -70,7 +70,7 @@ static void element_check(const struct machine *machine, struct posted *posted, 
     posted->id = id;
 }
 
-static bool holds(const struct machine *machine, const struct posted *posted)
+bool check_holds(const struct machine *machine, const struct posted *posted)
 {
     return posted->id && machine->shown >= posted->id && machine->list[posted->id] == posted->number;
 }
@@ -78,6 +78,15 @@ static bool holds(const struct machine *machine, const struct posted *posted)
 static bool stores(const struct machine *machine, const struct posted *posted)
 {
     return posted->id && machine->listed >= posted->id && machine->list[posted->id] == posted->number;
+}
+
+/* Whether the process is the one that its master proved last. */
+static bool is_proven(const struct machine *run, const struct machine *machine)
+{
+    for (int i = 0; i < PROOFS_MAX; i++)
+        if (run->proofs[i].process == machine)
+            return true;
+    return false;
 }
 
 /* Nodes that may be witnesses although they do not have the message: secondaries, each name once, of which
@@ -92,10 +101,10 @@ static unsigned witnesses_without(const struct machine *run, const struct posted
     for (const struct machine *machine = machines; machine; machine = machine->next) {
         if (machine->role != SETTINGS_SECONDARY)
             continue;
-        if (machine->node && holds(machine, posted))
+        if (machine->node && check_holds(machine, posted))
             with[machine->slot] = true;
         else if (!stores(machine, posted) && (machine->listed || !check.nodes) &&
-                 (machine->node || machine == run->proofs[machine->slot].process))
+                 (machine->node || is_proven(run, machine)))
             without[machine->slot] = true;
     }
     for (int slot = 0; slot < SECONDARIES_MAX; slot++) {
@@ -244,6 +253,15 @@ void check_all(void)
 
 /* ---- ACKs */
 
+/* The proof of the member of that id, maybe without a process yet. NULL: there is no room. */
+static struct proof *proof_of(struct machine *master, const char *id)
+{
+    for (int i = 0; i < PROOFS_MAX; i++)
+        if (!master->proofs[i].process || strcmp(master->proofs[i].process->id, id) == 0)
+            return &master->proofs[i];
+    return NULL;
+}
+
 static void check_acknowledged(struct proc *at, struct proc *from, struct span body)
 {
     struct machine *master = at->owner;
@@ -252,21 +270,23 @@ static void check_acknowledged(struct proc *at, struct proc *from, struct span b
     if (!secondary || !master || master->role != SETTINGS_MASTER ||
         sscanf(body.at, "{\"last_id\":%u", &position) != 1)
         return;
-    int slot = secondary->slot;
-    if (master->proofs[slot].process != secondary)
-        master->proofs[slot].position = 0;
-    master->proofs[slot].process = secondary;
-    if (position > master->proofs[slot].position)
-        master->proofs[slot].position = position;
-    if (position > master->proofs[slot].highest)
-        master->proofs[slot].highest = position;
+    struct proof *proof = proof_of(master, secondary->id);
+    if (!proof)
+        broken("%s has more members than there can be", at->name);
+    if (proof->process != secondary)
+        proof->position = 0;
+    proof->process = secondary;
+    if (position > proof->position)
+        proof->position = position;
+    if (position > proof->highest)
+        proof->highest = position;
     if (position > secondary->shown)
         broken("%s tells %u, and shows %u", from->name, position, secondary->shown);
     if (secondary->listed < position || master->listed < position ||
         memcmp(master->list + 1, secondary->list + 1, position * sizeof *master->list) != 0)
         broken("%s counts %s up to %u, and their lists differ", at->name, from->name, position);
     if (position >= master->listed)
-        master->proofs[slot].counts = true;
+        proof->counts = true;
 }
 
 static void check_registered(struct proc *proc, int status)
@@ -281,9 +301,8 @@ static void check_registered(struct proc *proc, int status)
 static unsigned holders_of(const struct machine *master, const struct posted *posted)
 {
     unsigned count = 1;
-    for (int slot = 0; slot < SECONDARIES_MAX; slot++)
-        if (master->proofs[slot].process && holds(master->proofs[slot].process, posted))
-            count++;
+    for (int i = 0; i < PROOFS_MAX && master->proofs[i].process; i++)
+        count += check_holds(master->proofs[i].process, posted);
     return count;
 }
 
@@ -299,12 +318,11 @@ static bool member_row(struct span report, const char *id)
 static void all_check(struct machine *master, const struct posted *posted)
 {
     struct buf report = network_peek(&master->proc, "/health");
-    for (int slot = 0; slot < SECONDARIES_MAX; slot++) {
-        const struct machine *secondary = master->proofs[slot].process;
-        if (secondary && master->proofs[slot].counts && master->proofs[slot].highest < posted->id &&
-            member_row(buf_span(&report), secondary->id))
+    for (int i = 0; i < PROOFS_MAX && master->proofs[i].process; i++) {
+        const struct proof *proof = &master->proofs[i];
+        if (proof->counts && proof->highest < posted->id && member_row(buf_span(&report), proof->process->id))
             broken("%s has answered %s with w=all, and %s tells %u", master->proc.name, posted->text,
-                   secondary->proc.name, master->proofs[slot].highest);
+                   proof->process->proc.name, proof->highest);
     }
     buf_free(&report);
 }
@@ -325,8 +343,10 @@ static void answer_of(const struct answer *answer, struct posted *posted, int co
 {
     struct machine *master = answer->proc->owner;
     unsigned id, w, acks;
-    if (sscanf(answer->body.at, "{\"id\":%u,\"w\":%u,\"acks\":%u", &id, &w, &acks) != 3)
-        broken("%s answers %.*s", answer->proc->name, (int)answer->body.len, answer->body.at);
+    char text[128];
+    snprintf(text, sizeof text, "%.*s", (int)answer->body.len, answer->body.at);
+    if (sscanf(text, "{\"id\":%u,\"w\":%u,\"acks\":%u", &id, &w, &acks) != 3)
+        broken("%s answers %s", answer->proc->name, text);
     check_look(master);
     if (!posted && id >= 1 && id <= master->listed)
         posted = check.posted[master->list[id]];
@@ -368,29 +388,19 @@ static void post_answered(const struct answer *answer)
 
 /* ---- goodbyes */
 
-static struct machine *machine_of_id(const struct machine *master, const char *id, size_t len, int *slot)
-{
-    for (*slot = 0; *slot < SECONDARIES_MAX; (*slot)++) {
-        struct machine *secondary = master->proofs[*slot].process;
-        if (secondary && strlen(secondary->id) == len && memcmp(secondary->id, id, len) == 0)
-            return secondary;
-    }
-    return NULL;
-}
-
 /* A goodbye of an earlier process of a member that is proven by another one, alive, removes nobody. */
 static void removal_answered(const struct answer *answer)
 {
     struct machine *master = answer->proc->owner;
     struct http_target target;
     const char *why;
-    int slot;
     if (answer->status != 204 || http_target_parse(span_of("DELETE"), span_of(answer->target), &target, &why))
         return;
     const char *id = target.path + strlen("/secondaries/");
-    struct machine *secondary = machine_of_id(master, id, strlen(id), &slot);
-    if (!secondary)
+    struct proof *proof = proof_of(master, id);
+    if (!proof || !proof->process)
         return;
+    const struct machine *secondary = proof->process;
     struct buf report = network_peek(answer->proc, "/health");
     bool removed = !member_row(buf_span(&report), secondary->id);
     const char *boot = strstr(answer->target, "boot=");
@@ -398,7 +408,7 @@ static void removal_answered(const struct answer *answer)
         broken("%s has removed %s, which lives, for the goodbye of another process", answer->proc->name,
                secondary->proc.name);
     if (removed)
-        master->proofs[slot].counts = false;
+        proof->counts = false;
     buf_free(&report);
 }
 
@@ -419,13 +429,14 @@ static void check_answered(const struct answer *answer)
 const struct network_rules check_rules = {
     .answered = check_answered, .acknowledged = check_acknowledged, .registered = check_registered};
 
-bool check_counts(const struct machine *master, const struct machine *secondary)
+bool check_counts(struct machine *master, const struct machine *secondary)
 {
     char row[96];
     int len = snprintf(row, sizeof row, "\"state\":\"healthy\",\"acked\":%u,", master->listed);
-    struct buf report = network_peek((struct proc *)(uintptr_t)&master->proc, "/health");
+    struct buf report = network_peek(&master->proc, "/health");
     struct span text = buf_span(&report);
-    bool there = master->proofs[secondary->slot].process == secondary && member_row(text, secondary->id);
+    const struct proof *proof = proof_of(master, secondary->id);
+    bool there = proof && proof->process == secondary && member_row(text, secondary->id);
     if (there) {
         char id[64];
         int id_len = snprintf(id, sizeof id, "\"id\":\"%s\",", secondary->id);

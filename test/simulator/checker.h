@@ -44,8 +44,11 @@ void check_all(void);
 /* Whether the secondary's list is a beginning of the master's. */
 bool check_begins(const struct machine *secondary, const struct machine *master);
 
+/* Whether the machine shows the message. */
+bool check_holds(const struct machine *machine, const struct posted *posted);
+
 /* Whether the master counts the process as a member with its whole list. */
-bool check_counts(const struct machine *master, const struct machine *secondary);
+bool check_counts(struct machine *master, const struct machine *secondary);
 
 struct check_totals {
     uint64_t posts, acked, late, refused, unknown, runs, judged;

@@ -8,6 +8,7 @@
 enum {
     SECONDARIES_MAX = 4,
     LIST_MAX = 1024,
+    PROOFS_MAX = 16,
     /* hosts */
     HOST_MASTER = 0,
     HOST_SECONDARY = 1, /* to 5 */
@@ -15,6 +16,13 @@ enum {
     HOST_OTHER_MASTER = 6,
     HOST_LIAR = 7,
     HOST_OUTSIDE = 8 /* to 11 */
+};
+
+/* What a master knows of a member. */
+struct proof {
+    struct machine *process;    /* that was proven last */
+    unsigned position, highest; /* of this process, and of any with the id */
+    bool counts;                /* for w=all */
 };
 
 /* One process. What the checker knows of it stays when it is dead. */
@@ -39,11 +47,7 @@ struct machine {
     /* a master's */
     bool appended;      /* something that was posted to it */
     int64_t started_us;
-    struct {
-        struct machine *process; /* that was proven last */
-        unsigned position, highest;
-        bool counts; /* for w=all */
-    } proofs[SECONDARIES_MAX];
+    struct proof proofs[PROOFS_MAX]; /* each id once */
 };
 
 extern struct machine *machines; /* the latest first */

@@ -169,7 +169,7 @@ void proc_freeze(struct proc *proc)
 void proc_thaw(struct proc *proc)
 {
     struct delivery *delivery = proc->first;
-    if (!proc->frozen)
+    if (!proc->frozen || !proc->alive)
         return;
     trace("%s goes on", proc->name);
     proc->frozen = false;

@@ -413,6 +413,16 @@ static void faults_play(void)
 
 /* ---- all is mended */
 
+/* There is one master, and all know where. */
+static void master_restart(void)
+{
+    act_start_master();
+    for (int slot = 0; slot < SECONDARIES_MAX; slot++)
+        run.points_to[slot] = run.master->proc.host;
+    for (struct machine *machine = machines; machine; machine = machine->next)
+        machine->proc.resolves_to = run.master->proc.host;
+}
+
 static void mend(void)
 {
     trace("all is mended");
@@ -427,11 +437,7 @@ static void mend(void)
         machine_kill(random_percent(50) ? run.other : run.master, false);
     if (!alive(run.master) && alive(run.other))
         run.master = run.other;
-    act_start_master();
-    for (int slot = 0; slot < SECONDARIES_MAX; slot++)
-        run.points_to[slot] = run.master->proc.host;
-    for (struct machine *machine = machines; machine; machine = machine->next)
-        machine->proc.resolves_to = run.master->proc.host;
+    master_restart();
 }
 
 /* A refusal must have its reason. A person then restarts the secondary. */
@@ -462,7 +468,7 @@ static bool all_settled(bool patient)
 {
     bool settled = true;
     if (!alive(run.master)) {
-        act_start_master();
+        master_restart();
         return false;
     }
     for (int slot = 0; slot < run.plan.secondaries; slot++) {
@@ -528,7 +534,7 @@ static void last_post(void)
     if (!posted->answered || posted->refused)
         broken("all is mended, and a POST with w=all %s", posted->answered ? "is refused" : "waits for ever");
     for (int slot = 0; slot < run.plan.secondaries; slot++)
-        if (!check_begins(run.master, run.secondary[slot]))
+        if (!check_holds(run.secondary[slot], posted))
             broken("a POST with w=all is answered, and %s does not hold it", run.secondary[slot]->proc.name);
 }
 
