@@ -436,7 +436,10 @@ bool check_counts(struct machine *master, const struct machine *secondary)
     struct buf report = network_peek(&master->proc, "/health");
     struct span text = buf_span(&report);
     const struct proof *proof = proof_of(master, secondary->id);
-    bool there = proof && proof->process == secondary && member_row(text, secondary->id);
+    const struct wire_identity *own = node_view(master->node).own;
+    const struct wire_identity *its = node_view(secondary->node).own;
+    bool there = proof && proof->process == secondary && member_row(text, secondary->id) &&
+                 own->epoch == its->epoch && strcmp(own->log, its->log) == 0;
     if (there) {
         char id[64];
         int id_len = snprintf(id, sizeof id, "\"id\":\"%s\",", secondary->id);
