@@ -19,6 +19,7 @@ static struct {
     unsigned conn_count;
     unsigned duplicates, pieces;
     int64_t duplicate_most_us;
+    int64_t latest_us; /* when the last message comes */
 } network;
 
 void network_begin(const struct network_rules *rules)
@@ -271,6 +272,8 @@ void conn_send(struct conn *conn, const struct message *message)
     if (at_us <= conn->last_us[message->way])
         at_us = conn->last_us[message->way] + 1;
     conn->last_us[message->way] = at_us;
+    if (at_us > network.latest_us)
+        network.latest_us = at_us;
     message_trace(conn, message, at_us);
     if (conn->holds)
         return;
@@ -405,7 +408,7 @@ void network_cut_between(int a, int b)
             conn_cut(conn);
 }
 
-void network_mend(void)
+int64_t network_mend(void)
 {
     network.duplicates = network.pieces = 0;
     for (int from = 0; from < HOSTS; from++)
@@ -414,6 +417,7 @@ void network_mend(void)
     for (struct conn *conn = network.conns; conn; conn = conn->next)
         if (!conn_over(conn) && conn->holds)
             conn_cut(conn);
+    return network.latest_us;
 }
 
 /* ---- requests that come twice */
@@ -427,7 +431,7 @@ static void duplicate_take(void *subject, void *object)
 {
     struct conn *conn = subject;
     conn->far = network.procs[conn->to];
-    if (!conn->far)
+    if (!conn->far || !network.duplicates)
         return;
     trace("#%u: a copy of %s comes to %s", conn->number, ((struct message *)object)->target,
           conn->far->name);

@@ -79,8 +79,8 @@ void network_cut_any(void);
 void network_hold_any(void);
 void network_cut_between(int a, int b);
 
-/* Connections that hold things are cut; delays are gone. */
-void network_mend(void);
+/* Connections that hold things are cut; delays are gone. Returns when the last of what was sent before comes. */
+int64_t network_mend(void);
 
 struct proc *network_proc(int host); /* the live one on it, or NULL */
 

@@ -426,7 +426,7 @@ static void master_restart(void)
 static void mend(void)
 {
     trace("all is mended");
-    network_mend();
+    int64_t latest_us = network_mend();
     liar_end();
     for (struct machine *machine = machines; machine; machine = machine->next) {
         if (machine->node)
@@ -438,14 +438,18 @@ static void mend(void)
     if (!alive(run.master) && alive(run.other))
         run.master = run.other;
     master_restart();
+    if (latest_us < world_now_us())
+        latest_us = world_now_us();
+    steps_until(latest_us + CALM_STEP_US); /* what clients have begun comes to its end */
 }
 
 /* A refusal must have its reason. A person then restarts the secondary. */
 static void refused_restart(struct machine *secondary)
 {
+    trace("%s is restarted", secondary->proc.name);
     const struct node_view its = node_view(secondary->node);
     const struct node_view own = node_view(run.master->node);
-    if (!secondary->handmade && check_begins(secondary, run.master) &&
+    if (secondary->registered && !secondary->handmade && check_begins(secondary, run.master) &&
         (!secondary->listed || strcmp(its.own->log, own.own->log) == 0))
         broken("%s is refused with %d, and its list is a beginning of the master's", secondary->proc.name,
                secondary->registered);
@@ -477,7 +481,7 @@ static bool all_settled(bool patient)
         settled = false;
         struct machine *secondary = run.secondary[slot];
         if (!patient && alive(secondary) && !secondary->stopping &&
-            (secondary->registered == 409 || secondary->registered == 400))
+            (secondary->registered == 409 || secondary->registered == 400 || !check_begins(secondary, run.master)))
             refused_restart(secondary);
     }
     return settled && !run.master->stopping;
