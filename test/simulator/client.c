@@ -2,8 +2,8 @@
 #include "clock.h"
 #include "conn.h"
 #include "world.h"
-#include <assert.h>
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ struct http_client {
     const struct http_client_events *events;
     void *ctx;
     bool connected, over;
-    bool inside; /* a call-back that must not close it */
+    bool inside;                 /* a call-back that must not close it */
     const struct message *waits; /* for the connection */
 };
 
@@ -90,7 +90,8 @@ static int destination(const struct proc *proc, const struct http_url *url, cons
     if (host >= 0 || strcmp(url->host, "master") != 0)
         return host;
     if (known && known->len)
-        return (int)(ntohl(((const struct sockaddr_in *)(const void *)&known->name)->sin_addr.s_addr) & 0xff) -
+        return (int)(ntohl(((const struct sockaddr_in *)(const void *)&known->name)->sin_addr.s_addr) &
+                     0xff) -
                1;
     return proc->resolves_to;
 }
@@ -208,9 +209,8 @@ int http_client_request(struct http_client *client, const char *method, const ch
 /* A body that is handed on in parts. */
 static int parts_hand_on(struct http_client *client, const struct message *message)
 {
-    const struct http_head head = {.status = message->status,
-                                   .framing = HTTP_FRAMING_LENGTH,
-                                   .content_length = message->body.len};
+    const struct http_head head = {
+        .status = message->status, .framing = HTTP_FRAMING_LENGTH, .content_length = message->body.len};
     struct span left = message->body;
     int result = 0;
     while (left.len && result == 0) {

@@ -45,7 +45,7 @@ struct machine {
     struct machine *source; /* the master whose list it was a beginning of when it was looked at last */
 
     /* a master's */
-    bool appended;      /* something that was posted to it */
+    bool appended; /* something that was posted to it */
     int64_t started_us;
     struct proof proofs[PROOFS_MAX]; /* each id once */
 };

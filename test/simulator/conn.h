@@ -33,13 +33,13 @@ struct conn {
     unsigned number;
     struct proc *near, *far; /* who has dialled, and who has accepted; NULL: nobody */
     int from, to;
-    bool cut;     /* nothing comes any more */
-    bool holds;   /* everything, for ever */
-    bool closed[2]; /* by near, by far */
+    bool cut;           /* nothing comes any more */
+    bool holds;         /* everything, for ever */
+    bool closed[2];     /* by near, by far */
     int64_t last_us[2]; /* when the last message that was sent that way comes */
     struct http_client *client;
     struct http_exchange *exchanges; /* unanswered requests, and answers behind them; in order */
-    unsigned mark; /* of a request that comes in pieces */
+    unsigned mark;                   /* of a request that comes in pieces */
     const struct message *begun;
 };
 

@@ -33,8 +33,8 @@ static void fields_split(struct http_head *head, const char *text)
         const char *colon = strchr(text, ':');
         const char *end = strstr(text, "\r\n");
         assert(colon && end && head->field_count < HTTP_FIELDS_MAX);
-        head->fields[head->field_count++] = (struct http_field){
-            {text, (size_t)(colon - text)}, {colon + 2, (size_t)(end - colon - 2)}};
+        head->fields[head->field_count++] =
+            (struct http_field){{text, (size_t)(colon - text)}, {colon + 2, (size_t)(end - colon - 2)}};
         text = end + 2;
     }
 }

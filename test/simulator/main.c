@@ -1,5 +1,5 @@
-/* make simulate: plays random schedules against whole clusters in one process, on a clock of their own. SEED=N
- * is the first one, SCHEDULES=N how many, SIMULATE_SECONDS=N for how long at most; V=1 tells all that
+/* make simulate: plays random schedules against whole clusters in one process, on a clock of their own.
+ * SEED=N is the first one, SCHEDULES=N how many, SIMULATE_SECONDS=N for how long at most; V=1 tells all that
  * happens. */
 #include "checker.h"
 #include "schedule.h"
@@ -91,8 +91,8 @@ static void summary_print(const struct board *board, double seconds)
         totals_add(&all, &board->workers[i].totals);
     }
     printf("%" PRIu64 " schedules from SEED=%" PRIu64 " on in %.1f s (%.0f a minute): %" PRIu64
-           " messages, %" PRIu64 " answered with 201, %" PRIu64 " with 202, %" PRIu64
-           " refused; %" PRIu64 " restarts of a master judged\n",
+           " messages, %" PRIu64 " answered with 201, %" PRIu64 " with 202, %" PRIu64 " refused; %" PRIu64
+           " restarts of a master judged\n",
            played, wish.seed, seconds, (double)played * 60 / seconds, all.posts, all.acked, all.late,
            all.refused, all.judged);
 }
@@ -119,7 +119,8 @@ static bool workers_wait(const struct board *board)
 
 int main(void)
 {
-    struct board *board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct board *board =
+        mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct timespec begin, end;
     if (board == MAP_FAILED)
         return 1;

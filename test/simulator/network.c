@@ -1,5 +1,5 @@
-#include "conn.h"
 #include "clock.h"
+#include "conn.h"
 #include "world.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,8 +225,8 @@ void proc_die(struct proc *proc, bool silent)
 struct conn *conn_new(struct proc *near, int from, int to)
 {
     struct conn *conn = world_alloc(sizeof *conn);
-    *conn = (struct conn){.next = network.conns, .number = ++network.conn_count, .near = near, .from = from,
-                          .to = to};
+    *conn = (struct conn){
+        .next = network.conns, .number = ++network.conn_count, .near = near, .from = from, .to = to};
     network.conns = conn;
     return conn;
 }
@@ -403,8 +403,7 @@ void network_hold_any(void)
 void network_cut_between(int a, int b)
 {
     for (struct conn *conn = network.conns; conn; conn = conn->next)
-        if (!conn_over(conn) &&
-            ((conn->from == a && conn->to == b) || (conn->from == b && conn->to == a)))
+        if (!conn_over(conn) && ((conn->from == a && conn->to == b) || (conn->from == b && conn->to == a)))
             conn_cut(conn);
 }
 
@@ -433,8 +432,7 @@ static void duplicate_take(void *subject, void *object)
     conn->far = network.procs[conn->to];
     if (!conn->far || !network.duplicates)
         return;
-    trace("#%u: a copy of %s comes to %s", conn->number, ((struct message *)object)->target,
-          conn->far->name);
+    trace("#%u: a copy of %s comes to %s", conn->number, ((struct message *)object)->target, conn->far->name);
     proc_deliver(conn->far, message_take, conn, object);
 }
 

@@ -30,10 +30,10 @@ struct proc {
     bool alive;
     bool ends; /* no connection opens any more */
     bool frozen;
-    bool passes; /* a pass is due now */
-    int64_t due_us, timer_us; /* when the next pass is due, and the timer that there is; or INT64_MAX */
+    bool passes;                   /* a pass is due now */
+    int64_t due_us, timer_us;      /* when the next pass is due, and the timer that there is; or INT64_MAX */
     struct delivery *first, **end; /* what waits while it is frozen */
-    int resolves_to; /* the host that the name `master` stands for here */
+    int resolves_to;               /* the host that the name `master` stands for here */
     void (*looked)(struct proc *proc); /* called after whatever happened to it */
     void *owner;
 };
@@ -79,7 +79,8 @@ void network_cut_any(void);
 void network_hold_any(void);
 void network_cut_between(int a, int b);
 
-/* Connections that hold things are cut; delays are gone. Returns when the last of what was sent before comes. */
+/* Connections that hold things are cut; delays are gone. Returns when the last of what was sent before comes.
+ */
 int64_t network_mend(void);
 
 struct proc *network_proc(int host); /* the live one on it, or NULL */

@@ -13,8 +13,19 @@ enum { PATIENCE_US = 5000000 };
 static const char json_fields[] = "Content-Type: application/json\r\n";
 
 /* What is wrong with its answers. */
-enum lie { LIE_ID, LIE_BOOT, LIE_LOG, LIE_EPOCH, LIE_DIGEST, LIE_AHEAD, LIE_LESS, LIE_NO_DIGEST, LIE_STATUS,
-           LIE_WORDS, LIES };
+enum lie {
+    LIE_ID,
+    LIE_BOOT,
+    LIE_LOG,
+    LIE_EPOCH,
+    LIE_DIGEST,
+    LIE_AHEAD,
+    LIE_LESS,
+    LIE_NO_DIGEST,
+    LIE_STATUS,
+    LIE_WORDS,
+    LIES
+};
 
 static struct {
     struct proc proc;
@@ -75,8 +86,10 @@ static void ack_answer(struct http_exchange *exchange, const struct wire_ack *ac
     struct buf body = {0};
     struct buf identity = {0};
     if (liar.lie == LIE_NO_DIGEST) {
-        buf_addf(&body, "{\"last_id\":%" PRIu64 ",\"id\":\"liar\",\"boot\":\"%s\",\"log\":\"%s\",\"epoch\":%"
-                 PRIu64 "}", ack->last_id, ack->from.boot, ack->from.log, ack->from.epoch);
+        buf_addf(&body,
+                 "{\"last_id\":%" PRIu64 ",\"id\":\"liar\",\"boot\":\"%s\",\"log\":\"%s\",\"epoch\":%" PRIu64
+                 "}",
+                 ack->last_id, ack->from.boot, ack->from.log, ack->from.epoch);
     } else {
         buf_add_char(&body, '{');
         wire_identity_write(&identity, &ack->from);

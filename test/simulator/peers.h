@@ -13,7 +13,8 @@ void liar_end(void);
 /* It registers with the master as if it had a part of its list, all of it, or more. */
 void liar_register(struct proc *person, const struct machine *master);
 
-/* A registration of a secondary's name, made up: from another host, with another position, with no process. */
+/* A registration of a secondary's name, made up: from another host, with another position, with no process.
+ */
 void forge_registration(struct proc *person, const struct machine *master, const struct machine *secondary);
 
 /* A message by hand to a secondary. */

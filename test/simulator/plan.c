@@ -6,7 +6,9 @@
 static int concern_draw(int secondaries)
 {
     unsigned kind = random_below(4);
-    return kind == 0 ? CONCERN_MAJORITY : kind == 1 ? CONCERN_ALL : 1 + (int)random_below((unsigned)secondaries + 1);
+    return kind == 0   ? CONCERN_MAJORITY
+           : kind == 1 ? CONCERN_ALL
+                       : 1 + (int)random_below((unsigned)secondaries + 1);
 }
 
 static void master_draw(struct plan *plan)

@@ -481,7 +481,8 @@ static bool all_settled(bool patient)
         settled = false;
         struct machine *secondary = run.secondary[slot];
         if (!patient && alive(secondary) && !secondary->stopping &&
-            (secondary->registered == 409 || secondary->registered == 400 || !check_begins(secondary, run.master)))
+            (secondary->registered == 409 || secondary->registered == 400 ||
+             !check_begins(secondary, run.master)))
             refused_restart(secondary);
     }
     return settled && !run.master->stopping;
@@ -527,16 +528,26 @@ static void members_clean(void)
     }
 }
 
+/* A master may have to notice first that a connection is dead: until then the quorum may be missing. */
+static struct posted *post_answered(int64_t until_us)
+{
+    for (;;) {
+        struct posted *posted = posted_new(SOURCE_CLIENT, CONCERN_ALL);
+        network_ask(&run.clients[0], run.master->proc.host, "POST", "/messages?w=all&timeout=0", "",
+                    span_of(posted->text), posted, LAST_POST_US);
+        while (!posted->answered && world_now_us() < until_us)
+            steps_until(world_now_us() + CALM_STEP_US);
+        if (world_now_us() >= until_us)
+            broken("all is mended, and a POST with w=all %s",
+                   posted->refused ? "is refused" : "waits for ever");
+        if (!posted->refused)
+            return posted;
+    }
+}
+
 static void last_post(void)
 {
-    struct posted *posted = posted_new(SOURCE_CLIENT, CONCERN_ALL);
-    int64_t until_us = world_now_us() + LAST_POST_US;
-    network_ask(&run.clients[0], run.master->proc.host, "POST", "/messages?w=all&timeout=0", "",
-                span_of(posted->text), posted, LAST_POST_US);
-    while (!posted->answered && world_now_us() < until_us)
-        steps_until(world_now_us() + CALM_STEP_US);
-    if (!posted->answered || posted->refused)
-        broken("all is mended, and a POST with w=all %s", posted->answered ? "is refused" : "waits for ever");
+    const struct posted *posted = post_answered(world_now_us() + LAST_POST_US);
     for (int slot = 0; slot < run.plan.secondaries; slot++)
         if (!check_holds(run.secondary[slot], posted))
             broken("a POST with w=all is answered, and %s does not hold it", run.secondary[slot]->proc.name);
