@@ -65,8 +65,7 @@ struct http_conn {
     struct buf in; /* bytes from the start of an incomplete request on */
     struct request_state request;
     struct arrival arrival;
-    struct span
-        interim; /* static: what is left of an interim answer, which goes before the first exchange's */
+    struct span interim; /* static; what is left of an interim answer, which goes before `pipeline` */
     struct pipeline pipeline;
     int64_t linger_until_ms; /* lingers: at the latest */
     size_t lingered;         /* lingers: bytes dropped */
