@@ -412,29 +412,27 @@ SCENARIO(cluster_identity, a_message_that_did_not_show_yet_when_the_master_died_
 
 /* ---- registration by hand */
 
-static struct reply register_by_hand(const struct node *master, const char *log, int last)
+static struct reply register_x(const struct node *master, const char *log, int last)
 {
-    char body[256];
-    snprintf(body, sizeof body, "{\"id\":\"x\",\"url\":\"http://127.0.0.1:9\",\"log\":\"%s\",\"last_id\":%d}",
-             log, last);
-    return http_post_json(master->port, "/register", body);
+    return register_by_hand(
+        master, "{\"id\":\"x\",\"url\":\"http://127.0.0.1:9\",\"log\":\"%s\",\"last_id\":%d}", log, last);
 }
 
 SCENARIO(cluster_identity, a_registration_is_answered_with_the_logs_name_and_end)
 {
     struct node *master = master_start("");
     expect_status(post(master, "", "a"), 201);
-    struct reply reply = register_by_hand(master, log_name(master), 1);
+    struct reply reply = register_x(master, log_name(master), 1);
     expect_status(reply, 200);
     cr_assert_str_eq(json_text_of(reply.body, "log"), log_name(master));
     cr_assert_eq(json_number_of(reply.body, "last_id"), 1);
-    expect_status(register_by_hand(master, "", 0), 200);
-    expect_status(register_by_hand(master, "other", 0), 200);
-    reply = register_by_hand(master, "other", 1);
+    expect_status(register_x(master, "", 0), 200);
+    expect_status(register_x(master, "other", 0), 200);
+    reply = register_x(master, "other", 1);
     expect_status(reply, 409);
     cr_assert_eq(json_number_of(reply.body, "last_id"), 1);
     cr_assert_eq(strncmp(reply.body, "{\"error\":\"", 10), 0);
-    expect_status(register_by_hand(master, log_name(master), 2), 409);
+    expect_status(register_x(master, log_name(master), 2), 409);
 }
 
 SCENARIO(cluster_identity, messages_from_an_earlier_run_of_the_master_are_refused)

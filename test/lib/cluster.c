@@ -301,7 +301,8 @@ int remove_member(const struct node *master, const char *id)
 
 /* ---- by hand */
 
-static struct reply post_json(const struct node *node, const char *target, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static struct reply
+post_json(const struct node *node, const char *target, const char *format, va_list args)
 {
     char *json;
     if (vasprintf(&json, format, args) < 0)
@@ -337,22 +338,34 @@ const char *node_says(const struct node *secondary, const char *name)
     return text;
 }
 
-const char *list_digest(const struct node *node)
+static void digest_read(const struct node *node, char out[17])
 {
     struct reply reply = http_get(node->port, "/messages");
-    const char *etag = http_field(&reply, "ETag");
+    char *etag = (char *)(uintptr_t)http_field(&reply, "ETag");
     const char *digest = etag ? strrchr(etag, '-') : NULL;
     if (!digest)
         trouble("%s shows no list", node->authority);
+    snprintf(out, 17, "%s", digest + 1);
+    free(etag);
     http_free(&reply);
-    return strndup(digest + 1, 16);
+}
+
+const char *list_digest(const struct node *node)
+{
+    char digest[17];
+    digest_read(node, digest);
+    return strdup(digest);
 }
 
 const char *list_claim(const struct node *master)
 {
+    char digest[17];
+    char *log = log_name(master);
     char *claim;
-    if (asprintf(&claim, "\"log\":\"%s\",\"epoch\":1,\"last_id\":%lld,\"digest\":\"%s\"", log_name(master),
-                 last_id(master), list_digest(master)) < 0)
+    digest_read(master, digest);
+    if (asprintf(&claim, "\"log\":\"%s\",\"epoch\":1,\"last_id\":%lld,\"digest\":\"%s\"", log,
+                 last_id(master), digest) < 0)
         trouble("no memory");
+    free(log);
     return claim;
 }

@@ -47,7 +47,7 @@ static int two(look_up *look, const char *service, const struct addrinfo *hints,
     return error ? error : look("127.0.0.1", service, hints, &(*out)->ai_next);
 }
 
-int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *req, struct addrinfo **pai)
 {
     static atomic_int looked_up;
     look_up *look;
@@ -55,13 +55,13 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     if (name && strncmp(name, "hangs-", 6) == 0)
         return hang(atoi(name + 6));
     if (name && strcmp(name, "two.test") == 0)
-        return two(look, service, hints, out);
+        return two(look, service, req, pai);
     if (name && strcmp(name, "once.test") == 0) {
         if (atomic_fetch_add(&looked_up, 1) > 0)
             return hang(HANG_MS);
         name = "127.0.0.1";
     }
-    return look(name, service, hints, out);
+    return look(name, service, req, pai);
 }
 
 static bool connects_to_itself(const struct sockaddr *address)
@@ -90,14 +90,14 @@ static int bound_socket(const struct sockaddr *address, socklen_t len, int flags
     return fd;
 }
 
-int connect(int fd, const struct sockaddr *address, socklen_t len)
+int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
     dial *connect_there;
     *(void **)&connect_there = real("connect");
-    int bound = connects_to_itself(address) ? bound_socket(address, len, fcntl(fd, F_GETFL)) : -1;
+    int bound = connects_to_itself(addr) ? bound_socket(addr, len, fcntl(fd, F_GETFL)) : -1;
     if (bound >= 0) {
         dup3(bound, fd, O_CLOEXEC);
         close(bound);
     }
-    return connect_there(fd, address, len);
+    return connect_there(fd, addr, len);
 }
