@@ -298,3 +298,74 @@ int remove_member(const struct node *master, const char *id)
     http_free(&reply);
     return status;
 }
+
+/* ---- by hand */
+
+__attribute__((format(printf, 3, 0))) static struct reply
+post_json(const struct node *node, const char *target, const char *format, va_list args)
+{
+    char *json;
+    if (vasprintf(&json, format, args) < 0)
+        trouble("no memory");
+    struct reply reply = http_post_json(node->port, target, json);
+    free(json);
+    return reply;
+}
+
+struct reply register_by_hand(const struct node *master, const char *json, ...)
+{
+    va_list args;
+    va_start(args, json);
+    struct reply reply = post_json(master, "/register", json, args);
+    va_end(args);
+    return reply;
+}
+
+struct reply replicate_by_hand(const struct node *secondary, const char *json, ...)
+{
+    va_list args;
+    va_start(args, json);
+    struct reply reply = post_json(secondary, "/replicate", json, args);
+    va_end(args);
+    return reply;
+}
+
+const char *node_says(const struct node *secondary, const char *name)
+{
+    struct reply reply = replicate_by_hand(secondary, "");
+    const char *text = json_text_of(reply.body, name);
+    http_free(&reply);
+    return text;
+}
+
+static void digest_read(const struct node *node, char out[17])
+{
+    struct reply reply = http_get(node->port, "/messages");
+    char *etag = (char *)(uintptr_t)http_field(&reply, "ETag");
+    const char *digest = etag ? strrchr(etag, '-') : NULL;
+    if (!digest)
+        trouble("%s shows no list", node->authority);
+    snprintf(out, 17, "%s", digest + 1);
+    free(etag);
+    http_free(&reply);
+}
+
+const char *list_digest(const struct node *node)
+{
+    char digest[17];
+    digest_read(node, digest);
+    return strdup(digest);
+}
+
+const char *list_claim(const struct node *master)
+{
+    char digest[17];
+    char *log = log_name(master);
+    char *claim;
+    digest_read(master, digest);
+    if (asprintf(&claim, "\"log\":\"%s\",\"epoch\":1,\"last_id\":%lld,\"digest\":\"%s\"", log,
+                 last_id(master), digest) < 0)
+        trouble("no memory");
+    free(log);
+    return claim;
+}

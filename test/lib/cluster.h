@@ -99,4 +99,28 @@ bool equal_lists(const struct node *first, ...) __attribute__((sentinel));
 /* DELETE /secondaries/ID: the status. */
 int remove_member(const struct node *master, const char *id);
 
+/* ---- by hand */
+
+/* POST /register of this JSON text. */
+struct reply register_by_hand(const struct node *master, const char *json, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* POST /replicate of this JSON text. */
+struct reply replicate_by_hand(const struct node *secondary, const char *json, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* What a node answers to POST /replicate with an empty body: a member of that, "boot" or "id"; NULL for null.
+ */
+const char *node_says(const struct node *secondary, const char *name);
+
+/* The digest of the node's list, 16 hexadecimal digits; from the entity tag of the list. */
+const char *list_digest(const struct node *node);
+
+/* The members of a registration that claims the list of a master that was never restarted:
+ * "log":…,"epoch":1,"last_id":…,"digest":… */
+const char *list_claim(const struct node *master);
+
+/* The boot of no process. */
+#define NO_BOOT "0123456789abcdef0123456789abcdef"
+
 #endif
