@@ -19,6 +19,7 @@ struct member {
     struct member *next;
     char id[WIRE_ID_SIZE];
     struct link_target target; /* to be dialled next */
+    struct link_target other;  /* where else it has registered since it was proven last; port 0: nowhere */
     struct link *link;         /* NULL: a pause until dial_ms */
     struct link *candidate;    /* to an address that was registered since, not proven; or NULL */
     struct acks_member *ack;   /* NULL before the first proof */
@@ -162,17 +163,35 @@ static void member_lost(struct members *members, struct member *member, int64_t 
     member->candidate = NULL;
     link_close(link);
     member_pause(member, now_ms);
+    targets_swap(member);
     if (ahead)
         members->config.ahead(members->config.ctx, member->id, &target, last_id, digest);
 }
 
-/* The candidate has failed. Where no link is proven, it is the latest that is known of the member. */
+/* Another registration than the one that the target is from. Only the proof shows which of the two holds, so
+ * they are dialled by turns until then. */
+static void target_add(struct member *member, const struct link_target *target)
+{
+    member->other = member->target;
+    member->target = *target;
+}
+
+static void targets_swap(struct member *member)
+{
+    struct link_target target = member->target;
+    if (!member->other.url.port)
+        return;
+    member->target = member->other;
+    member->other = target;
+}
+
+/* The candidate has failed. Where no link is proven, what it was dialled for may hold all the same. */
 static void candidate_lost(struct member *member)
 {
     struct link *candidate = member->candidate;
     logline(LOGLINE_DEBUG, "%s: a registration led nowhere: %s", member->id, candidate->why);
     if (!member->link || member->link->state != LINK_PROVEN)
-        member->target = candidate->target;
+        target_add(member, &candidate->target);
     link_drop(&member->candidate);
 }
 
@@ -287,6 +306,7 @@ static int member_prove(struct members *members, struct member *member, struct l
         member->complaint[0] = '\0';
     }
     member->target = link->target;
+    member->other.url.port = 0;
     snprintf(member->target.boot, sizeof member->target.boot, "%s", link->peer.boot);
     return 0;
 }
@@ -368,12 +388,18 @@ static bool target_is(const struct link_target *target, const struct link *link)
            (!target->boot[0] || !boot[0] || strcmp(target->boot, boot) == 0);
 }
 
+static bool target_equals(const struct link_target *a, const struct link_target *b)
+{
+    return url_equals(&a->url, &b->url) && strcmp(a->boot, b->boot) == 0;
+}
+
 /* Dials where the registration says: at once, or beside the link that there is. */
 static void member_retarget(struct members *members, struct member *member, const struct link_target *target,
                             int64_t now_ms)
 {
     if (!member->link) {
-        member->target = *target;
+        if (!target_equals(target, &member->target))
+            target_add(member, target);
         member_dial_now(member, now_ms);
         return;
     }
