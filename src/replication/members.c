@@ -147,6 +147,23 @@ static void member_dial_now(struct member *member, int64_t now_ms)
     member->pause_ms = MEMBER_PAUSE_LEAST_MS;
 }
 
+/* Another registration than the one that the target is from. Only the proof shows which of the two holds, so
+ * they are dialled by turns until then. */
+static void target_add(struct member *member, const struct link_target *target)
+{
+    member->other = member->target;
+    member->target = *target;
+}
+
+static void targets_swap(struct member *member)
+{
+    struct link_target target = member->target;
+    if (!member->other.url.port)
+        return;
+    member->target = member->other;
+    member->other = target;
+}
+
 /* The link has failed. */
 static void member_lost(struct members *members, struct member *member, int64_t now_ms)
 {
@@ -166,23 +183,6 @@ static void member_lost(struct members *members, struct member *member, int64_t 
     targets_swap(member);
     if (ahead)
         members->config.ahead(members->config.ctx, member->id, &target, last_id, digest);
-}
-
-/* Another registration than the one that the target is from. Only the proof shows which of the two holds, so
- * they are dialled by turns until then. */
-static void target_add(struct member *member, const struct link_target *target)
-{
-    member->other = member->target;
-    member->target = *target;
-}
-
-static void targets_swap(struct member *member)
-{
-    struct link_target target = member->target;
-    if (!member->other.url.port)
-        return;
-    member->target = member->other;
-    member->other = target;
 }
 
 /* The candidate has failed. Where no link is proven, what it was dialled for may hold all the same. */
