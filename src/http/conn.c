@@ -225,9 +225,7 @@ void http_interim(struct http_exchange *exchange, int status)
  * the connection is still there. */
 static bool conn_send(struct http_conn *conn)
 {
-    struct stream_turn turn = {.now_ms = loop_now_ms(conn->conns->loop),
-                               .most = HTTP_SEND_MOST,
-                               .zero_copy = &conn->conns->zero_copy};
+    struct stream_turn turn = {.now_ms = loop_now_ms(conn->conns->loop), .most = HTTP_SEND_MOST};
     enum stream_verdict verdict = STREAM_SENT;
     if (conn->interim.len)
         verdict = stream_send_bytes(&conn->stream, &conn->interim, &turn);
