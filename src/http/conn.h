@@ -6,7 +6,6 @@
 #include "http/chunked.h"
 #include "http/loop.h"
 #include "http/server.h"
-#include "http/zero_copy.h"
 
 enum { HTTP_PEER_SIZE = 56 }; /* "[IPv6]:port" */
 
@@ -32,7 +31,6 @@ struct conn_shared {
     size_t answering;     /* bytes allocated for exchanges and the heads of their answers */
     char *read_buffer;    /* HTTP_READ_BYTES: connections without a partial request read into it, and own no
                              memory */
-    struct zero_copy zero_copy;
 
     char date[HTTP_DATE_SIZE];
     int64_t date_until_ms;

@@ -38,13 +38,7 @@ static void conn_pop(struct http_conn *conn)
     exchange_free(exchange);
 }
 
-/* Whether what the exchange's source has left goes out without a copy. */
-static bool goes_uncopied(const struct http_exchange *exchange)
-{
-    return exchange->source.len >= ZERO_COPY_LEAST && exchange->shared->zero_copy.open;
-}
-
-/* All ready answers, as far as iovecs reach, or up to one that goes out without a copy. */
+/* All ready answers, as far as iovecs reach. */
 static int conn_iov(const struct http_conn *conn, struct iovec *iov)
 {
     int count = 0;
@@ -52,11 +46,8 @@ static int conn_iov(const struct http_conn *conn, struct iovec *iov)
         iov[count++] = (struct iovec){conn->interim.data, conn->interim.len};
     for (const struct http_exchange *exchange = conn->first;
          exchange && exchange->ready && !exchange->head.failed && count + 3 < IOV_MAX_PIECES;
-         exchange = exchange->next) {
-        if (goes_uncopied(exchange))
-            return count + exchange_iov_head(exchange, iov + count);
+         exchange = exchange->next)
         count += exchange_iov(exchange, iov + count, IOV_MAX_PIECES - count);
-    }
     return count;
 }
 
@@ -104,14 +95,6 @@ bool conn_drains(struct http_conn *conn)
     return now_ms < conn->progress_ms + HTTP_WRITE_TIME_MS;
 }
 
-/* Whether an uncopied part is what comes next. */
-static bool conn_sends_uncopied(const struct http_conn *conn)
-{
-    const struct http_exchange *first = conn->first;
-    return !conn->interim.len && first && first->ready && first->head_sent == first->head.len &&
-           goes_uncopied(first);
-}
-
 /* One piece goes by send(2), which has no vector for the kernel to take in. */
 static ssize_t pieces_send(int fd, struct iovec *iov, int pieces)
 {
@@ -125,13 +108,8 @@ static ssize_t pieces_send(int fd, struct iovec *iov, int pieces)
 static ssize_t conn_send_some(struct http_conn *conn, size_t most)
 {
     struct iovec iov[IOV_MAX_PIECES];
-    if (conn_sends_uncopied(conn)) {
-        const struct http_source *source = &conn->first->source;
-        int pieces = source->pieces(source->state, iov, IOV_MAX_PIECES);
-        pieces = iov_cut(iov, pieces, most);
-        return zero_copy_send(&conn->shared->zero_copy, conn->watch.fd, iov, pieces);
-    }
-    int pieces = iov_cut(iov, conn_iov(conn, iov), most);
+    int pieces = conn_iov(conn, iov);
+    pieces = iov_cut(iov, pieces, most);
     ssize_t sent = pieces_send(conn->watch.fd, iov, pieces);
     return sent < 0 ? -errno : sent;
 }

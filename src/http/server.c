@@ -234,7 +234,6 @@ static void server_free(struct http_server *server)
 {
     if (server->shared.loop)
         loop_close(server->shared.loop);
-    zero_copy_close(&server->shared.zero_copy);
     free(server->shared.read_buffer);
     free(server);
 }
@@ -266,7 +265,6 @@ int http_server_open(struct http_server **out, const struct http_server_config *
         goto fail;
     }
     server->listening = true;
-    zero_copy_open(&server->shared.zero_copy, HTTP_SEND_MOST); /* without it long answers are copied */
     *out = server;
     return 0;
 
