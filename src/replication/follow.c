@@ -281,8 +281,7 @@ int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms)
         follow->interim_ms = now_ms + interim_ms;
         acks_each(follow->config.acks, interim_send, NULL);
     }
-    int64_t due_ms = follow->arrivals->due_ms;
-    return due_ms < follow->interim_ms ? due_ms : follow->interim_ms;
+    return clock_earlier(follow->arrivals->due_ms, follow->interim_ms);
 }
 
 /* ---- storing */

@@ -359,8 +359,8 @@ static int64_t link_overdue_ms(const struct link *link)
 
 void link_woke(struct link *link, int64_t paused_ms, int64_t now_ms)
 {
-    link->heard_ms += paused_ms;
-    link->waits_ms += paused_ms;
+    link->heard_ms = clock_earlier(link->heard_ms + paused_ms, now_ms);
+    link->waits_ms = clock_earlier(link->waits_ms + paused_ms, now_ms);
     link->sent_ms = now_ms - link->shared->heartbeat_ms;
 }
 
@@ -371,7 +371,7 @@ static int64_t link_due_ms(const struct link *link, int64_t now_ms)
         due_ms = CLOCK_NEVER;
     else if (link_paced(link, now_ms) && messages_left(link))
         due_ms = now_ms + 1;
-    return due_ms < link_overdue_ms(link) ? due_ms : link_overdue_ms(link);
+    return clock_earlier(due_ms, link_overdue_ms(link));
 }
 
 int64_t link_pass(struct link *link, int64_t now_ms)

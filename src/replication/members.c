@@ -210,20 +210,18 @@ static int64_t member_pass(struct members *members, struct member *member, int64
     }
     if (member->link) {
         int64_t due_ms = link_pass(member->link, now_ms);
-        next_ms = due_ms < next_ms ? due_ms : next_ms;
+        next_ms = clock_earlier(due_ms, next_ms);
         if (member->link->state == LINK_FAILED)
             member_lost(members, member, now_ms);
     }
-    return member->link || next_ms < member->dial_ms ? next_ms : member->dial_ms;
+    return member->link ? next_ms : clock_earlier(next_ms, member->dial_ms);
 }
 
 int64_t members_pass(struct members *members, int64_t now_ms)
 {
     int64_t next_ms = CLOCK_NEVER;
-    for (struct member *member = members->first; member; member = member->next) {
-        int64_t due_ms = member_pass(members, member, now_ms);
-        next_ms = due_ms < next_ms ? due_ms : next_ms;
-    }
+    for (struct member *member = members->first; member; member = member->next)
+        next_ms = clock_earlier(next_ms, member_pass(members, member, now_ms));
     return next_ms;
 }
 
@@ -239,7 +237,7 @@ void members_renew(struct members *members)
 void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms)
 {
     for (struct member *member = members->first; member; member = member->next) {
-        member->seen_ms += paused_ms;
+        member->seen_ms = clock_earlier(member->seen_ms + paused_ms, now_ms);
         if (member->link)
             link_woke(member->link, paused_ms, now_ms);
         if (member->candidate)

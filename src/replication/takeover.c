@@ -360,7 +360,7 @@ int64_t takeover_pass(struct takeover *takeover, int64_t now_ms)
             fetch_end(takeover, now_ms);
     }
     int64_t next_ms = takeover->client ? takeover->heard_ms + IDLE_MS : takeover->dial_ms;
-    return next_ms < takeover->until_ms ? next_ms : takeover->until_ms;
+    return clock_earlier(next_ms, takeover->until_ms);
 }
 
 void takeover_append(struct takeover *takeover)
