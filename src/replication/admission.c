@@ -103,9 +103,6 @@ static void registration_accept(struct admission *admission, const struct wire_r
     case 0:
         answer_registered(admission, registration, exchange);
         break;
-    case -ESTALE:
-        answer_conflict(admission, exchange, "this process has said goodbye");
-        break;
     case -ENOSPC:
         http_answer_unavailable(exchange, "there are as many members as this master takes");
         break;
@@ -197,7 +194,7 @@ static void epoch_raise(struct admission *admission, const struct wire_register 
 {
     struct wire_identity *own = admission->config.own;
     if (registration->epoch < own->epoch || strcmp(own->log, registration->log) != 0 ||
-        members_know(admission->config.members, registration->boot))
+        members_process(admission->config.members, registration->boot) != MEMBERS_UNKNOWN)
         return;
     own->epoch = registration->epoch + 1;
     logline(LOGLINE_INFO, "epoch %" PRIu64 " now: %s has followed epoch %" PRIu64 " of another master",
@@ -367,6 +364,10 @@ void admission_register(struct admission *admission, const struct http_request *
         why = registration_complete(&registration, http_exchange_peer(exchange), &target.url);
     if (why) {
         http_answer_error(exchange, 400, NULL, "%s", why);
+        return;
+    }
+    if (members_process(admission->config.members, registration.boot) == MEMBERS_LEFT) {
+        answer_conflict(admission, exchange, "this process has said goodbye");
         return;
     }
     snprintf(target.boot, sizeof target.boot, "%s", registration.boot);

@@ -12,7 +12,7 @@ enum {
     CHECKS_AN_INTERVAL = 10,
     EARLY_MS = 1000,         /* a greeting may overtake the answer to the registration by so much */
     ATTEMPT_MOST_MS = 60000, /* silence that is allowed on a link: doubles up to this, see member_learn */
-    GOODBYES = 256           /* processes whose goodbye is remembered */
+    PROCESSES = 1024         /* are remembered */
 };
 
 struct member {
@@ -39,12 +39,18 @@ struct member {
                                                     */
 };
 
+/* A process that has registered here, or has said goodbye. */
+struct process_known {
+    char boot[WIRE_NAME_SIZE];
+    bool left; /* it has said goodbye */
+};
+
 struct members {
     struct members_config config;
     struct member *first;
     struct members_count count;
-    char goodbyes[GOODBYES][WIRE_NAME_SIZE]; /* a ring */
-    unsigned goodbyes_next;
+    struct process_known known[PROCESSES]; /* a ring: the latest */
+    unsigned known_next;
 };
 
 static const char *const state_names[] = {"healthy", "suspected", "unhealthy"};
@@ -342,18 +348,33 @@ static int member_told(struct link *link)
 
 /* ---- joining and leaving */
 
-static bool goodbye_said(const struct members *members, const char *boot)
+static struct process_known *known_find(struct members *members, const char *boot)
 {
-    for (unsigned i = 0; i < GOODBYES && boot[0]; i++)
-        if (strcmp(members->goodbyes[i], boot) == 0)
-            return true;
-    return false;
+    for (unsigned i = 0; i < PROCESSES && boot[0]; i++)
+        if (strcmp(members->known[i].boot, boot) == 0)
+            return &members->known[i];
+    return NULL;
 }
 
-static void goodbye_remember(struct members *members, const char *boot)
+static void known_add(struct members *members, const char *boot, bool left)
 {
-    if (boot[0] && !goodbye_said(members, boot))
-        snprintf(members->goodbyes[members->goodbyes_next++ % GOODBYES], WIRE_NAME_SIZE, "%s", boot);
+    struct process_known *known = known_find(members, boot);
+    if (!boot[0])
+        return;
+    if (!known) {
+        known = &members->known[members->known_next++ % PROCESSES];
+        *known = (struct process_known){0};
+        snprintf(known->boot, sizeof known->boot, "%s", boot);
+    }
+    known->left = known->left || left;
+}
+
+enum members_process members_process(struct members *members, const char *boot)
+{
+    const struct process_known *known = known_find(members, boot);
+    if (!known)
+        return MEMBERS_UNKNOWN;
+    return known->left ? MEMBERS_LEFT : MEMBERS_KNOWN;
 }
 
 static struct member *member_new(const struct members *members, const char *id, int64_t now_ms)
@@ -436,8 +457,6 @@ int members_register(struct members *members, const char *id, const struct link_
     struct member **at = member_find(members, id);
     bool known = *at != NULL;
     int64_t now_ms = clock_ms();
-    if (goodbye_said(members, target->boot))
-        return -ESTALE;
     if (!known && members->count.all == MEMBERS_MAX)
         return -ENOSPC;
     if (!known)
@@ -446,21 +465,13 @@ int members_register(struct members *members, const char *id, const struct link_
     if (!member)
         return -ENOMEM;
     members->count.all += !known;
+    known_add(members, target->boot, false);
     struct http_url before = member->link ? member->link->target.url : member->target.url;
     member->registered_ms = now_ms;
     member_retarget(members, member, target, now_ms);
     members_check(members, now_ms);
     log_registered(members, member, &target->url, known ? &before : NULL, last_id);
     return 0;
-}
-
-bool members_know(const struct members *members, const char *boot)
-{
-    for (const struct member *member = members->first; member && boot[0]; member = member->next)
-        if (strcmp(member->boot, boot) == 0 || strcmp(member->target.boot, boot) == 0 ||
-            (member->candidate && strcmp(member->candidate->target.boot, boot) == 0))
-            return true;
-    return false;
 }
 
 /* The process of the member that says goodbye: the one that was proven or else registered, or the candidate.
@@ -482,7 +493,7 @@ static bool goodbye_is_of(struct member *member, const char *boot)
 enum members_removal members_remove(struct members *members, const char *id, const char *boot)
 {
     struct member **at = member_find(members, id);
-    goodbye_remember(members, boot);
+    known_add(members, boot, true);
     if (!*at)
         return MEMBERS_NONE_SUCH;
     if (boot[0] && !goodbye_is_of(*at, boot))
