@@ -91,6 +91,21 @@ SCENARIO(cluster_members, a_secondary_sees_that_it_was_removed_and_registers_aga
     cr_assert(shows(s1, "a"));
 }
 
+SCENARIO(cluster_members, a_removed_member_that_registers_again_leaves_the_others_alone)
+{
+    struct node *master = master_start("--heartbeat-interval 0.1");
+    member_start(master, "s1", "");
+    member_start(master, "s2", "");
+    expect_stored(post(master, "", "a"), 201, 1, 3, 3);
+    cr_assert_eq(remove_member(master, "s2"), 204);
+    expect_member(master, "s2");
+    struct reply reply = post(master, "?w=3", "b");
+    expect_stored(reply, 201, 2, 3, 3);
+    expect_at_once(reply);
+    expect_logged(master, "answered 2 with 201", 1);
+    expect_logged(master, "connected to s1,", 1);
+}
+
 SCENARIO(cluster_members, names_with_strange_signs_work_in_paths)
 {
     struct node *master = master_start("");

@@ -55,7 +55,7 @@ SCENARIO(cluster_retries, half_an_answer_is_no_ack)
 
 SCENARIO(cluster_retries, what_is_not_http_is_no_ack)
 {
-    expect_retries(FAKE_GARBAGE, true, "f1: its answer is malformed");
+    expect_retries(FAKE_GARBAGE, true, "f1: its answer is not HTTP; trying again");
 }
 
 SCENARIO(cluster_retries, a_200_that_tells_of_too_little_is_no_ack)
