@@ -16,7 +16,7 @@ SCENARIO(cluster_links, a_registration_of_the_same_process_leaves_its_link_alone
 {
     struct node *master = master_start("");
     struct fake *fake = fake_open(FAKE_GOOD);
-    expect_status(fake_register(fake, master, "f1"), 200);
+    fake_join(fake, master, "f1");
     expect_stored(post(master, "?w=2", "a"), 201, 1, 2, 2);
     for (int i = 0; i < 10; i++)
         expect_status(fake_register(fake, master, "f1"), 200);
@@ -83,7 +83,7 @@ SCENARIO(cluster_links, interim_answers_without_end_are_no_signs_of_life)
 {
     struct node *master = master_start("--heartbeat-interval 0.2");
     struct fake *fake = fake_open(FAKE_GOOD);
-    expect_status(fake_register(fake, master, "f1"), 200);
+    fake_join(fake, master, "f1");
     expect_stored(post(master, "?w=2", "a"), 201, 1, 2, 2);
     fake_mode(fake, FAKE_INTERIM);
     struct call *call = post_begin(master, "?w=2", "b");

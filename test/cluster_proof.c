@@ -120,7 +120,7 @@ SCENARIO(cluster_proof, one_process_that_registers_under_another_name_is_one_mem
 {
     struct node *master = master_start("");
     struct fake *fake = fake_open(FAKE_GOOD);
-    expect_status(fake_register(fake, master, "f1"), 200);
+    fake_join(fake, master, "f1");
     expect_stored(post(master, "?w=2", "a"), 201, 1, 2, 2);
     expect_status(fake_register(fake, master, "f2"), 200);
     expect_two_nodes(master, 2);
@@ -213,7 +213,7 @@ SCENARIO(cluster_proof, every_request_of_a_master_says_whose_it_is_and_for_whom)
     struct fake *fake = fake_open(FAKE_GOOD);
     char log[128];
     char boot[64];
-    expect_status(fake_register(fake, master, "f1"), 200);
+    fake_join(fake, master, "f1");
     snprintf(log, sizeof log, "\r\nLog: %s\r\n", log_name(master));
     snprintf(boot, sizeof boot, "\r\nBoot: %s\r\n", fake_boot(fake));
     for (int signs = 0; signs < 3; signs++) { /* signs of life and messages */
@@ -239,7 +239,7 @@ SCENARIO(cluster_proof, a_request_of_another_logs_master_is_409)
 static struct node *expect_no_ack(struct fake *fake, enum fake_forge forge)
 {
     struct node *master = master_start("--heartbeat-interval 0.2");
-    expect_status(fake_register(fake, master, "f1"), 200);
+    fake_join(fake, master, "f1");
     expect_stored(post(master, "?w=2", "a"), 201, 1, 2, 2);
     fake_forge(fake, forge);
     expect_stored(post(master, "?w=2&timeout=1", "b"), 202, 2, 2, 1);

@@ -14,7 +14,7 @@ static void expect_retries(enum fake_mode mode, bool stored, const char *complai
 {
     struct node *master = master_start("--heartbeat-interval 0.2");
     struct fake *fake = fake_open(FAKE_GOOD);
-    expect_status(fake_register(fake, master, "f1"), 200);
+    fake_join(fake, master, "f1");
     expect_stored(post(master, "", "a"), 201, 1, 2, 2);
     fake_mode(fake, mode);
     struct call *call = post_begin(master, "?w=3", "b");
@@ -55,7 +55,7 @@ SCENARIO(cluster_retries, half_an_answer_is_no_ack)
 
 SCENARIO(cluster_retries, what_is_not_http_is_no_ack)
 {
-    expect_retries(FAKE_GARBAGE, true, "f1: its answer is malformed");
+    expect_retries(FAKE_GARBAGE, true, "f1: its answer is not HTTP; trying again");
 }
 
 SCENARIO(cluster_retries, a_200_that_tells_of_too_little_is_no_ack)
@@ -73,7 +73,7 @@ SCENARIO(cluster_retries, a_link_is_given_up_after_five_intervals_of_silence)
     static const char line[] = "f1: it is silent for ";
     struct node *master = master_start("--heartbeat-interval 0.5");
     struct fake *fake = fake_open(FAKE_GOOD);
-    expect_status(fake_register(fake, master, "f1"), 200);
+    fake_join(fake, master, "f1");
     expect_stored(post(master, "", "a"), 201, 1, 2, 2);
     fake_mode(fake, FAKE_SILENT);
     eventually(SOON, node_logged(master, line));

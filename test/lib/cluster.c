@@ -19,9 +19,32 @@ void scenario_end(void)
         nodes_print_logs();
 }
 
+/* Where the log holds the text last; its begin where it does not. */
+static const char *last_told(const char *log, const char *text)
+{
+    const char *last = log;
+    for (const char *at = log; (at = strstr(at, text)); at++)
+        last = at;
+    return last;
+}
+
+/* Whether it has proven itself to this process of the master, and was not removed since. */
+static bool member_met(const struct node *master, const char *id)
+{
+    char connected[160];
+    char removed[160];
+    char *log = node_log(master);
+    snprintf(connected, sizeof connected, "connected to %s,", id);
+    snprintf(removed, sizeof removed, "removed %s;", id);
+    const char *met = last_told(log, connected);
+    bool yes = met > last_told(log, "INFO  master settings ") && met > last_told(log, removed);
+    free(log);
+    return yes;
+}
+
 void expect_member(const struct node *master, const char *id)
 {
-    eventually(SOON, member_number(master, id, "lag") == 0);
+    eventually(SOON, member_met(master, id) && member_number(master, id, "lag") == 0);
 }
 
 struct node *member_start(const struct node *master, const char *id, const char *words, ...)
@@ -39,14 +62,11 @@ struct node *member_start(const struct node *master, const char *id, const char 
 static struct node *member_through(const struct node *master, const char *master_url, const char *id,
                                    struct relay **relay)
 {
-    char connected[128];
     struct node *node = node_later("secondary", "");
     *relay = relay_open(node->port);
     node_words(node, "--master-url %s --secondary-id %s --advertise-url %s", master_url, id,
                relay_url(*relay));
     node_restart(node);
-    snprintf(connected, sizeof connected, "connected to %s,", id);
-    eventually(SOON, node_logged(master, connected));
     expect_member(master, id);
     return node;
 }
@@ -257,6 +277,20 @@ int members(const struct node *master)
     int count = 0;
     for (const char *at = reply.body; (at = strstr(at, "\"last_seen\":")); at++)
         count++;
+    http_free(&reply);
+    return count;
+}
+
+int members_met(const struct node *master)
+{
+    static const char begin[] = "{\"id\":\"";
+    struct reply reply = http_get(master->port, "/health");
+    int count = 0;
+    for (const char *at = reply.body; (at = strstr(at, begin)); at++) {
+        char *id = (char *)(uintptr_t)json_text_of(at, "id");
+        count += member_met(master, id);
+        free(id);
+    }
     http_free(&reply);
     return count;
 }

@@ -473,6 +473,18 @@ struct reply fake_register(struct fake *fake, const struct node *master, const c
     return call_end(fake_register_begin(fake, master, id));
 }
 
+void fake_join(struct fake *fake, const struct node *master, const char *id)
+{
+    char connected[NAME_SIZE + 32];
+    snprintf(connected, sizeof connected, "connected to %s,", id);
+    int before = node_logged(master, connected);
+    struct reply reply = fake_register(fake, master, id);
+    if (reply.status != 200)
+        trouble("%s cannot register: %d %s", id, reply.status, reply.body);
+    http_free(&reply);
+    eventually(HTTP_LIMIT_MS, node_logged(master, connected) > before);
+}
+
 void fake_hold(struct fake *fake, const char *log, const char *words)
 {
     pthread_mutex_lock(&fake->mutex);

@@ -61,6 +61,9 @@ struct fake *fake_open(enum fake_mode mode);
 struct reply fake_register(struct fake *fake, const struct node *master, const char *id);
 struct call *fake_register_begin(struct fake *fake, const struct node *master, const char *id);
 
+/* The same, and waits until its first answer on a new link has proven it: it is a member that counts. */
+void fake_join(struct fake *fake, const struct node *master, const char *id);
+
 /* Holds these messages of a log from now on, words parted by spaces, as of a master of epoch 1. */
 void fake_hold(struct fake *fake, const char *log, const char *words);
 
