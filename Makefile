@@ -90,6 +90,8 @@ SIMULATOR = $(wildcard test/simulator/*.c)
 FUZZ = $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 BENCH = $(wildcard bench/*.c)
 TEST_LIB = $(wildcard test/lib/*.c)
+# What test/lib takes from src/, compiled with the tests' flags.
+TEST_LIB_SRC = src/log/digest.c
 PROGRAMS = $(OUT)/master $(OUT)/secondary
 
 .PHONY: all
@@ -120,20 +122,33 @@ CRITERION_LINK = -no-pie -pthread -fno-lto
 UNIT_PROGRAMS = $(UNIT:%=$(OUT)/test/%)
 WHOLE_PROGRAMS = $(WHOLE:%=$(OUT)/test/%)
 STRESS_PROGRAMS = $(STRESS:%=$(OUT)/test/%)
-test_objects = $(patsubst test/%.c,$(OUT)/test/obj/%.o,$(1))
+test_objects = $(patsubst src/%.c,$(OUT)/test/obj/src/%.o,$(patsubst test/%.c,$(OUT)/test/obj/%.o,$(1)))
+
+# Of its layer a unit program links everything, but for the client where it brings a fake one.
+WITH_FAKE_CLIENT := $(patsubst test/%.c,%,$(shell grep -l '"fake_client.h"\|"node_by_hand.h"' test/unit_*.c))
+faked = $(if $(filter $(1),$(WITH_FAKE_CLIENT)),src/http/client.c)
+unit_objects = $(call objects,$(filter-out $(call faked,$(1)),$(LAYER_$(call layer,$(1)))))
 
 .SECONDEXPANSION:
-$(UNIT_PROGRAMS): $(OUT)/test/%: $(OUT)/obj/test/%.o $$(call objects,$$(LAYER_$$(call layer,$$*)))
+$(UNIT_PROGRAMS): $(OUT)/test/%: $(OUT)/obj/test/%.o $$(call unit_objects,$$*)
 	$(call Q,LINK)$(CC) $(CRITERION_LINK) $(SANITIZE_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
 
-$(WHOLE_PROGRAMS): $(OUT)/test/%: $(OUT)/test/obj/%.o $(call test_objects,$(TEST_LIB))
+$(WHOLE_PROGRAMS): $(OUT)/test/%: $(OUT)/test/obj/%.o $(call test_objects,$(TEST_LIB) $(TEST_LIB_SRC))
 	$(call Q,LINK)$(CC) $(CRITERION_LINK) $(LDFLAGS) -o $@ $(filter %.o,$^) -lcriterion -lm
+
+# Preloaded into the nodes of these.
+$(OUT)/test/cluster_lookup $(OUT)/test/cluster_links: $(OUT)/test/net.so
+$(OUT)/test/net.so: test/preload/net.c $(OUT)/flags
+	$(call Q,LINK)$(CC) $(ALL_TEST_CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
 
 $(STRESS_PROGRAMS): $(OUT)/test/%: $(OUT)/obj/test/%.o $(call objects,$(LAYER_replication))
 	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
 $(OUT)/test/torture: $(call test_objects,$(TORTURE))
 	$(call Q,LINK)$(CC) -pie -pthread $(LDFLAGS) -o $@ $(filter %.o,$^)
+
+$(OUT)/test/obj/src/%.o: src/%.c $(OUT)/flags
+	$(call Q,CC)$(CC) $(ALL_TEST_CFLAGS) -c -o $@ $<
 
 $(OUT)/test/obj/%.o: test/%.c $(OUT)/flags
 	$(call Q,CC)$(CC) $(ALL_TEST_CFLAGS) -c -o $@ $<

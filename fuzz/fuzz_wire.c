@@ -28,8 +28,8 @@ static void check_rewritten(const struct wire_replicate *request)
 {
     struct wire_replicate again;
     struct buf body = {0};
-    wire_replicate_begin(&body, request->log, request->run[0] ? request->run : "run", request->first,
-                         request->has_digest ? &request->digest : NULL);
+    wire_replicate_begin(&body, request->log, request->epoch);
+    wire_replicate_first(&body, request->first, request->digest);
     buf_add_span(&body, request->elements);
     buf_add_text(&body, WIRE_REPLICATE_END);
     CHECK(!body.failed && wire_replicate_read(buf_span(&body), &again) == NULL);
@@ -37,7 +37,7 @@ static void check_rewritten(const struct wire_replicate *request)
     CHECK(again.elements.len == request->elements.len);
     CHECK(again.elements.len == 0 ||
           memcmp(again.elements.at, request->elements.at, again.elements.len) == 0);
-    CHECK(again.has_digest == request->has_digest && again.digest == request->digest);
+    CHECK(again.has_digest && again.digest == request->digest && again.epoch == request->epoch);
     wire_replicate_free(&again);
     buf_free(&body);
 }
@@ -67,22 +67,59 @@ static void check_register(struct span body)
     CHECK(again.last_id == request.last_id && again.stored == request.stored && again.port == request.port);
     CHECK(strcmp(again.id, request.id) == 0 && strcmp(again.url, request.url) == 0);
     CHECK(strcmp(again.log, request.log) == 0 && again.has_digest == request.has_digest);
-    CHECK(again.digest == request.digest && strcmp(again.run, request.run) == 0);
+    CHECK(again.digest == request.digest && again.epoch == request.epoch);
+    CHECK(strcmp(again.boot, request.boot) == 0);
+    buf_free(&written);
+}
+
+static void check_registered(struct span body)
+{
+    struct wire_registered answer;
+    struct wire_registered again;
+    struct buf written = {0};
+    if (wire_registered_read(body, &answer) != NULL)
+        return;
+    CHECK(answer.heartbeat_ms == 0 ||
+          (answer.heartbeat_ms >= WIRE_HEARTBEAT_LEAST_MS && answer.heartbeat_ms <= WIRE_HEARTBEAT_MOST_MS));
+    wire_registered_write(&written, &answer);
+    CHECK(!written.failed && wire_registered_read(buf_span(&written), &again) == NULL);
+    CHECK(strcmp(again.log, answer.log) == 0 && strcmp(again.id, answer.id) == 0);
+    CHECK(again.epoch == answer.epoch && again.last_id == answer.last_id);
+    CHECK(again.heartbeat_ms == answer.heartbeat_ms ||
+          (!answer.heartbeat_ms && again.heartbeat_ms == WIRE_HEARTBEAT_LEAST_MS));
+    buf_free(&written);
+}
+
+static void check_ack(struct span body)
+{
+    struct wire_ack ack;
+    struct wire_ack again;
+    struct buf identity = {0};
+    struct buf written = {0};
+    bool read = wire_ack_read(body, &ack);
+    CHECK(memchr(ack.error, '\0', sizeof ack.error) != NULL);
+    if (!read)
+        return;
+    wire_identity_write(&identity, &ack.from);
+    buf_add_char(&written, '{');
+    wire_ack_write(&written, ack.last_id, buf_span(&identity), ack.digest);
+    buf_add_char(&written, '}');
+    CHECK(!written.failed && wire_ack_read(buf_span(&written), &again));
+    CHECK(again.has_last_id && again.last_id == ack.last_id);
+    CHECK(again.has_digest && again.digest == ack.digest && again.from.epoch == ack.from.epoch);
+    CHECK(strcmp(again.from.id, ack.from.id) == 0 && strcmp(again.from.boot, ack.from.boot) == 0);
+    CHECK(strcmp(again.from.log, ack.from.log) == 0);
+    buf_free(&identity);
     buf_free(&written);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span body = fuzz_copy(data, size);
-    struct wire_registered registered;
-    uint64_t position;
-    char error[64];
     check_replicate(body);
     check_register(body);
-    if (wire_registered_read(body, &registered) == NULL)
-        CHECK(registered.heartbeat_ms >= 0);
-    wire_position_read(body, &position, error, sizeof error);
-    CHECK(memchr(error, '\0', sizeof error) != NULL);
+    check_registered(body);
+    check_ack(body);
     free((char *)body.at);
     return 0;
 }

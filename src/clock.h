@@ -20,6 +20,12 @@ int64_t clock_ms(void);
 /* now_ms + after_ms, or CLOCK_NEVER where that is past the end of the clock. after_ms is not negative. */
 int64_t clock_after(int64_t now_ms, int64_t after_ms);
 
+/* The earlier of two times. */
+static inline int64_t clock_earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 /* The time-out that poll(2) takes to wait from now_ms until deadline_ms: 0 where it is over, -1 for
  * CLOCK_NEVER, and never more than INT_MAX. */
 int clock_poll_timeout(int64_t now_ms, int64_t deadline_ms);

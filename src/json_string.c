@@ -149,9 +149,9 @@ static inline size_t escape_write(char c, char out[6])
 /* Whether an escape is the one that the canonical form uses for its character. */
 static bool escape_canonical(const char *at, struct escape escape)
 {
-    char canonical[6];
     if (escape.code >= 0x80 || !needs_escape((char)escape.code))
         return false;
+    char canonical[6];
     return escape_write((char)escape.code, canonical) == escape.len && memcmp(at, canonical, escape.len) == 0;
 }
 
@@ -269,12 +269,12 @@ static bool is_escaped(const struct json_string *string)
 bool json_string_is(const struct json_string *string, const char *text)
 {
     struct span raw = string->raw;
-    struct span piece;
-    char scratch[4];
     if (string->value_len != strlen(text))
         return false;
     if (!is_escaped(string))
         return memcmp(raw.at, text, raw.len) == 0;
+    struct span piece;
+    char scratch[4];
     for (; piece_next(&raw, scratch, &piece); text += piece.len)
         if (memcmp(piece.at, text, piece.len) != 0)
             return false;
@@ -295,11 +295,11 @@ static bool holds_nul(const struct json_string *string)
 
 bool json_string_copy(const struct json_string *string, char *out, size_t out_size)
 {
+    if (string->value_len >= out_size || (is_escaped(string) && holds_nul(string)))
+        return false;
     struct span raw = string->raw;
     struct span piece;
     char scratch[4];
-    if (string->value_len >= out_size || (is_escaped(string) && holds_nul(string)))
-        return false;
     for (; piece_next(&raw, scratch, &piece); out += piece.len)
         memcpy(out, piece.at, piece.len);
     *out = '\0';

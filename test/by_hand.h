@@ -105,7 +105,7 @@ static uint64_t hand_body_limit(void *ctx, const struct http_head *head)
 
 #define HAND_ROUTE(name)                                                                                     \
     {                                                                                                        \
-        .method = name, .path = "*", .handle = hand_handle, .body_limit = hand_body_limit                    \
+        .method = (name), .path = "*", .handle = hand_handle, .body_limit = hand_body_limit                  \
     }
 
 static const struct http_route hand_routes[] = {

@@ -140,7 +140,7 @@ SCENARIO(cluster_blocking, ten_secondaries_hold_every_message)
         snprintf(id, sizeof id, "s%d", i);
         nodes[i] = secondary_start(master, "--secondary-id %s", id);
     }
-    eventually(SOON, members(master) == 10);
+    eventually(SOON, members_met(master) == 10);
     for (int i = 1; i <= 20; i++) {
         snprintf(id, sizeof id, "m%d", i);
         expect_stored(post(master, "", id), 201, i, 11, 11);

@@ -278,7 +278,7 @@ SCENARIO(cluster_concern, an_ack_that_is_repeated_counts_once)
 {
     struct node *master = master_start("--heartbeat-interval 0.1");
     struct fake *fake = fake_open(FAKE_GOOD);
-    expect_status(fake_register(fake, master, "f1"), 200);
+    fake_join(fake, master, "f1");
     struct call *call = post_begin(master, "?w=3&timeout=1.5", "a");
     eventually(SOON, fake_last_id(fake) == 1);
     for (int i = 0; i < 5; i++) { /* each connection and sign of life tells the position anew */

@@ -162,7 +162,7 @@ SCENARIO(cluster_growth, secondaries_that_restart_leave_nothing_behind)
         }
         for (int i = 0; i < NODES; i++)
             node_restart(nodes[i]);
-        eventually(SOON, members(master) == NODES);
+        eventually(SOON, members_met(master) == NODES);
         snprintf(id, sizeof id, "m%d", round);
         expect_status(post(master, "?w=5", id), 201);
         if (round == 2)

@@ -176,6 +176,8 @@ static void answer(struct acks_waiter *waiter, int64_t now_ms)
         CHECK(atomic_load(&ended));
         check_not_reached(waiter);
         break;
+    case ACKS_NO_ROOM:
+        CHECK(!"no owner set it");
     }
     free(waiter);
 }
@@ -266,7 +268,7 @@ int main(int argc, char *argv[])
     int64_t end_ms = clock_ms() + stress.run_ms;
     size_t count = 0;
 
-    acks = acks_open();
+    acks = acks_open(0);
     CHECK(acks);
     while (count < POSTERS)
         start(&workers[count++], post_all, &stress.seed);

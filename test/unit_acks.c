@@ -14,7 +14,7 @@ TestSuite(acks, .timeout = 60);
 /* An ACK count whose master holds `last_id` messages. */
 static struct acks *acks_with(uint64_t last_id)
 {
-    struct acks *acks = acks_open();
+    struct acks *acks = acks_open(0);
     cr_assert_not_null(acks);
     acks_appended(acks, last_id);
     return acks;
@@ -336,6 +336,45 @@ Test(acks, one_that_does_not_count_for_all_is_no_ack_for_all_either)
     cr_assert_eq(waiter.count.have, 1);
     cr_assert_eq(acks_count(acks, 10, 2).have, 2);
     CLOSE(acks, a, newcomer);
+}
+
+/* ---- the nodes that a log is meant to have */
+
+Test(acks, nodes_that_have_not_come_count_for_a_majority)
+{
+    struct acks *acks = acks_open(5);
+    acks_appended(acks, 1);
+    cr_assert_eq(acks_count(acks, 1, CONCERN_MAJORITY).need, 3);
+    struct acks_member *a = join_at(acks, 1);
+    struct acks_waiter waiter = waiter_for(1, CONCERN_MAJORITY);
+    park(acks, &waiter);
+    struct acks_member *b = join_at(acks, 1);
+    cr_assert(only_released(acks, &waiter, ACKS_REACHED));
+    CLOSE(acks, a, b);
+}
+
+Test(acks, nodes_that_have_not_come_count_for_all)
+{
+    struct acks *acks = acks_open(3);
+    acks_appended(acks, 1);
+    struct acks_member *a = join_at(acks, 1);
+    struct acks_waiter waiter = waiter_for(1, CONCERN_ALL);
+    park(acks, &waiter);
+    cr_assert(acks_count(acks, 1, CONCERN_ALL).need == 3 && nobody_released(acks));
+    struct acks_member *b = join_at(acks, 1);
+    cr_assert(only_released(acks, &waiter, ACKS_REACHED));
+    CLOSE(acks, a, b);
+}
+
+Test(acks, more_nodes_than_were_meant_count_too)
+{
+    struct acks *acks = acks_open(2);
+    acks_appended(acks, 1);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_member *b = join_at(acks, 0);
+    struct acks_member *c = join_at(acks, 0);
+    cr_assert(acks_count(acks, 1, CONCERN_MAJORITY).need == 3 && acks_count(acks, 1, CONCERN_ALL).need == 4);
+    CLOSE(acks, a, b, c);
 }
 
 /* ---- majority */
@@ -794,7 +833,7 @@ Test(acks, waiters_of_all_concerns_are_released_when_the_rule_says_so)
     static const int concerns[] = {CONCERN_ALL, CONCERN_MAJORITY, 1, 2, 3, 4, 5, 6, 7, 8};
     static struct acks_waiter waiters[STEPS];
     static bool parked[STEPS];
-    struct acks *acks = acks_open();
+    struct acks *acks = acks_open(0);
     struct rule rule = {.master = 0};
     struct acks_waiter *released;
     struct acks_waiter *waiter;
@@ -1112,7 +1151,7 @@ Test(acks, opening_without_memory_gives_nothing)
 {
     for (int nth = 0; nth < 2; nth++) {
         failing_after(nth);
-        cr_assert_null(acks_open());
+        cr_assert_null(acks_open(0));
         cr_assert(failing_done());
     }
 }

@@ -42,7 +42,7 @@ Test(append_request, a_body_is_json_where_its_type_says_so_whatever_its_case_and
 enum { W_BEFORE = 7, TIMEOUT_BEFORE_MS = 1234 };
 
 /* Reads a POST with such a query and, unless NULL, such a JSON body, else with the message as it is. */
-static const char *read_post(const char *query, const char *json, struct append_wish *wish)
+static const char *read_post(const char *query, const char *json, struct append_terms *terms)
 {
     char text[512];
     size_t scanned = 0;
@@ -58,20 +58,20 @@ static const char *read_post(const char *query, const char *json, struct append_
     cr_assert_eq(http_target_parse(head.method, head.target, &target, &why), 0, "%s", query);
     const struct http_request request = {
         .head = &head, .target = &target, .body = span_of(json ? json : "m")};
-    *wish = (struct append_wish){.w = W_BEFORE, .timeout_ms = TIMEOUT_BEFORE_MS};
-    const char *error = append_read(&request, &message, wish);
+    *terms = (struct append_terms){.w = W_BEFORE, .timeout_ms = TIMEOUT_BEFORE_MS};
+    const char *error = append_read(&request, &message, terms);
     buf_free(&message.json);
     return error;
 }
 
-static const char *read_value(const char *name, const char *value, bool in_body, struct append_wish *wish)
+static const char *read_value(const char *name, const char *value, bool in_body, struct append_terms *terms)
 {
     char query[128] = "";
     char json[128];
     snprintf(json, sizeof json, "{\"message\":\"m\",\"%s\":%s}", name, value);
     if (!in_body)
         snprintf(query, sizeof query, "?%s=%s", name, value);
-    return read_post(query, in_body ? json : NULL, wish);
+    return read_post(query, in_body ? json : NULL, terms);
 }
 
 Test(append_request, seconds_become_milliseconds_and_what_is_not_0_never_becomes_for_ever)
@@ -90,11 +90,11 @@ Test(append_request, seconds_become_milliseconds_and_what_is_not_0_never_becomes
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int in_body = 0; in_body < 2; in_body++) {
-            struct append_wish wish;
-            cr_assert_null(read_value("timeout", rows[i].text, in_body, &wish), "%s", rows[i].text);
-            cr_assert_eq(wish.timeout_ms, rows[i].ms, "%s: %lld ms", rows[i].text,
-                         (long long)wish.timeout_ms);
-            cr_assert_eq(wish.w, W_BEFORE);
+            struct append_terms terms;
+            cr_assert_null(read_value("timeout", rows[i].text, in_body, &terms), "%s", rows[i].text);
+            cr_assert_eq(terms.timeout_ms, rows[i].ms, "%s: %lld ms", rows[i].text,
+                         (long long)terms.timeout_ms);
+            cr_assert_eq(terms.w, W_BEFORE);
         }
 }
 
@@ -103,44 +103,44 @@ Test(append_request, a_time_limit_is_a_number_from_0_to_ten_years)
     static const char *const bad[] = {"-1", "-0.001", "315360000.1", "1e9", "1e400", "0x1", "1s", ".5", "5."};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         for (int in_body = 0; in_body < 2; in_body++) {
-            struct append_wish wish;
-            cr_assert_not_null(read_value("timeout", bad[i], in_body, &wish), "%s", bad[i]);
+            struct append_terms terms;
+            cr_assert_not_null(read_value("timeout", bad[i], in_body, &terms), "%s", bad[i]);
         }
 }
 
 Test(append_request, w_is_a_number_up_to_the_largest_or_a_name)
 {
-    struct append_wish wish;
+    struct append_terms terms;
     for (int in_body = 0; in_body < 2; in_body++) {
-        cr_assert_null(read_value("w", "1", in_body, &wish));
-        cr_assert_eq(wish.w, 1);
-        cr_assert_null(read_value("w", "65535", in_body, &wish));
-        cr_assert_eq(wish.w, CONCERN_MAX);
-        cr_assert_eq(wish.timeout_ms, TIMEOUT_BEFORE_MS);
-        cr_assert_null(read_value("w", in_body ? "\"all\"" : "all", in_body, &wish));
-        cr_assert_eq(wish.w, CONCERN_ALL);
-        cr_assert_null(read_value("w", in_body ? "\"majority\"" : "majority", in_body, &wish));
-        cr_assert_eq(wish.w, CONCERN_MAJORITY);
-        cr_assert_not_null(read_value("w", "0", in_body, &wish));
-        cr_assert_not_null(read_value("w", "65536", in_body, &wish));
-        cr_assert_not_null(read_value("w", "18446744073709551617", in_body, &wish));
+        cr_assert_null(read_value("w", "1", in_body, &terms));
+        cr_assert_eq(terms.w, 1);
+        cr_assert_null(read_value("w", "65535", in_body, &terms));
+        cr_assert_eq(terms.w, CONCERN_MAX);
+        cr_assert_eq(terms.timeout_ms, TIMEOUT_BEFORE_MS);
+        cr_assert_null(read_value("w", in_body ? "\"all\"" : "all", in_body, &terms));
+        cr_assert_eq(terms.w, CONCERN_ALL);
+        cr_assert_null(read_value("w", in_body ? "\"majority\"" : "majority", in_body, &terms));
+        cr_assert_eq(terms.w, CONCERN_MAJORITY);
+        cr_assert_not_null(read_value("w", "0", in_body, &terms));
+        cr_assert_not_null(read_value("w", "65536", in_body, &terms));
+        cr_assert_not_null(read_value("w", "18446744073709551617", in_body, &terms));
     }
 }
 
 Test(append_request, what_the_body_names_goes_before_the_query)
 {
-    struct append_wish wish;
-    cr_assert_null(read_post("?w=2&timeout=3", "{\"message\":\"m\",\"w\":4,\"timeout\":5}", &wish));
-    cr_assert_eq(wish.w, 4);
-    cr_assert_eq(wish.timeout_ms, 5000);
-    cr_assert_null(read_post("?w=2&timeout=3", "{\"timeout\":5,\"message\":\"m\"}", &wish));
-    cr_assert_eq(wish.w, 2);
-    cr_assert_eq(wish.timeout_ms, 5000);
-    cr_assert_null(read_post("?w=2&w=3&timeout=3&timeout=4", NULL, &wish));
-    cr_assert_eq(wish.w, 2);
-    cr_assert_eq(wish.timeout_ms, 3000);
-    cr_assert_null(read_post("", "{\"message\":\"m\"}", &wish));
-    cr_assert_eq(wish.w, W_BEFORE);
-    cr_assert_eq(wish.timeout_ms, TIMEOUT_BEFORE_MS);
-    cr_assert_not_null(read_post("?w=x", "{\"message\":\"m\",\"w\":4}", &wish));
+    struct append_terms terms;
+    cr_assert_null(read_post("?w=2&timeout=3", "{\"message\":\"m\",\"w\":4,\"timeout\":5}", &terms));
+    cr_assert_eq(terms.w, 4);
+    cr_assert_eq(terms.timeout_ms, 5000);
+    cr_assert_null(read_post("?w=2&timeout=3", "{\"timeout\":5,\"message\":\"m\"}", &terms));
+    cr_assert_eq(terms.w, 2);
+    cr_assert_eq(terms.timeout_ms, 5000);
+    cr_assert_null(read_post("?w=2&w=3&timeout=3&timeout=4", NULL, &terms));
+    cr_assert_eq(terms.w, 2);
+    cr_assert_eq(terms.timeout_ms, 3000);
+    cr_assert_null(read_post("", "{\"message\":\"m\"}", &terms));
+    cr_assert_eq(terms.w, W_BEFORE);
+    cr_assert_eq(terms.timeout_ms, TIMEOUT_BEFORE_MS);
+    cr_assert_not_null(read_post("?w=x", "{\"message\":\"m\",\"w\":4}", &terms));
 }

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 static struct stream stream;
-static struct zero_copy no_zero_copy;
 static int other;
 
 static void start(void)
@@ -30,7 +29,7 @@ TestSuite(stream, .init = start, .fini = stop, .timeout = 20);
 
 static struct stream_turn turn_of(int64_t now_ms, size_t most)
 {
-    return (struct stream_turn){.now_ms = now_ms, .most = most, .zero_copy = &no_zero_copy};
+    return (struct stream_turn){.now_ms = now_ms, .most = most};
 }
 
 static struct outgoing message(const char *text, const char *after)

@@ -18,14 +18,15 @@ static void expect_refused(const char *body, const char *part)
 
 Test(wire, messages_in_canonical_form_are_borrowed)
 {
-    static const char body[] = "{\"log\":\"l\",\"run\":\"r\",\"first\":17,\"messages\":[\"a\",\"bc\"]}";
+    static const char body[] = "{\"log\":\"l\",\"epoch\":3,\"first\":17,\"messages\":[\"a\",\"bc\"]}";
     struct wire_replicate request;
     cr_assert_null(replicate_read(body, &request));
     cr_assert_eq(request.first, 17);
     cr_assert_eq(request.count, 2);
     cr_assert_eq(request.longest, 2);
     cr_assert_str_eq(request.log, "l");
-    cr_assert_str_eq(request.run, "r");
+    cr_assert_eq(request.epoch, 3);
+    cr_assert(!request.has_digest);
     cr_assert(span_equals(request.elements, "\"a\",\"bc\""));
     cr_assert(request.elements.at > body && request.elements.at < body + sizeof body);
     cr_assert_eq(request.rewritten.len, 0);
@@ -64,8 +65,27 @@ Test(wire, what_is_missing_or_wrong_in_a_request_is_named)
     expect_refused("{\"log\":\"l\",\"first\":1,\"messages\":[\"a\"]} x", "follows");
     expect_refused("{\"log\":\"a b\",\"first\":1,\"messages\":[]}", "visible ASCII");
     expect_refused("{\"log\":\"l\",\"first\":1,\"digest\":\"12\",\"messages\":[]}", "digest");
+    expect_refused("{\"log\":\"l\",\"epoch\":18446744073709551615,\"first\":1,\"messages\":[]}", "epoch");
     expect_refused("[]", "");
 }
+
+Test(wire, what_a_master_writes_it_reads_in_canonical_form)
+{
+    struct wire_replicate request;
+    struct buf body = {0};
+    wire_replicate_begin(&body, "l", 3);
+    wire_replicate_first(&body, 17, 0xfedcba9876543210);
+    buf_add_text(&body, "\"a\",\"bc\"" WIRE_REPLICATE_END);
+    cr_assert(span_equals(buf_span(&body), "{\"log\":\"l\",\"epoch\":3,\"first\":17,\"digest\":"
+                                           "\"fedcba9876543210\",\"messages\":[\"a\",\"bc\"]}"));
+    cr_assert_null(wire_replicate_read(buf_span(&body), &request));
+    cr_assert(request.epoch == 3 && request.first == 17 && request.count == 2 && !request.rewritten.len);
+    cr_assert(request.has_digest && request.digest == 0xfedcba9876543210);
+    wire_replicate_free(&request);
+    buf_free(&body);
+}
+
+/* ---- registrations */
 
 Test(wire, a_registration_survives_writing_and_reading)
 {
@@ -73,11 +93,12 @@ Test(wire, a_registration_survives_writing_and_reading)
                                   .url = "http://a:1",
                                   .port = 5001,
                                   .log = "l",
+                                  .epoch = 2,
                                   .last_id = 7,
                                   .stored = 9,
                                   .has_digest = true,
                                   .digest = 0xff00ff,
-                                  .run = "r"};
+                                  .boot = "b"};
     struct wire_register got;
     struct buf body = {0};
     wire_register_write(&body, &given);
@@ -85,34 +106,158 @@ Test(wire, a_registration_survives_writing_and_reading)
     cr_assert_str_eq(got.id, "s1");
     cr_assert_str_eq(got.url, "http://a:1");
     cr_assert_eq(got.port, 5001);
+    cr_assert_str_eq(got.log, "l");
+    cr_assert_eq(got.epoch, 2);
     cr_assert_eq(got.last_id, 7);
     cr_assert_eq(got.stored, 9);
     cr_assert(got.has_digest && got.digest == 0xff00ff);
-    cr_assert_str_eq(got.run, "r");
+    cr_assert_str_eq(got.boot, "b");
     buf_free(&body);
 }
 
-Test(wire, what_a_registration_stored_is_what_it_shows_where_it_does_not_tell)
+Test(wire, a_person_may_leave_out_what_a_program_tells)
 {
     struct wire_register got;
-    cr_assert_null(wire_register_read(span_of("{\"log\":\"l\",\"last_id\":7,\"port\":1}"), &got));
-    cr_assert_eq(got.stored, 7);
-    cr_assert(!got.has_digest);
+    cr_assert_null(wire_register_read(span_of("{\"last_id\":7,\"port\":1}"), &got));
+    cr_assert_eq(got.stored, 7, "what is stored is what shows");
+    cr_assert(!got.has_digest && !got.epoch && !got.log[0] && !got.boot[0] && !got.id[0]);
+    cr_assert_null(wire_register_read(span_of("{\"log\":null,\"port\":1}"), &got));
+    cr_assert_str_empty(got.log);
 }
 
-Test(wire, a_position_is_found_beside_an_error_and_anything_else)
+Test(wire, what_is_wrong_in_a_registration_is_named)
 {
-    uint64_t last_id = 0;
-    char error[16];
-    cr_assert(wire_position_read(span_of("{\"x\":[{}],\"error\":\"no\",\"last_id\":16}"), &last_id, error,
-                                 sizeof error));
-    cr_assert_eq(last_id, 16);
-    cr_assert_str_eq(error, "no");
-    cr_assert(!wire_position_read(span_of("{\"error\":\"a sentence that is too long\"}"), &last_id, error,
-                                  sizeof error));
-    cr_assert_eq(strlen(error), sizeof error - 1);
-    cr_assert(!wire_position_read(span_of("{\"last_id\":\"16\"}"), &last_id, error, sizeof error));
-    cr_assert(!wire_position_read(span_of(""), &last_id, error, sizeof error));
+    static const struct {
+        const char *body, *part;
+    } rows[] = {
+        {"{\"port\":0}", "port"},
+        {"{\"port\":65536}", "port"},
+        {"{\"digest\":\"x\"}", "digest"},
+        {"{\"boot\":\"a b\"}", "visible ASCII"},
+        {"{\"log\":\"\\\"\"}", "visible"},
+        {"{\"epoch\":18446744073709551615}", "epoch"},
+        {"{} {}", "follows"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct wire_register got;
+        const char *error = wire_register_read(span_of(rows[i].body), &got);
+        cr_expect(error && strstr(error, rows[i].part), "%s: %s", rows[i].body, error ? error : "taken");
+    }
+}
+
+Test(wire, the_answer_to_a_registration_survives_writing_and_reading)
+{
+    struct wire_registered given = {.log = "l", .epoch = 3, .last_id = 9, .id = "s1", .heartbeat_ms = 1050};
+    struct wire_registered got;
+    struct buf body = {0};
+    wire_registered_write(&body, &given);
+    cr_assert(span_equals(buf_span(&body),
+                          "{\"log\":\"l\",\"epoch\":3,\"last_id\":9,\"id\":\"s1\",\"heartbeat\":1.050}"));
+    cr_assert_null(wire_registered_read(buf_span(&body), &got));
+    cr_assert(strcmp(got.log, "l") == 0 && strcmp(got.id, "s1") == 0);
+    cr_assert(got.epoch == 3 && got.last_id == 9 && got.heartbeat_ms == 1050);
+    buf_free(&body);
+}
+
+Test(wire, a_heartbeat_interval_is_believed_within_bounds)
+{
+    static const struct {
+        const char *body;
+        int64_t ms;
+    } rows[] = {
+        {"{}", 0},
+        {"{\"heartbeat\":0}", WIRE_HEARTBEAT_LEAST_MS},
+        {"{\"heartbeat\":-1e300}", WIRE_HEARTBEAT_LEAST_MS},
+        {"{\"heartbeat\":0.5}", 500},
+        {"{\"heartbeat\":1e300}", WIRE_HEARTBEAT_MOST_MS},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct wire_registered got;
+        cr_assert_null(wire_registered_read(span_of(rows[i].body), &got));
+        cr_expect_eq(got.heartbeat_ms, rows[i].ms, "%s", rows[i].body);
+    }
+}
+
+/* ---- answers to requests */
+
+static void ack_write(struct buf *out, const struct wire_identity *from, uint64_t last_id, uint64_t digest)
+{
+    struct buf identity = {0};
+    wire_identity_write(&identity, from);
+    buf_add_char(out, '{');
+    wire_ack_write(out, last_id, buf_span(&identity), digest);
+    buf_add_char(out, '}');
+    buf_free(&identity);
+}
+
+Test(wire, an_answer_survives_writing_and_reading)
+{
+    const struct wire_identity from = {.id = "s\"1", .boot = "b", .log = "l", .epoch = 3};
+    struct wire_ack got;
+    struct buf body = {0};
+    ack_write(&body, &from, 18, 0xff);
+    cr_assert(span_equals(buf_span(&body), "{\"last_id\":18,\"id\":\"s\\\"1\",\"boot\":\"b\",\"log\":\"l\","
+                                           "\"epoch\":3,\"digest\":\"00000000000000ff\"}"));
+    cr_assert(wire_ack_read(buf_span(&body), &got));
+    cr_assert(got.has_last_id && got.last_id == 18 && got.has_digest && got.digest == 0xff);
+    cr_assert(strcmp(got.from.id, "s\"1") == 0 && strcmp(got.from.boot, "b") == 0);
+    cr_assert(strcmp(got.from.log, "l") == 0 && got.from.epoch == 3 && !got.error[0]);
+    buf_free(&body);
+}
+
+Test(wire, a_name_that_is_not_there_is_null)
+{
+    const struct wire_identity from = {.boot = "b"};
+    struct wire_ack got;
+    struct buf body = {0};
+    ack_write(&body, &from, 0, 0);
+    cr_assert(span_equals(buf_span(&body), "{\"last_id\":0,\"id\":null,\"boot\":\"b\",\"log\":null,"
+                                           "\"epoch\":0,\"digest\":\"0000000000000000\"}"));
+    cr_assert(wire_ack_read(buf_span(&body), &got));
+    cr_assert(!got.from.id[0] && !got.from.log[0] && got.has_last_id && got.has_digest);
+    buf_free(&body);
+}
+
+Test(wire, an_answer_is_found_beside_an_error_and_anything_else)
+{
+    struct wire_ack got;
+    cr_assert(wire_ack_read(span_of("{\"x\":[{}],\"error\":\"no\",\"last_id\":16}"), &got));
+    cr_assert(got.has_last_id && got.last_id == 16 && !got.has_digest);
+    cr_assert_str_eq(got.error, "no");
+    cr_assert(wire_ack_read(span_of("{\"error\":7}"), &got));
+    cr_assert(!got.has_last_id && !got.error[0]);
+}
+
+Test(wire, an_error_is_cut_to_its_room)
+{
+    char body[sizeof((struct wire_ack *)0)->error + 100];
+    struct wire_ack got;
+    memset(body, 'e', sizeof body - 1);
+    memcpy(body, "{\"error\":\"", 10);
+    memcpy(body + sizeof body - 3, "\"}", 3);
+    cr_assert(wire_ack_read(span_of(body), &got));
+    cr_assert_eq(strlen(got.error), sizeof got.error - 1);
+}
+
+Test(wire, what_is_no_answer_is_not_read)
+{
+    static const char *const bodies[] = {"",
+                                         "[]",
+                                         "{\"last_id\":\"16\"}",
+                                         "{\"last_id\":-1}",
+                                         "{\"epoch\":\"3\"}",
+                                         "{\"epoch\":18446744073709551615}",
+                                         "{\"digest\":\"00ff\"}",
+                                         "{\"digest\":\"00000000000000fg\"}",
+                                         "{\"boot\":null}",
+                                         "{\"boot\":\"a b\"}",
+                                         "{\"log\":7}",
+                                         "{\"id\":7}",
+                                         "{\"last_id\":1"};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct wire_ack got;
+        cr_expect(!wire_ack_read(span_of(bodies[i]), &got), "%s", bodies[i]);
+    }
 }
 
 Test(wire, names_are_new_each_time)

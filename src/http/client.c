@@ -6,8 +6,8 @@
 #include "http/client.h"
 #include "clock.h"
 #include "http/chunked.h"
-#include "http/outgoing.h"
 #include "http/parser.h"
+#include "http/stream.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 64 * 1024, ADDRESSES_MAX = 8, IOV_PIECES = 16, INTERIM_WINDOW_MS = 1000 };
+enum { READ_BYTES = 64 * 1024, ADDRESSES_MAX = 8, INTERIM_WINDOW_MS = 1000 };
 
 /* A look-up: the worker fills `addresses`. */
 struct lookup {
@@ -47,6 +47,7 @@ struct http_client {
     int next;            /* the address to try after the present one */
     int64_t deadline_ms; /* until the connection must be there */
 
+    struct stream stream;
     struct outgoing out; /* the request that is being sent */
     short wanted;
 
@@ -148,13 +149,6 @@ static bool is_connected_to_itself(int fd)
     return getsockname(fd, (struct sockaddr *)&own, &own_len) == 0 &&
            getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && own_len == peer_len &&
            memcmp(&own, &peer, own_len) == 0;
-}
-
-/* Resets the connection, so that the port is free at once. */
-static void linger_off(int fd)
-{
-    const struct linger at_once = {.l_onoff = 1};
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 /* Begins to connect to an address. Returns 0 or a negative errno. */
@@ -300,19 +294,10 @@ static void client_want(struct http_client *client)
 /* Sends what the socket takes. Returns 0 or a negative errno. */
 static int client_send(struct http_client *client)
 {
-    while (http_client_sending(client)) {
-        struct iovec iov[IOV_PIECES];
-        struct msghdr message = {.msg_iov = iov};
-        message.msg_iovlen = (size_t)outgoing_iov(&client->out, iov, IOV_PIECES);
-        ssize_t sent = sendmsg(client->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        size_t taken = sent > 0 ? (size_t)sent : 0;
-        if (sent >= 0)
-            outgoing_skip(&client->out, &taken);
-        else if (errno == EAGAIN)
-            break;
-        else if (errno != EINTR)
-            return -errno;
-    }
+    struct outgoing *const list[] = {&client->out};
+    struct stream_turn turn = {.now_ms = clock_ms(), .most = SIZE_MAX};
+    if (http_client_sending(client) && stream_send(&client->stream, list, 1, &turn) == STREAM_BROKEN)
+        return -ECONNRESET;
     client_want(client);
     return 0;
 }
@@ -462,11 +447,11 @@ static int client_receive(struct http_client *client)
 {
     if (!buf_reserve(&client->in, READ_BYTES))
         return -ENOMEM;
-    ssize_t got = recv(client->watch.fd, client->in.data + client->in.len, READ_BYTES, MSG_DONTWAIT);
+    ssize_t got = stream_receive(&client->stream, client->in.data + client->in.len, READ_BYTES);
     if (got == 0)
         return end_of_input(client);
     if (got < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        return got == -EAGAIN ? 0 : (int)got;
     client->in.len += (size_t)got;
     return answers_take(client);
 }
@@ -494,7 +479,7 @@ static void connected(struct http_client *client)
     socklen_t len = sizeof error;
     if (getsockopt(client->watch.fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0 &&
         is_connected_to_itself(client->watch.fd)) {
-        linger_off(client->watch.fd);
+        stream_abort(&(struct stream){.fd = client->watch.fd});
         error = ECONNREFUSED;
     }
     if (error) {
@@ -502,6 +487,7 @@ static void connected(struct http_client *client)
         return;
     }
     client->state = CLIENT_OPEN;
+    client->stream = (struct stream){.fd = client->watch.fd};
     loop_deadline(client->dialer->loop, &client->watch, CLOCK_NEVER);
     int result = client_send(client);
     if (result < 0)

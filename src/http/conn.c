@@ -17,8 +17,8 @@
  *
  * An error of the socket, lack of memory for an answer, and a deadline close a connection in any state. */
 #include "http/conn.h"
+#include "http/intake.h"
 #include "http/pipeline.h"
-#include "http/request.h"
 #include "http/router.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -27,8 +27,6 @@
 #include <unistd.h>
 
 enum {
-    READ_LEAST = 16 * 1024,
-    READ_MOST = 256 * 1024,
     TURN_REQUESTS = 256,   /* taken of a connection before the others have their turn */
     SEND_EARLY = 64,       /* so many answers do not wait for the end of the pass */
     DRAIN_CHECK_MS = 2000, /* a slow reader is looked after so often */
@@ -37,21 +35,13 @@ enum {
 
 enum conn_state {
     CONN_OPEN,        /* reads and takes requests, while there is room for their answers */
-    CONN_KEEPS,       /* `in` may hold whole requests; they come before what is in the socket */
+    CONN_KEEPS,       /* the intake may hold whole requests; they come before what is in the socket */
     CONN_TURN,        /* the same, and there is room: they are taken in the next pass */
     CONN_ENDING,      /* takes no further request; our side is closed behind its last answer */
     CONN_ENDED,       /* the client sends no more; closed behind its last answer */
     CONN_LINGER,      /* all is sent and our side closed; drops what still comes in */
     CONN_TURNED_AWAY, /* the same, behind a 503 that it got for being one too many */
     CONN_CLOSED       /* is freed at the end of the pass */
-};
-
-/* What the connection knows of the request that comes in, beside its bytes. */
-struct arrival {
-    const struct http_route *route; /* found with the head of a request with a body; NULL: none was */
-    unsigned watched; /* the mark with which the service is told when more of it has come; 0: it is not */
-    int64_t tell_ms;  /* watched: when the client is told next that it has */
-    int64_t began_ms; /* since when the client may send the rest; 0: not now */
 };
 
 struct http_conn {
@@ -62,11 +52,8 @@ struct http_conn {
     short events; /* that the loop waits for */
     struct stream stream;
     char peer[HTTP_PEER_SIZE];
-    struct buf in; /* bytes from the start of an incomplete request on */
-    struct request_state request;
-    struct arrival arrival;
-    struct span
-        interim; /* static: what is left of an interim answer, which goes before the first exchange's */
+    struct intake intake;
+    struct span interim; /* static; what is left of an interim answer, which goes before `pipeline` */
     struct pipeline pipeline;
     int64_t linger_until_ms; /* lingers: at the latest */
     size_t lingered;         /* lingers: bytes dropped */
@@ -126,18 +113,11 @@ static bool conn_lingers(const struct http_conn *conn)
     return conn->state == CONN_LINGER || conn->state == CONN_TURNED_AWAY;
 }
 
-static void conn_drop_in(struct http_conn *conn)
-{
-    inbox_free(&conn->conns->inboxes, &conn->in);
-    conn->request = (struct request_state){0};
-    conn->arrival = (struct arrival){0};
-}
-
 /* It takes no more requests. */
 static void conn_stop(struct http_conn *conn, enum conn_state state)
 {
     list_leave(conn, CONNS_TURNS);
-    conn_drop_in(conn);
+    intake_drop(&conn->intake, &conn->conns->inboxes);
     conn->state = state;
 }
 
@@ -223,9 +203,9 @@ static void conn_refuse(struct http_conn *conn, int status, const char *why, boo
     conn_stop(conn, CONN_ENDING);
 }
 
-static void conn_refuse_memory(struct http_conn *conn, struct span in)
+static void conn_refuse_memory(struct http_conn *conn, struct span request)
 {
-    conn_refuse(conn, 503, "there is no memory for this request", request_asks_head(in));
+    conn_refuse(conn, 503, "there is no memory for this request", request_asks_head(request));
 }
 
 static void conn_add_interim(struct http_conn *conn, int status)
@@ -245,9 +225,7 @@ void http_interim(struct http_exchange *exchange, int status)
  * the connection is still there. */
 static bool conn_send(struct http_conn *conn)
 {
-    struct stream_turn turn = {.now_ms = loop_now_ms(conn->conns->loop),
-                               .most = HTTP_SEND_MOST,
-                               .zero_copy = &conn->conns->zero_copy};
+    struct stream_turn turn = {.now_ms = loop_now_ms(conn->conns->loop), .most = HTTP_SEND_MOST};
     enum stream_verdict verdict = STREAM_SENT;
     if (conn->interim.len)
         verdict = stream_send_bytes(&conn->stream, &conn->interim, &turn);
@@ -261,42 +239,29 @@ static bool conn_send(struct http_conn *conn)
 /* ---- requests */
 
 /* More of a request that is not complete has come. */
-static void arrival_tell(struct http_conn *conn)
+static void request_tell(struct http_conn *conn)
 {
     const struct http_service *service = conn->conns->service;
-    struct arrival *arrival = &conn->arrival;
+    struct intake *intake = &conn->intake;
     int64_t now_ms = loop_now_ms(conn->conns->loop);
-    if (!arrival->watched)
+    if (!intake->watched)
         return;
-    int64_t pause_ms = service->body_came(service->ctx, arrival->watched);
-    if (!pause_ms || now_ms < arrival->tell_ms || conn->pipeline.first || conn->interim.len)
+    int64_t pause_ms = service->body_came(service->ctx, intake->watched);
+    if (!pause_ms || now_ms < intake->tell_ms || conn->pipeline.first || conn->interim.len)
         return;
-    arrival->tell_ms = now_ms + pause_ms;
-    conn->request.wants_continue = false;
+    intake->tell_ms = now_ms + pause_ms;
+    intake->request.wants_continue = false;
     conn_add_interim(conn, CONTINUE);
-}
-
-/* The head of a request with a body is there. */
-static enum request_verdict arrival_begin(struct http_conn *conn, char *bytes, size_t *len,
-                                          struct request_parts *parts)
-{
-    const struct http_service *service = conn->conns->service;
-    conn->arrival.route = http_route_find(service->routes, parts->head.method, parts->target.path);
-    conn->request.limit = http_route_body_limit(service, conn->arrival.route, &parts->head);
-    enum request_verdict verdict = request_take(&conn->request, bytes, len, parts);
-    if (verdict == REQUEST_MORE && service->watches_body)
-        conn->arrival.watched = service->watches_body(service->ctx, &parts->head, &parts->target);
-    return verdict;
 }
 
 static void request_dispatch(struct http_conn *conn, const struct request_parts *parts)
 {
     const struct http_service *service = conn->conns->service;
-    const struct http_route *route = conn->arrival.route;
+    const struct http_route *route = conn->intake.route;
     struct http_exchange *exchange = conn_add_exchange(conn);
     if (!exchange)
         return;
-    conn->arrival = (struct arrival){0};
+    intake_begin_next(&conn->intake);
     exchange->to_head = span_equals(parts->head.method, "HEAD");
     exchange->http10 = parts->head.minor == 0;
     exchange->close = !parts->head.keep_alive;
@@ -308,102 +273,62 @@ static void request_dispatch(struct http_conn *conn, const struct request_parts 
     http_route_handle(service, route, &request, exchange);
 }
 
-/* Looks at the bytes from the start of a request on, and does what follows. Returns its length where it was
- * whole; 0 where it was not, and then *len is how many of the bytes are still needed. */
-static size_t request_look(struct http_conn *conn, char *bytes, size_t *len)
+/* Takes the next request. Returns whether there was a whole one. */
+static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes)
 {
     struct request_parts parts;
-    enum request_verdict verdict = request_take(&conn->request, bytes, len, &parts);
-    if (verdict == REQUEST_HEAD)
-        verdict = arrival_begin(conn, bytes, len, &parts);
-    switch (verdict) {
+    switch (intake_next(&conn->intake, conn->conns->service, bytes, &parts)) {
     case REQUEST_WHOLE:
         request_dispatch(conn, &parts);
-        return parts.len;
+        return true;
     case REQUEST_REFUSED:
         conn_refuse(conn, parts.status, parts.why, parts.to_head);
-        return 0;
+        return false;
     case REQUEST_HEAD:
     case REQUEST_MORE:
-        arrival_tell(conn);
+        request_tell(conn);
     }
-    return 0;
+    return false;
 }
 
-/* Hands on the whole requests in the bytes, a turn of them at most. Returns how many bytes they were; *len
- * becomes how many of all are still needed, with those. */
-static size_t conn_take(struct http_conn *conn, char *bytes, size_t *len)
+/* Hands on the whole requests in the bytes, a turn of them at most. */
+static void requests_take(struct http_conn *conn, struct intake_bytes *bytes)
 {
-    size_t at = 0;
-    for (int turn = 0; turn < TURN_REQUESTS && at < *len && conn_takes_requests(conn); turn++) {
-        size_t left = *len - at;
-        size_t taken = request_look(conn, bytes + at, &left);
-        if (!taken) {
-            *len = at + left;
-            return at;
-        }
-        at += taken;
+    for (int turn = 0; turn < TURN_REQUESTS && bytes->at < bytes->len && conn_takes_requests(conn); turn++) {
+        if (!request_take_next(conn, bytes))
+            return;
         if (conn->pipeline.count >= SEND_EARLY && pipeline_is_ready(&conn->pipeline) && !conn_send(conn))
-            return at;
+            return;
     }
-    if (at < *len && conn->state == CONN_OPEN)
+    if (bytes->at < bytes->len && conn->state == CONN_OPEN)
         conn->state = CONN_KEEPS;
-    return at;
 }
 
-/* The same for the bytes that are kept. */
-static void conn_take_kept(struct http_conn *conn)
+/* The same, and keeps what is left of the bytes. */
+static void conn_take(struct http_conn *conn, struct intake_bytes *bytes)
 {
-    size_t len = conn->in.len;
-    size_t taken = conn_take(conn, conn->in.data, &len);
-    if (!conn_goes_on(conn)) {
-        conn_drop_in(conn);
-        return;
-    }
-    conn->in.len = len;
-    inbox_drop(&conn->conns->inboxes, &conn->in, taken);
-}
-
-/* The same for bytes in the shared buffer; what is left of them is kept. */
-static void conn_take_read(struct http_conn *conn, char *bytes, size_t len)
-{
-    size_t taken = conn_take(conn, bytes, &len);
-    struct span rest = {bytes + taken, len - taken};
-    if (rest.len && conn_goes_on(conn) && !inbox_add(&conn->conns->inboxes, &conn->in, rest))
-        conn_refuse_memory(conn, rest);
-}
-
-/* Room for the next bytes behind those that are kept, or NULL where there is no memory for it. */
-static char *in_room(struct http_conn *conn, size_t *room)
-{
-    size_t missing = request_missing(&conn->request, conn->in.len);
-    *room = missing < READ_LEAST ? READ_LEAST : missing > READ_MOST ? READ_MOST : missing;
-    if (!inbox_reserve(&conn->conns->inboxes, &conn->in, *room))
-        return NULL;
-    return conn->in.data + conn->in.len;
+    struct inbox_total *inboxes = &conn->conns->inboxes;
+    requests_take(conn, bytes);
+    if (!conn_goes_on(conn))
+        intake_drop(&conn->intake, inboxes);
+    else if (!intake_keep(&conn->intake, inboxes, bytes))
+        conn_refuse_memory(conn, (struct span){bytes->data + bytes->at, bytes->len - bytes->at});
 }
 
 /* Reads once, and hands on the requests that are whole. */
 static void conn_read(struct http_conn *conn)
 {
-    bool kept = conn->in.len > 0;
-    size_t room = HTTP_READ_BYTES;
-    char *to = kept ? in_room(conn, &room) : conn->conns->read_buffer;
-    if (!to) {
-        conn_refuse_memory(conn, buf_span(&conn->in));
-        return;
-    }
-    ssize_t got = stream_receive(&conn->stream, to, room);
-    if (got > 0 && kept) {
-        conn->in.len += (size_t)got;
-        conn_take_kept(conn);
-    } else if (got > 0) {
-        conn_take_read(conn, to, (size_t)got);
-    } else if (got == 0) {
+    struct http_conns *conns = conn->conns;
+    struct intake_bytes bytes;
+    ssize_t got = intake_receive(&conn->intake, &conns->inboxes, &conn->stream, conns->read_buffer, &bytes);
+    if (got > 0)
+        conn_take(conn, &bytes);
+    else if (got == 0)
         conn_stop(conn, CONN_ENDED); /* a request cut short will never be whole */
-    } else if (got != -EAGAIN) {
+    else if (got == -ENOMEM)
+        conn_refuse_memory(conn, buf_span(&conn->intake.kept));
+    else if (got != -EAGAIN)
         conn_close(conn);
-    }
 }
 
 /* ---- what to wait for */
@@ -419,7 +344,8 @@ static short conn_events(const struct http_conn *conn)
  * nor while the client waits for a 100 that an earlier answer holds up. */
 static bool conn_lacks_request(const struct http_conn *conn)
 {
-    return conn->in.len && conn_takes_requests(conn) && !request_is_held_up(&conn->request, conn->in.len);
+    return conn->intake.kept.len && conn_takes_requests(conn) &&
+           !request_is_held_up(&conn->intake.request, conn->intake.kept.len);
 }
 
 static void conn_set_deadline(struct http_conn *conn)
@@ -427,13 +353,13 @@ static void conn_set_deadline(struct http_conn *conn)
     int64_t now_ms = loop_now_ms(conn->conns->loop);
     int64_t deadline_ms = CLOCK_NEVER;
     if (!conn_lacks_request(conn))
-        conn->arrival.began_ms = 0;
-    else if (!conn->arrival.began_ms)
-        conn->arrival.began_ms = now_ms;
+        conn->intake.began_ms = 0;
+    else if (!conn->intake.began_ms)
+        conn->intake.began_ms = now_ms;
     if (conn->stream.full)
         deadline_ms = now_ms + DRAIN_CHECK_MS;
-    else if (conn->arrival.began_ms)
-        deadline_ms = conn->arrival.began_ms + HTTP_REQUEST_TIME_MS;
+    else if (conn->intake.began_ms)
+        deadline_ms = conn->intake.began_ms + HTTP_REQUEST_TIME_MS;
     else if (!conn->pipeline.first)
         deadline_ms = clock_after(now_ms, conn->conns->idle_timeout_ms);
     loop_deadline(conn->conns->loop, &conn->watch, deadline_ms);
@@ -442,9 +368,9 @@ static void conn_set_deadline(struct http_conn *conn)
 /* A 100 that the client waits for, unless an earlier answer is due. Returns as conn_send. */
 static bool conn_continue(struct http_conn *conn)
 {
-    if (!conn->request.wants_continue || conn->pipeline.first)
+    if (!conn->intake.request.wants_continue || conn->pipeline.first)
         return true;
-    conn->request.wants_continue = false;
+    conn->intake.request.wants_continue = false;
     conn_add_interim(conn, CONTINUE);
     return conn_send(conn);
 }
@@ -495,9 +421,9 @@ static void conn_expired(struct loop_watch *watch)
         conn_set_deadline(conn);
         return;
     }
-    if (!conn->stream.full && conn->state == CONN_OPEN && conn->in.len) {
+    if (!conn->stream.full && conn->state == CONN_OPEN && conn->intake.kept.len) {
         conn_refuse(conn, 408, "the request was not complete in time",
-                    request_asks_head(buf_span(&conn->in)));
+                    request_asks_head(buf_span(&conn->intake.kept)));
         return;
     }
     if (conn->stream.full)
@@ -551,8 +477,10 @@ void conn_take_turn(struct http_conn *conn)
 {
     list_leave(conn, CONNS_TURNS);
     conn->state = conn_has_room(conn) ? CONN_OPEN : CONN_KEEPS;
-    if (conn->state == CONN_OPEN)
-        conn_take_kept(conn);
+    if (conn->state == CONN_OPEN) {
+        struct intake_bytes kept = intake_again(&conn->intake);
+        conn_take(conn, &kept);
+    }
     if (conn->state != CONN_CLOSED)
         conn_touch(conn);
 }

@@ -6,7 +6,6 @@
 #include "http/inbox.h"
 #include "http/loop.h"
 #include "http/server.h"
-#include "http/zero_copy.h"
 
 struct http_conn;
 
@@ -36,7 +35,6 @@ struct http_conns {
     size_t answering;           /* bytes allocated for exchanges and the heads of their answers */
     char *read_buffer;          /* HTTP_READ_BYTES: connections without a partial request read into it, and
                                    own no memory */
-    struct zero_copy zero_copy;
 
     char date[HTTP_DATE_SIZE];
     int64_t date_until_ms;

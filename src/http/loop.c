@@ -210,8 +210,9 @@ static void ready_call(struct loop *loop)
     loop->noted_count = 0;
 }
 
-/* Before a sweep. Where sweeps are far apart a watch stays busy over two of them: those that take turns, a
- * client and the link that its answer waits for, would else find one another quiet for ever. */
+/* Moves watches without an event behind the busy ones, before a sweep. A watch stays busy for twice the time
+ * between two sweeps: a client and the link that its answer waits for have events by turns, and each would
+ * find the other one quiet otherwise. */
 static void watches_make_quiet(struct loop *loop, int64_t now_us)
 {
     int64_t quiet_ms = 2 * (now_us - loop->sweep_end_us) / 1000;

@@ -1,21 +1,19 @@
 /* The poll loop: watches descriptors and calls one function for each that is ready. It knows descriptors,
  * wanted events and deadlines, and no protocol.
  *
- * poll(2) walks every descriptor that it is given, so those that are quiet must not be in the set of each
- * call. The set is one array in two parts: the busy descriptors first, the quiet ones behind. While there is
- * work, only the busy part is polled; all of it is swept now and then, at intervals of LOOP_SWEEP_SHARE times
- * what the last two sweeps took that did not wait, the shorter of them, so that sweeps cost a fixed small
- * share of the time however many quiet descriptors there are, and few of them are swept often. (Of two,
- * because one during which the thread had lost its processor would let the quiet ones wait 50 times as long
- * as it had.) When there is no work the loop sleeps on the whole array. A descriptor becomes quiet after
- * LOOP_QUIET_MS without an event, or after twice the time between two sweeps where that is longer, and busy
- * again with its next one.
+ * Quiet descriptors. poll(2) looks at every descriptor that it is given, so thousands of idle ones would make
+ * each call slow. The loop's array has two parts: busy descriptors in front, quiet ones behind. While there
+ * is work, the loop polls the front alone, and now and then the whole array: that is a sweep. The next sweep
+ * comes after LOOP_SWEEP_SHARE times what a sweep takes, so sweeps cost one part in LOOP_SWEEP_SHARE of the
+ * time at most. (Of the last two sweeps the shorter one counts: the thread may have lost its processor during
+ * the other.) Without work the loop sleeps on the whole array. A descriptor becomes quiet after LOOP_QUIET_MS
+ * without an event, or after twice the time between two sweeps where that is longer. Its next event makes it
+ * busy.
  *
- * To fall asleep and be woken takes longer than the answer of a peer may take. So behind a wait for the busy
- * part that ended within LOOP_SPIN_US the next one spins: it polls again and again, and yields the processor
- * each time. Where LOOP_SPIN_US bring nothing it sleeps, and the next wait sleeps at once: of a burst of
- * events only the wait behind the last one spins for nothing. One who yields gets the processor back later
- * than one who is woken, where others use all of it; so then the loop leaves spinning for a while.
+ * Spinning. To fall asleep and be woken takes longer than a peer's answer may take. Behind a wait that was
+ * shorter than LOOP_SPIN_US the loop polls again and again, for LOOP_SPIN_US at most, and yields the
+ * processor each time; only then does it sleep. Where a spin takes more than LOOP_YIELD_MOST_US, other
+ * threads need the processor: the loop does not spin for LOOP_SPIN_REST_US.
  *
  * One thread runs the loop and calls everything here but loop_wake, which any thread may call. */
 #ifndef HTTP_LOOP_H
@@ -30,10 +28,10 @@ enum {
     LOOP_QUIET_MS = 100,        /* without an event for so long: quiet, at the earliest */
     LOOP_SWEEP_LEAST_US = 1000, /* the shortest time between two sweeps while there is work */
     LOOP_SWEEP_SHARE = 50,      /* one part in 50 of the time goes to sweeps at most */
-    LOOP_SPIN_US = 50,          /* a wait that may be as short does not sleep at first */
-    LOOP_YIELD_MOST_US = 1000,  /* a spin that takes longer: others need the processor, ... */
-    LOOP_SPIN_REST_US = 100000, /* ... and nothing spins for so long */
-    LOOP_EXPIRY_MS = 100 /* deadlines are looked at this often at most; they are met this late at most */
+    LOOP_SPIN_US = 50,          /* the longest spin; a wait that was shorter is followed by a spin */
+    LOOP_YIELD_MOST_US = 1000,  /* a spin that took longer than this: the processor is needed elsewhere */
+    LOOP_SPIN_REST_US = 100000, /* then there is no spin for so long */
+    LOOP_EXPIRY_MS = 100        /* deadlines are looked at so often, and met so late at most */
 };
 
 struct loop;

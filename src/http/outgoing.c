@@ -1,6 +1,6 @@
 #include "http/outgoing.h"
 
-int outgoing_iov_head(const struct outgoing *outgoing, struct iovec *iov)
+static int iov_head(const struct outgoing *outgoing, struct iovec *iov)
 {
     size_t left = outgoing->head.len - outgoing->head_sent;
     *iov = (struct iovec){outgoing->head.data + outgoing->head_sent, left};
@@ -15,7 +15,7 @@ static int iov_after(const struct outgoing *outgoing, struct iovec *iov)
 
 int outgoing_iov(const struct outgoing *outgoing, struct iovec *iov, int max)
 {
-    int count = outgoing_iov_head(outgoing, iov);
+    int count = iov_head(outgoing, iov);
     uint64_t left = outgoing->source.len;
     if (!left)
         return count + iov_after(outgoing, iov + count);

@@ -13,9 +13,6 @@ struct outgoing {
     struct span after;         /* what is left of the static bytes behind the source */
 };
 
-/* Points iovecs at the next bytes of the head; returns how many: 1, or 0 where all of it was sent. */
-int outgoing_iov_head(const struct outgoing *outgoing, struct iovec *iov);
-
 /* Points iovecs at the next bytes of the message, in order; returns how many. max is 3 at least. */
 int outgoing_iov(const struct outgoing *outgoing, struct iovec *iov, int max);
 

@@ -47,7 +47,7 @@ static enum request_verdict head_parse(struct request_state *state, struct span 
     return status ? refuse(state, in, parts, status, why) : REQUEST_HEAD;
 }
 
-static enum request_verdict whole(struct request_state *state, char *bytes, size_t len,
+static enum request_verdict whole(struct request_state *state, const char *bytes, size_t len,
                                   struct request_parts *parts)
 {
     parts->body = (struct span){bytes + state->head_len, (size_t)state->length};

@@ -235,7 +235,6 @@ static void server_free(struct http_server *server)
 {
     if (server->conns.loop)
         loop_close(server->conns.loop);
-    zero_copy_close(&server->conns.zero_copy);
     free(server->conns.read_buffer);
     free(server);
 }
@@ -267,7 +266,6 @@ int http_server_open(struct http_server **out, const struct http_server_config *
         goto fail;
     }
     server->listening = true;
-    zero_copy_open(&server->conns.zero_copy, HTTP_SEND_MOST); /* without it long answers are copied */
     *out = server;
     return 0;
 

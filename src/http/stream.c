@@ -16,22 +16,12 @@ ssize_t stream_receive(struct stream *stream, char *to, size_t room)
 
 /* ---- sending */
 
-/* Whether what the message's source has left goes out without a copy. */
-static bool goes_uncopied(const struct outgoing *out, const struct stream_turn *turn)
-{
-    return out->source.len >= ZERO_COPY_LEAST && turn->zero_copy->open;
-}
-
-/* The messages as far as iovecs reach, or up to a source that goes out without a copy. */
-static int list_iov(struct outgoing *const *list, int count, const struct stream_turn *turn,
-                    struct iovec *iov)
+/* The messages as far as iovecs reach. */
+static int list_iov(struct outgoing *const *list, int count, struct iovec *iov)
 {
     int pieces = 0;
-    for (int i = 0; i < count && pieces + 3 < IOV_MAX_PIECES; i++) {
-        if (goes_uncopied(list[i], turn))
-            return pieces + outgoing_iov_head(list[i], iov + pieces);
+    for (int i = 0; i < count && pieces + 3 < IOV_MAX_PIECES; i++)
         pieces += outgoing_iov(list[i], iov + pieces, IOV_MAX_PIECES - pieces);
-    }
     return pieces;
 }
 
@@ -60,12 +50,7 @@ static ssize_t list_send(const struct stream *stream, struct outgoing *const *li
                          const struct stream_turn *turn)
 {
     struct iovec iov[IOV_MAX_PIECES];
-    const struct outgoing *first = list[0];
-    if (first->head_sent == first->head.len && goes_uncopied(first, turn)) {
-        int pieces = first->source.pieces(first->source.state, iov, IOV_MAX_PIECES);
-        return zero_copy_send(turn->zero_copy, stream->fd, iov, iov_cut(iov, pieces, turn->most));
-    }
-    int pieces = list_iov(list, count, turn, iov);
+    int pieces = list_iov(list, count, iov);
     return pieces_send(stream->fd, iov, iov_cut(iov, pieces, turn->most));
 }
 

@@ -4,7 +4,6 @@
 #define HTTP_STREAM_H
 
 #include "http/outgoing.h"
-#include "http/zero_copy.h"
 #include <sys/types.h>
 
 struct stream {
@@ -17,8 +16,7 @@ struct stream {
 /* What may be sent at a time, on one stream. */
 struct stream_turn {
     int64_t now_ms;
-    size_t most;                 /* bytes left of it */
-    struct zero_copy *zero_copy; /* where it is not open, long sources are copied, too */
+    size_t most; /* bytes left of it */
 };
 
 enum stream_verdict {

@@ -116,8 +116,12 @@ int http_target_parse(struct span method, struct span target, struct http_target
 static struct span part_take(struct span *text, char mark)
 {
     const char *end = text->len > 0 ? memchr(text->at, mark, text->len) : NULL;
-    struct span part = {text->at, end ? (size_t)(end - text->at) : text->len};
-    *text = span_after(*text, part.len + (end ? 1 : 0));
+    struct span part = *text;
+    if (end)
+        part.len = (size_t)(end - text->at);
+    *text = span_after(*text, part.len);
+    if (end)
+        *text = span_after(*text, 1);
     return part;
 }
 

@@ -9,9 +9,8 @@
 
 enum { HTTP_DATE_SIZE = 30 }; /* "Sun, 06 Nov 1994 08:49:37 GMT" and its terminator */
 
-/* A body that lies elsewhere in memory, in pieces that stay valid until the whole of it was sent, and are
- * never written again: a long one is sent without a copy (zero_copy.h). It is a value: `state` holds whatever
- * the two functions need. */
+/* A body that lies elsewhere in memory, in pieces that stay valid until the whole of it was sent. It is a
+ * value: `state` holds whatever the two functions need. */
 struct http_source {
     uint64_t len; /* bytes left */
     int (*pieces)(const void *state, struct iovec *iov,

@@ -192,9 +192,8 @@ static void segments_free(struct log_segment *segment)
     }
 }
 
-/* A segment has pages of its own, which nobody writes again when it is freed: the kernel may still be sending
- * from them (http/zero_copy.h). Those behind what is populated cost nothing. Huge pages would stop an append
- * for as long as the system looks for one. */
+/* A segment has pages of its own. Those behind what is populated cost nothing. Huge pages would stop an
+ * append for as long as the system looks for one. */
 static struct log_segment *segment_new(size_t least)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

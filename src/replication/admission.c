@@ -16,6 +16,7 @@ struct refusal {
     char id[WIRE_ID_SIZE];
     char log[WIRE_NAME_SIZE];
     uint64_t stored;
+    uint64_t digest;
 };
 
 struct admission {
@@ -102,9 +103,6 @@ static void registration_accept(struct admission *admission, const struct wire_r
     case 0:
         answer_registered(admission, registration, exchange);
         break;
-    case -ESTALE:
-        answer_conflict(admission, exchange, "this process has said goodbye");
-        break;
     case -ENOSPC:
         http_answer_unavailable(exchange, "there are as many members as this master takes");
         break;
@@ -119,21 +117,32 @@ static struct refusal *refusal_find(struct admission *admission, const char *id)
     for (unsigned i = 0; i < MEMBERS_MAX; i++)
         if (strcmp(admission->refusals[i].id, id) == 0)
             return &admission->refusals[i];
-    return &admission->refusals[admission->refusals_next++ % MEMBERS_MAX];
+    return NULL;
 }
 
-/* A secondary that is refused tries again and again: a line comes once for each list that it comes with. */
-static bool refusal_is_new(struct admission *admission, const struct wire_register *registration)
+/* Whether the secondary was refused last with just this list. */
+static bool was_refused(struct admission *admission, const struct wire_register *registration)
+{
+    const struct refusal *last = refusal_find(admission, registration->id);
+    return last && strcmp(last->log, registration->log) == 0 && last->stored == registration->stored &&
+           last->digest == registration->digest;
+}
+
+static void refusal_remember(struct admission *admission, const struct wire_register *registration)
 {
     struct refusal *last = refusal_find(admission, registration->id);
-    bool known = strcmp(last->id, registration->id) == 0 && strcmp(last->log, registration->log) == 0 &&
-                 last->stored == registration->stored;
+    if (!last)
+        last = &admission->refusals[admission->refusals_next++ % MEMBERS_MAX];
     snprintf(last->id, sizeof last->id, "%s", registration->id);
     snprintf(last->log, sizeof last->log, "%s", registration->log);
     last->stored = registration->stored;
-    return !known;
+    last->digest = registration->digest;
 }
 
+static const char same_id_differs[] =
+    "its list differs from this master's although both have the same log id";
+
+/* A secondary that is refused tries again and again: a line comes once for each list that it comes with. */
 static void registration_refuse(struct admission *admission, const struct wire_register *registration,
                                 const char *why, struct http_exchange *exchange)
 {
@@ -143,9 +152,10 @@ static void registration_refuse(struct admission *admission, const struct wire_r
         "%s; nothing is thrown away: restart the secondary to have it take this master's list, or restart "
         "the master empty and let this secondary register first to keep the secondary's",
         why);
-    logline(refusal_is_new(admission, registration) ? LOGLINE_ERROR : LOGLINE_DEBUG,
+    logline(was_refused(admission, registration) ? LOGLINE_DEBUG : LOGLINE_ERROR,
             "refused %s, which holds %" PRIu64 " messages: %s", registration->id, registration->stored,
             sentence);
+    refusal_remember(admission, registration);
     if (exchange)
         answer_conflict(admission, exchange, sentence);
 }
@@ -167,7 +177,7 @@ static enum relation registration_relation(const struct admission *admission,
     if (registration->stored == 0)
         return LIST_BEGINS_OURS;
     if (same && registration->stored <= last) {
-        *why = "its list differs from this master's although both have the same log id";
+        *why = same_id_differs;
         bool differs =
             registration->has_digest && registration->digest != log_digest(config->log, registration->stored);
         return differs ? LIST_IS_OTHER : LIST_BEGINS_OURS;
@@ -184,7 +194,7 @@ static void epoch_raise(struct admission *admission, const struct wire_register 
 {
     struct wire_identity *own = admission->config.own;
     if (registration->epoch < own->epoch || strcmp(own->log, registration->log) != 0 ||
-        members_know(admission->config.members, registration->boot))
+        members_process(admission->config.members, registration->boot) != MEMBERS_UNKNOWN)
         return;
     own->epoch = registration->epoch + 1;
     logline(LOGLINE_INFO, "epoch %" PRIu64 " now: %s has followed epoch %" PRIu64 " of another master",
@@ -252,7 +262,7 @@ static void takeover_end(struct admission *admission)
         logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", admission->holder.id,
                 log_last(admission->config.log));
     else if (state == TAKEOVER_DIFFERS)
-        registration_refuse(admission, &admission->holder, takeover_why(admission->takeover), exchange);
+        registration_refuse(admission, &admission->holder, same_id_differs, exchange);
     else
         takeover_answer_failed(admission, exchange);
     takeover_close(admission->takeover);
@@ -331,7 +341,9 @@ static void registration_handle(struct admission *admission, const struct wire_r
 {
     const char *why = NULL;
     enum relation relation = registration_relation(admission, registration, &why);
-    if (relation == LIST_IS_OTHER) {
+    if (relation == LIST_GOES_ON && was_refused(admission, registration)) {
+        registration_refuse(admission, registration, same_id_differs, exchange); /* it was fetched before */
+    } else if (relation == LIST_IS_OTHER) {
         registration_refuse(admission, registration, why, exchange);
     } else if (relation == LIST_BEGINS_OURS) {
         epoch_raise(admission, registration);
@@ -354,6 +366,10 @@ void admission_register(struct admission *admission, const struct http_request *
         why = registration_complete(&registration, http_exchange_peer(exchange), &target.url);
     if (why) {
         http_answer_error(exchange, 400, NULL, "%s", why);
+        return;
+    }
+    if (members_process(admission->config.members, registration.boot) == MEMBERS_LEFT) {
+        answer_conflict(admission, exchange, "this process has said goodbye");
         return;
     }
     snprintf(target.boot, sizeof target.boot, "%s", registration.boot);

@@ -102,7 +102,7 @@ void follow_master(struct follow *follow, const struct wire_registered *answer)
     identity_renew(follow);
 }
 
-/* Whether a request of that log and epoch (0: not told) is of the master that is followed. */
+/* Whether a request of that log and epoch is of the master that is followed. */
 static bool is_followed(const struct follow *follow, struct span log, uint64_t epoch)
 {
     const struct wire_identity *own = follow->config.own;
@@ -111,6 +111,7 @@ static bool is_followed(const struct follow *follow, struct span log, uint64_t e
 
 /* What the fields of a request say. */
 struct sender {
+    bool is_master;  /* it says which list it is of, as a person with curl does not */
     struct span log; /* empty where it is not told */
     uint64_t epoch;  /* 0: not told */
     bool names_this; /* it is meant for this process, and says so */
@@ -122,7 +123,7 @@ static struct sender sender_read(const struct follow *follow, const struct http_
     const struct http_field *log = http_head_field(head, WIRE_LOG_FIELD);
     const struct http_field *epoch = http_head_field(head, WIRE_EPOCH_FIELD);
     const struct http_field *boot = http_head_field(head, WIRE_BOOT_FIELD);
-    struct sender sender = {.log = log ? log->value : (struct span){0}};
+    struct sender sender = {.is_master = log || epoch, .log = log ? log->value : (struct span){0}};
     if (epoch)
         span_uint(epoch->value, &sender.epoch);
     sender.names_this = boot && span_equals(boot->value, follow->config.own->boot);
@@ -281,8 +282,7 @@ int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms)
         follow->interim_ms = now_ms + interim_ms;
         acks_each(follow->config.acks, interim_send, NULL);
     }
-    int64_t due_ms = follow->arrivals->due_ms;
-    return due_ms < follow->interim_ms ? due_ms : follow->interim_ms;
+    return clock_earlier(follow->arrivals->due_ms, follow->interim_ms);
 }
 
 /* ---- storing */
@@ -380,7 +380,7 @@ static void messages_take(struct follow *follow, const struct wire_replicate *re
         http_answer_unavailable(exchange, "there is no memory for the messages");
     else if (last <= follow->shown.last)
         answer_stored(follow, exchange);
-    else if (!waiting_add(follow, exchange, last, sender->log.len > 0))
+    else if (!waiting_add(follow, exchange, last, sender->is_master))
         http_answer_unavailable(exchange, "there is no memory to wait");
 }
 
@@ -411,7 +411,7 @@ static void sign_of_life(struct follow *follow, const struct sender *sender, str
 {
     char log[WIRE_NAME_SIZE];
     bool same = span_equals(sender->log, follow->config.own->log) || !log_last(follow->config.log);
-    if (follow->registered || !sender->log.len) {
+    if (follow->registered || !sender->is_master) {
         answer_position(follow, exchange, NULL);
     } else if (!same || !span_copy(sender->log, log, sizeof log) || !wire_name_valid(log)) {
         answer_position(follow, exchange, "this secondary holds another log");
@@ -427,11 +427,9 @@ void follow_replicate(struct follow *follow, const struct http_request *request,
     struct sender sender = sender_read(follow, request->head);
     if (follow_misdirected(follow, request, exchange))
         return;
-    bool other = follow->registered && sender.log.len && !is_followed(follow, sender.log, sender.epoch);
-    if (other && sender.names_this)
-        follow->config.heard(follow->config.ctx, true);
-    if (!other && sender.log.len)
-        follow->config.heard(follow->config.ctx, false);
+    bool other = follow->registered && sender.is_master && !is_followed(follow, sender.log, sender.epoch);
+    if (sender.is_master && (!other || sender.names_this))
+        follow->config.heard(follow->config.ctx, other);
     if (other)
         answer_position(follow, exchange, "this secondary follows another master");
     else if (request->body.len)

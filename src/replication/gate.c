@@ -104,15 +104,26 @@ static bool members_may_have_more(struct gate *gate, int64_t now_ms)
     return unmet && now_ms < gate->members_until_ms;
 }
 
-/* Whether it is not known yet if the quorum has outlived the pause of this process. */
+/* Whether it is not known yet if the quorum has outlived the pause of this process. That is known when it has
+ * answered afresh, or is missing: members are called unhealthy when the patience is over, or a little later.
+ */
 static bool quorum_is_unheard(struct gate *gate, int64_t now_ms)
 {
     if (!gate->woke_ms)
         return false;
     bool heard = members_answered_since(gate->config.members, gate->woke_ms * 1000) + 1 >= quorum_need(gate);
-    if (heard || now_ms >= gate->woke_ms + patience_ms(gate))
+    int64_t over_ms = now_ms - gate->woke_ms - patience_ms(gate);
+    bool known = over_ms >= 0 && (gate_read_only(gate) || over_ms >= gate->config.settings->heartbeat_ms);
+    if (heard || known)
         gate->woke_ms = 0;
     return gate->woke_ms != 0;
+}
+
+/* When to ask again. */
+static int64_t unheard_until_ms(const struct gate *gate, int64_t now_ms)
+{
+    int64_t until_ms = gate->woke_ms + patience_ms(gate);
+    return until_ms > now_ms ? until_ms : now_ms + 1;
 }
 
 static void waiting_log(struct gate *gate, bool waits)
@@ -139,9 +150,9 @@ int64_t gate_pass(struct gate *gate, int64_t now_ms)
     bool waits = !gate->sure || unmet || unheard;
     waiting_log(gate, waits && acks_gated(gate->config.acks));
     acks_gate(gate->config.acks, waits || admission_takes_over(gate->config.admission));
-    int64_t woke_until_ms = unheard ? gate->woke_ms + patience_ms(gate) : CLOCK_NEVER;
+    int64_t woke_until_ms = unheard ? unheard_until_ms(gate, now_ms) : CLOCK_NEVER;
     int64_t unmet_until_ms = unmet ? gate->members_until_ms : CLOCK_NEVER;
-    return woke_until_ms < unmet_until_ms ? woke_until_ms : unmet_until_ms;
+    return clock_earlier(woke_until_ms, unmet_until_ms);
 }
 
 /* ---- the rest */

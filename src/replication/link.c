@@ -166,9 +166,8 @@ uint64_t link_next_batch(const struct link *link)
     return quarter > LINK_BATCH_LEAST ? quarter : LINK_BATCH_LEAST;
 }
 
-/* Whether the answer is the member's, and of the process that the link is to. The first answer decides which
- * process that is: the one that registered, or another one of the member that has registered with this master
- * since. Such a one names the member by itself, and this master's log and epoch. */
+/* Whether the answer is the member's, and of the process that registered; where a person registered it by
+ * hand, the first answer decides which process that is. */
 static int peer_prove(struct link *link, const struct wire_identity *from)
 {
     const char *boot = link->state == LINK_PROVEN ? link->peer.boot : link->target.boot;
@@ -176,8 +175,7 @@ static int peer_prove(struct link *link, const struct wire_identity *from)
         return link_fail(link, EBADMSG, "the program at its address is %s", from->id);
     if (!from->boot[0])
         return link_fail(link, EBADMSG, "its answer names no boot");
-    bool same = !boot[0] || strcmp(boot, from->boot) == 0;
-    if (!same && (link->state == LINK_PROVEN || !from->id[0]))
+    if (boot[0] && strcmp(boot, from->boot) != 0)
         return link_fail(link, EBADMSG,
                          "another program answers at its address than the one that registered");
     link->peer = *from;
@@ -361,8 +359,8 @@ static int64_t link_overdue_ms(const struct link *link)
 
 void link_woke(struct link *link, int64_t paused_ms, int64_t now_ms)
 {
-    link->heard_ms += paused_ms;
-    link->waits_ms += paused_ms;
+    link->heard_ms = clock_earlier(link->heard_ms + paused_ms, now_ms);
+    link->waits_ms = clock_earlier(link->waits_ms + paused_ms, now_ms);
     link->sent_ms = now_ms - link->shared->heartbeat_ms;
 }
 
@@ -373,7 +371,7 @@ static int64_t link_due_ms(const struct link *link, int64_t now_ms)
         due_ms = CLOCK_NEVER;
     else if (link_paced(link, now_ms) && messages_left(link))
         due_ms = now_ms + 1;
-    return due_ms < link_overdue_ms(link) ? due_ms : link_overdue_ms(link);
+    return clock_earlier(due_ms, link_overdue_ms(link));
 }
 
 int64_t link_pass(struct link *link, int64_t now_ms)

@@ -12,13 +12,14 @@ enum {
     CHECKS_AN_INTERVAL = 10,
     EARLY_MS = 1000,         /* a greeting may overtake the answer to the registration by so much */
     ATTEMPT_MOST_MS = 60000, /* silence that is allowed on a link: doubles up to this, see member_learn */
-    GOODBYES = 256           /* processes whose goodbye is remembered */
+    PROCESSES = 1024         /* are remembered */
 };
 
 struct member {
     struct member *next;
     char id[WIRE_ID_SIZE];
     struct link_target target; /* to be dialled next */
+    struct link_target other;  /* where else it has registered since it was proven last; port 0: nowhere */
     struct link *link;         /* NULL: a pause until dial_ms */
     struct link *candidate;    /* to an address that was registered since, not proven; or NULL */
     struct acks_member *ack;   /* NULL before the first proof */
@@ -38,12 +39,18 @@ struct member {
                                                     */
 };
 
+/* A process that has registered here, or has said goodbye. */
+struct process_known {
+    char boot[WIRE_NAME_SIZE];
+    bool left; /* it has said goodbye */
+};
+
 struct members {
     struct members_config config;
     struct member *first;
     struct members_count count;
-    char goodbyes[GOODBYES][WIRE_NAME_SIZE]; /* a ring */
-    unsigned goodbyes_next;
+    struct process_known known[PROCESSES]; /* a ring: the latest */
+    unsigned known_next;
 };
 
 static const char *const state_names[] = {"healthy", "suspected", "unhealthy"};
@@ -146,6 +153,23 @@ static void member_dial_now(struct member *member, int64_t now_ms)
     member->pause_ms = MEMBER_PAUSE_LEAST_MS;
 }
 
+/* Another registration than the one that the target is from. Only the proof shows which of the two holds, so
+ * they are dialled by turns until then. */
+static void target_add(struct member *member, const struct link_target *target)
+{
+    member->other = member->target;
+    member->target = *target;
+}
+
+static void targets_swap(struct member *member)
+{
+    struct link_target target = member->target;
+    if (!member->other.url.port)
+        return;
+    member->target = member->other;
+    member->other = target;
+}
+
 /* The link has failed. */
 static void member_lost(struct members *members, struct member *member, int64_t now_ms)
 {
@@ -162,17 +186,18 @@ static void member_lost(struct members *members, struct member *member, int64_t 
     member->candidate = NULL;
     link_close(link);
     member_pause(member, now_ms);
+    targets_swap(member);
     if (ahead)
         members->config.ahead(members->config.ctx, member->id, &target, last_id, digest);
 }
 
-/* The candidate has failed. Where no link is proven, it is the latest that is known of the member. */
+/* The candidate has failed. Where no link is proven, what it was dialled for may hold all the same. */
 static void candidate_lost(struct member *member)
 {
     struct link *candidate = member->candidate;
     logline(LOGLINE_DEBUG, "%s: a registration led nowhere: %s", member->id, candidate->why);
     if (!member->link || member->link->state != LINK_PROVEN)
-        member->target = candidate->target;
+        target_add(member, &candidate->target);
     link_drop(&member->candidate);
 }
 
@@ -191,20 +216,18 @@ static int64_t member_pass(struct members *members, struct member *member, int64
     }
     if (member->link) {
         int64_t due_ms = link_pass(member->link, now_ms);
-        next_ms = due_ms < next_ms ? due_ms : next_ms;
+        next_ms = clock_earlier(due_ms, next_ms);
         if (member->link->state == LINK_FAILED)
             member_lost(members, member, now_ms);
     }
-    return member->link || next_ms < member->dial_ms ? next_ms : member->dial_ms;
+    return member->link ? next_ms : clock_earlier(next_ms, member->dial_ms);
 }
 
 int64_t members_pass(struct members *members, int64_t now_ms)
 {
     int64_t next_ms = CLOCK_NEVER;
-    for (struct member *member = members->first; member; member = member->next) {
-        int64_t due_ms = member_pass(members, member, now_ms);
-        next_ms = due_ms < next_ms ? due_ms : next_ms;
-    }
+    for (struct member *member = members->first; member; member = member->next)
+        next_ms = clock_earlier(next_ms, member_pass(members, member, now_ms));
     return next_ms;
 }
 
@@ -220,7 +243,7 @@ void members_renew(struct members *members)
 void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms)
 {
     for (struct member *member = members->first; member; member = member->next) {
-        member->seen_ms += paused_ms;
+        member->seen_ms = clock_earlier(member->seen_ms + paused_ms, now_ms);
         if (member->link)
             link_woke(member->link, paused_ms, now_ms);
         if (member->candidate)
@@ -287,6 +310,7 @@ static int member_prove(struct members *members, struct member *member, struct l
         member->complaint[0] = '\0';
     }
     member->target = link->target;
+    member->other.url.port = 0;
     snprintf(member->target.boot, sizeof member->target.boot, "%s", link->peer.boot);
     return 0;
 }
@@ -324,18 +348,33 @@ static int member_told(struct link *link)
 
 /* ---- joining and leaving */
 
-static bool goodbye_said(const struct members *members, const char *boot)
+static struct process_known *known_find(struct members *members, const char *boot)
 {
-    for (unsigned i = 0; i < GOODBYES && boot[0]; i++)
-        if (strcmp(members->goodbyes[i], boot) == 0)
-            return true;
-    return false;
+    for (unsigned i = 0; i < PROCESSES && boot[0]; i++)
+        if (strcmp(members->known[i].boot, boot) == 0)
+            return &members->known[i];
+    return NULL;
 }
 
-static void goodbye_remember(struct members *members, const char *boot)
+static void known_add(struct members *members, const char *boot, bool left)
 {
-    if (boot[0] && !goodbye_said(members, boot))
-        snprintf(members->goodbyes[members->goodbyes_next++ % GOODBYES], WIRE_NAME_SIZE, "%s", boot);
+    struct process_known *known = known_find(members, boot);
+    if (!boot[0])
+        return;
+    if (!known) {
+        known = &members->known[members->known_next++ % PROCESSES];
+        *known = (struct process_known){0};
+        snprintf(known->boot, sizeof known->boot, "%s", boot);
+    }
+    known->left = known->left || left;
+}
+
+enum members_process members_process(struct members *members, const char *boot)
+{
+    const struct process_known *known = known_find(members, boot);
+    if (!known)
+        return MEMBERS_UNKNOWN;
+    return known->left ? MEMBERS_LEFT : MEMBERS_KNOWN;
 }
 
 static struct member *member_new(const struct members *members, const char *id, int64_t now_ms)
@@ -368,12 +407,18 @@ static bool target_is(const struct link_target *target, const struct link *link)
            (!target->boot[0] || !boot[0] || strcmp(target->boot, boot) == 0);
 }
 
+static bool target_equals(const struct link_target *a, const struct link_target *b)
+{
+    return url_equals(&a->url, &b->url) && strcmp(a->boot, b->boot) == 0;
+}
+
 /* Dials where the registration says: at once, or beside the link that there is. */
 static void member_retarget(struct members *members, struct member *member, const struct link_target *target,
                             int64_t now_ms)
 {
     if (!member->link) {
-        member->target = *target;
+        if (!target_equals(target, &member->target))
+            target_add(member, target);
         member_dial_now(member, now_ms);
         return;
     }
@@ -412,8 +457,6 @@ int members_register(struct members *members, const char *id, const struct link_
     struct member **at = member_find(members, id);
     bool known = *at != NULL;
     int64_t now_ms = clock_ms();
-    if (goodbye_said(members, target->boot))
-        return -ESTALE;
     if (!known && members->count.all == MEMBERS_MAX)
         return -ENOSPC;
     if (!known)
@@ -422,21 +465,13 @@ int members_register(struct members *members, const char *id, const struct link_
     if (!member)
         return -ENOMEM;
     members->count.all += !known;
+    known_add(members, target->boot, false);
     struct http_url before = member->link ? member->link->target.url : member->target.url;
     member->registered_ms = now_ms;
     member_retarget(members, member, target, now_ms);
     members_check(members, now_ms);
     log_registered(members, member, &target->url, known ? &before : NULL, last_id);
     return 0;
-}
-
-bool members_know(const struct members *members, const char *boot)
-{
-    for (const struct member *member = members->first; member && boot[0]; member = member->next)
-        if (strcmp(member->boot, boot) == 0 || strcmp(member->target.boot, boot) == 0 ||
-            (member->candidate && strcmp(member->candidate->target.boot, boot) == 0))
-            return true;
-    return false;
 }
 
 /* The process of the member that says goodbye: the one that was proven or else registered, or the candidate.
@@ -458,7 +493,7 @@ static bool goodbye_is_of(struct member *member, const char *boot)
 enum members_removal members_remove(struct members *members, const char *id, const char *boot)
 {
     struct member **at = member_find(members, id);
-    goodbye_remember(members, boot);
+    known_add(members, boot, true);
     if (!*at)
         return MEMBERS_NONE_SUCH;
     if (boot[0] && !goodbye_is_of(*at, boot))

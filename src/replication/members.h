@@ -44,18 +44,20 @@ struct members_config {
 struct members *members_open(const struct members_config *config);
 void members_close(struct members *members);
 
-/* Someone registers, and says that it holds the log up to `last_id`. Returns 0, -ENOMEM, -ENOSPC where there
- * are MEMBERS_MAX, or -ESTALE where this process has said goodbye. */
+/* Someone registers, and says that it holds the log up to `last_id`. Returns 0, -ENOMEM, or -ENOSPC where
+ * there are MEMBERS_MAX. */
 int members_register(struct members *members, const char *id, const struct link_target *target,
                      uint64_t last_id);
 
-/* Whether a process has registered here: the boot is that of a member, proven or not. */
-bool members_know(const struct members *members, const char *boot);
+/* What is known of a process by its boot: whether it has registered here, and whether it has said goodbye
+ * since. */
+enum members_process { MEMBERS_UNKNOWN, MEMBERS_KNOWN, MEMBERS_LEFT };
+enum members_process members_process(struct members *members, const char *boot);
 
 enum members_removal { MEMBERS_REMOVED, MEMBERS_NONE_SUCH, MEMBERS_OTHER_BOOT };
 
 /* Removes a member: for a person, with boot "", or because that process of it says goodbye. A process that is
- * not the member's (any more) removes nobody. What a process registers after its goodbye is refused. */
+ * not the member's (any more) removes nobody. The goodbye of a process is remembered: see members_process. */
 enum members_removal members_remove(struct members *members, const char *id, const char *boot);
 
 /* This master's log or epoch is another from now on: all links are closed and opened anew. */

@@ -51,11 +51,6 @@ static uint64_t node_shown(const struct node *node)
     return node->follow ? follow_shown(node->follow) : log_last(node->log);
 }
 
-static int64_t earlier(int64_t a_ms, int64_t b_ms)
-{
-    return a_ms < b_ms ? a_ms : b_ms;
-}
-
 /* ---- the master's process stands still */
 
 /* A pass comes far too late where the process was stopped (SIGSTOP, a suspended machine). Asked before
@@ -281,7 +276,9 @@ static int64_t master_pass(struct node *node, int64_t now_ms, bool stopping)
     int64_t append_ms = append_pass(node->append, now_ms);
     if (append_unannounced_bytes(node->append)) /* what the gate has let through */
         send_ms = appended_send(node, now_ms);
-    return earlier(earlier(earlier(admission_ms, gate_ms), earlier(send_ms, append_ms)), node->check_ms);
+    return clock_earlier(
+        clock_earlier(clock_earlier(admission_ms, gate_ms), clock_earlier(send_ms, append_ms)),
+        node->check_ms);
 }
 
 static int64_t secondary_pass(struct node *node, int64_t now_ms, bool stopping)
@@ -289,7 +286,7 @@ static int64_t secondary_pass(struct node *node, int64_t now_ms, bool stopping)
     if (stopping)
         registrar_leave(node->registrar, atomic_load(&node->goodbye_ms));
     int64_t registrar_ms = registrar_pass(node->registrar, now_ms);
-    return earlier(registrar_ms, follow_pass(node->follow, now_ms, interim_ms(node)));
+    return clock_earlier(registrar_ms, follow_pass(node->follow, now_ms, interim_ms(node)));
 }
 
 static int64_t service_pass(void *ctx, int64_t now_ms)

@@ -12,7 +12,7 @@ static void report_begin(struct buf *out, const char *role, const char *status,
         json_quote(span_of(own->log), out);
     else
         buf_add_text(out, "null");
-    buf_addf(out, ",\"epoch\":%" PRIu64 ",\"last_id\":%" PRIu64, own->epoch, last_id);
+    buf_addf(out, ",\"last_id\":%" PRIu64, last_id);
 }
 
 void report_master(struct buf *out, const struct wire_identity *own, uint64_t last_id, bool read_only,

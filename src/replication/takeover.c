@@ -38,6 +38,7 @@ struct takeover {
     bool lost;                  /* the client has failed, or has given all it had: close it */
     int64_t dial_ms;
     int64_t until_ms;      /* the end, see TAKEOVER_TIME_MS */
+    uint64_t came;         /* bytes of lists */
     int64_t heard_ms;      /* when bytes came last, or the client was opened */
     int64_t progressed_ms; /* when messages came last, or it began */
     int64_t refused_ms;    /* since when nobody listens at the address; 0: somebody does */
@@ -213,9 +214,9 @@ static int takeover_part(void *ctx, const struct http_head *head, struct span by
     struct takeover *takeover = ctx;
     if (head->status != 200)
         return 0;
-    int64_t time_ms = TAKEOVER_TIME_MS + (int64_t)(head->content_length / MB) * TAKEOVER_TIME_MB_MS;
-    if (head->framing == HTTP_FRAMING_LENGTH && takeover->began_ms + time_ms > takeover->until_ms)
-        takeover->until_ms = takeover->began_ms + time_ms;
+    takeover->came += bytes.len;
+    takeover->until_ms =
+        takeover->began_ms + TAKEOVER_TIME_MS + (int64_t)(takeover->came / MB) * TAKEOVER_TIME_MB_MS;
     buf_add_span(&takeover->in, bytes);
     return takeover->in.failed ? -ENOMEM : text_take(takeover);
 }
@@ -359,7 +360,7 @@ int64_t takeover_pass(struct takeover *takeover, int64_t now_ms)
             fetch_end(takeover, now_ms);
     }
     int64_t next_ms = takeover->client ? takeover->heard_ms + IDLE_MS : takeover->dial_ms;
-    return next_ms < takeover->until_ms ? next_ms : takeover->until_ms;
+    return clock_earlier(next_ms, takeover->until_ms);
 }
 
 void takeover_append(struct takeover *takeover)

@@ -17,7 +17,7 @@
 enum {
     TAKEOVER_TIME_MS =
         30000, /* from the begin to the end, longer than messages are usually late on a secondary, */
-    TAKEOVER_TIME_MB_MS = 1000, /* and so much for each MB that an answer announces */
+    TAKEOVER_TIME_MB_MS = 1000, /* and so much for each MB that has come */
     TAKEOVER_REFUSED_MS = 2000  /* nobody listens at the address for so long: the process is gone */
 };
 

@@ -1,11 +1,11 @@
 /* What master and secondary send each other, written and read. No I/O; any thread.
  *
- *     POST /register
- * {"id":"s1","port":5001,"log":"…","epoch":2,"last_id":7,"stored":8,"digest":"…","boot":"…"} 200
- * {"log":"…","epoch":3,"last_id":9,"id":"s1","heartbeat":1.000} POST /replicate
- * {"log":"…","epoch":3,"first":17,"digest":"…","messages":["a","b"]} 200
- * {"last_id":18,"id":"s1","boot":"…","log":"…","epoch":3,"digest":"…"} 409 {"error":"…","last_id":16,…}, the
- * same members behind it
+ *     POST /register   {"id":"s1","port":5001,"log":"…","epoch":2,"last_id":7,"stored":8,"digest":"…",
+ *                       "boot":"…"}
+ *                  200 {"log":"…","epoch":3,"last_id":9,"id":"s1","heartbeat":1.000}
+ *     POST /replicate  {"log":"…","epoch":3,"first":17,"digest":"…","messages":["a","b"]}
+ *                  200 {"last_id":18,"id":"s1","boot":"…","log":"…","epoch":3,"digest":"…"}
+ *                  409 the same, and "error" before it
  *
  * - `log` names a list. It is made up with an empty list; two lists of one name have grown from one.
  * - `epoch` is a number: 1 for a new list, one more for each master that goes on with it. A log and an epoch

@@ -19,9 +19,32 @@ void scenario_end(void)
         nodes_print_logs();
 }
 
+/* Where the log holds the text last; its begin where it does not. */
+static const char *last_told(const char *log, const char *text)
+{
+    const char *last = log;
+    for (const char *at = log; (at = strstr(at, text)); at++)
+        last = at;
+    return last;
+}
+
+/* Whether it has proven itself to this process of the master, and was not removed since. */
+static bool member_met(const struct node *master, const char *id)
+{
+    char connected[160];
+    char removed[160];
+    char *log = node_log(master);
+    snprintf(connected, sizeof connected, "connected to %s,", id);
+    snprintf(removed, sizeof removed, "removed %s;", id);
+    const char *met = last_told(log, connected);
+    bool yes = met > last_told(log, "INFO  master settings ") && met > last_told(log, removed);
+    free(log);
+    return yes;
+}
+
 void expect_member(const struct node *master, const char *id)
 {
-    eventually(SOON, member_number(master, id, "lag") == 0);
+    eventually(SOON, member_met(master, id) && member_number(master, id, "lag") == 0);
 }
 
 struct node *member_start(const struct node *master, const char *id, const char *words, ...)
@@ -39,14 +62,11 @@ struct node *member_start(const struct node *master, const char *id, const char 
 static struct node *member_through(const struct node *master, const char *master_url, const char *id,
                                    struct relay **relay)
 {
-    char connected[128];
     struct node *node = node_later("secondary", "");
     *relay = relay_open(node->port);
     node_words(node, "--master-url %s --secondary-id %s --advertise-url %s", master_url, id,
                relay_url(*relay));
     node_restart(node);
-    snprintf(connected, sizeof connected, "connected to %s,", id);
-    eventually(SOON, node_logged(master, connected));
     expect_member(master, id);
     return node;
 }
@@ -261,6 +281,20 @@ int members(const struct node *master)
     return count;
 }
 
+int members_met(const struct node *master)
+{
+    static const char begin[] = "{\"id\":\"";
+    struct reply reply = http_get(master->port, "/health");
+    int count = 0;
+    for (const char *at = reply.body; (at = strstr(at, begin)); at++) {
+        char *id = (char *)(uintptr_t)json_text_of(at, "id");
+        count += member_met(master, id);
+        free(id);
+    }
+    http_free(&reply);
+    return count;
+}
+
 /* The member's part of the master's health, or NULL. */
 static const char *member_of(const struct reply *health, const char *id)
 {
@@ -297,4 +331,75 @@ int remove_member(const struct node *master, const char *id)
     int status = reply.status;
     http_free(&reply);
     return status;
+}
+
+/* ---- by hand */
+
+__attribute__((format(printf, 3, 0))) static struct reply
+post_json(const struct node *node, const char *target, const char *format, va_list args)
+{
+    char *json;
+    if (vasprintf(&json, format, args) < 0)
+        trouble("no memory");
+    struct reply reply = http_post_json(node->port, target, json);
+    free(json);
+    return reply;
+}
+
+struct reply register_by_hand(const struct node *master, const char *json, ...)
+{
+    va_list args;
+    va_start(args, json);
+    struct reply reply = post_json(master, "/register", json, args);
+    va_end(args);
+    return reply;
+}
+
+struct reply replicate_by_hand(const struct node *secondary, const char *json, ...)
+{
+    va_list args;
+    va_start(args, json);
+    struct reply reply = post_json(secondary, "/replicate", json, args);
+    va_end(args);
+    return reply;
+}
+
+const char *node_says(const struct node *secondary, const char *name)
+{
+    struct reply reply = replicate_by_hand(secondary, "");
+    const char *text = json_text_of(reply.body, name);
+    http_free(&reply);
+    return text;
+}
+
+static void digest_read(const struct node *node, char out[17])
+{
+    struct reply reply = http_get(node->port, "/messages");
+    char *etag = (char *)(uintptr_t)http_field(&reply, "ETag");
+    const char *digest = etag ? strrchr(etag, '-') : NULL;
+    if (!digest)
+        trouble("%s shows no list", node->authority);
+    snprintf(out, 17, "%s", digest + 1);
+    free(etag);
+    http_free(&reply);
+}
+
+const char *list_digest(const struct node *node)
+{
+    char digest[17];
+    digest_read(node, digest);
+    return strdup(digest);
+}
+
+const char *list_claim(const struct node *master)
+{
+    char digest[17];
+    char *log = log_name(master);
+    char *claim;
+    digest_read(master, digest);
+    if (asprintf(&claim, "\"log\":\"%s\",\"epoch\":1,\"last_id\":%lld,\"digest\":\"%s\"", log,
+                 last_id(master), digest) < 0)
+        trouble("no memory");
+    free(log);
+    return claim;
 }

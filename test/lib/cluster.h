@@ -35,7 +35,7 @@ __attribute__((constructor)) static void scenarios_at_once(void)
 void scenario_passed(void);
 void scenario_end(void);
 
-/* Starts a secondary under a name and waits until it is a member that holds all. */
+/* Starts a secondary under a name and waits until it is a member that counts and holds all. */
 struct node *member_start(const struct node *master, const char *id, const char *words, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same, with a relay on the way from the master to it, over which they have spoken already. */
@@ -43,6 +43,7 @@ struct node *member_behind(const struct node *master, const char *id, struct rel
 /* The same, and its registrations pass another one. */
 struct node *member_between(const struct node *master, const char *id, struct relay **to_master,
                             struct relay **relay);
+/* Waits until it is a member that counts and holds all. */
 void expect_member(const struct node *master, const char *id);
 
 /* POST of a text as it is, to /messages with the query ("" or "?w=2"). */
@@ -87,16 +88,44 @@ int numbered_prefix(const struct node *node);
 /* From /health. */
 long long last_id(const struct node *node);
 bool registered(const struct node *secondary);
-int members(const struct node *master);
+int members(const struct node *master); /* registered */
 bool member_is(const struct node *master, const char *id, const char *state);
 long long member_number(const struct node *master, const char *id,
                         const char *name); /* "acked", "lag"; or -1 */
 char *log_name(const struct node *node);
+
+/* Its members that count for w, all, majority and the quorum: they have proven themselves to this process of
+ * the master. Its log lines tell. */
+int members_met(const struct node *master);
 
 /* Whether all of the nodes' lists are the same bytes, up to a NULL. */
 bool equal_lists(const struct node *first, ...) __attribute__((sentinel));
 
 /* DELETE /secondaries/ID: the status. */
 int remove_member(const struct node *master, const char *id);
+
+/* ---- by hand */
+
+/* POST /register of this JSON text. */
+struct reply register_by_hand(const struct node *master, const char *json, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* POST /replicate of this JSON text. */
+struct reply replicate_by_hand(const struct node *secondary, const char *json, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* What a node answers to POST /replicate with an empty body: a member of that, "boot" or "id"; NULL for null.
+ */
+const char *node_says(const struct node *secondary, const char *name);
+
+/* The digest of the node's list, 16 hexadecimal digits; from the entity tag of the list. */
+const char *list_digest(const struct node *node);
+
+/* The members of a registration that claims the list of a master that was never restarted:
+ * "log":…,"epoch":1,"last_id":…,"digest":… */
+const char *list_claim(const struct node *master);
+
+/* The boot of no process. */
+#define NO_BOOT "0123456789abcdef0123456789abcdef"
 
 #endif

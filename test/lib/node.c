@@ -33,6 +33,13 @@ static const char *build_dir(void)
     return dir ? dir : "build";
 }
 
+const char *net_words(void)
+{
+    static char word[512];
+    snprintf(word, sizeof word, "LD_PRELOAD=%s/test/net.so", build_dir());
+    return word;
+}
+
 bool nodes_sanitized(void)
 {
     return strstr(build_dir(), "asan") || strstr(build_dir(), "tsan");
@@ -177,16 +184,20 @@ char *node_log(const struct node *node)
     return text;
 }
 
-int node_logged(const struct node *node, const char *text)
+int node_told(const struct node *node, const char *level, const char *text)
 {
     char *log = node_log(node);
+    char *rest;
     int count = 0;
-    for (const char *at = strstr(log, text); at; at = strstr(at, text)) {
-        count++;
-        at += strcspn(at, "\n");
-    }
+    for (char *line = strtok_r(log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        count += strstr(line, level) && strstr(line, text);
     free(log);
     return count;
+}
+
+int node_logged(const struct node *node, const char *text)
+{
+    return node_told(node, "", text);
 }
 
 void nodes_print_logs(void)

@@ -64,8 +64,9 @@ void nodes_stop(void);
 
 /* Log lines, those from before a restart included. */
 int node_logged(const struct node *node, const char *text); /* the lines that hold the text */
-char *node_log(const struct node *node);                    /* all; free it */
-void nodes_print_logs(void);                                /* the end of each node's, on standard error */
+int node_told(const struct node *node, const char *level, const char *text); /* those of a level: "WARN" */
+char *node_log(const struct node *node);                                     /* all; free it */
+void nodes_print_logs(void); /* the end of each node's, on standard error */
 
 /* What the process uses, from /proc. */
 int node_threads(const struct node *node);
@@ -79,6 +80,9 @@ int program_run(const char *program, const char *words, char *out, size_t out_si
 /* A socket bound to a port of 127.0.0.1 that the kernel chose and that a listener with SO_REUSEADDR may take
  * over while it is open: until then connections there are refused. */
 int port_reserve(uint16_t *port);
+
+/* The word that gives a node the names and ports of test/preload/net.c. */
+const char *net_words(void);
 
 /* Whether the programs are built with a sanitizer, which makes them slower. */
 bool nodes_sanitized(void);

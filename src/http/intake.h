@@ -1,0 +1,52 @@
+/* The bytes of one connection on their way to requests: received, looked at, kept where they make no whole
+ * request yet. Tells what came, and leaves to its user what follows from that. */
+#ifndef HTTP_INTAKE_H
+#define HTTP_INTAKE_H
+
+#include "http/inbox.h"
+#include "http/request.h"
+#include "http/server.h"
+#include "http/stream.h"
+
+/* What is known of the request that comes in. All zero: nothing of one is there. */
+struct intake {
+    struct buf kept; /* the bytes from its start on; of all that come in one piece none is kept */
+    struct request_state request;
+    const struct http_route
+        *route;       /* found with the head, where there is a body; NULL: not, or none takes it */
+    unsigned watched; /* the mark with which the service is told when more of it has come; 0: it is not */
+    int64_t tell_ms;  /* watched: when the client is told next that it has */
+    int64_t began_ms; /* since when the client may send the rest; 0: not now */
+};
+
+/* The bytes that are looked at now: those kept, or some in a buffer of others. */
+struct intake_bytes {
+    char *data;
+    size_t at;  /* bytes that were handed on as requests */
+    size_t len; /* bytes that are needed, with those */
+};
+
+/* Looks at the kept bytes again. */
+struct intake_bytes intake_again(struct intake *intake);
+
+/* Receives behind the kept bytes, or into `buffer` of HTTP_READ_BYTES where there are none. Returns as
+ * stream_receive, with *bytes where it is more than 0; or -ENOMEM. */
+ssize_t intake_receive(struct intake *intake, struct inbox_total *total, struct stream *stream, char *buffer,
+                       struct intake_bytes *bytes);
+
+/* Looks for the next request. MORE: what is there is to be kept. WHOLE: intake_begin_next must be called once
+ * its parts, and `route`, are no longer needed. REQUEST_HEAD is never returned. */
+enum request_verdict intake_next(struct intake *intake, const struct http_service *service,
+                                 struct intake_bytes *bytes, struct request_parts *parts);
+
+/* Forgets what is known of the request before. */
+void intake_begin_next(struct intake *intake);
+
+/* Keeps what is left of the bytes, which are not to be used any more. Returns false where there is no memory
+ * for that. */
+bool intake_keep(struct intake *intake, struct inbox_total *total, const struct intake_bytes *bytes);
+
+/* Drops all. */
+void intake_drop(struct intake *intake, struct inbox_total *total);
+
+#endif

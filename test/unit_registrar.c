@@ -1,0 +1,312 @@
+/* A secondary's registration over connections that the test answers, with a clock that the test moves. */
+#include "clock.h"
+#include "fake_client.h"
+#include "hand_clock.h"
+#include "replication/registrar.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CALL_MS = 2000, HEARTBEAT_MS = 400, GOODBYE_MS = 700 };
+
+#define ACCEPTED "{\"log\":\"l\",\"epoch\":3,\"last_id\":9,\"id\":\"s1\",\"heartbeat\":0.400}"
+
+static struct registrar *registrar;
+static struct wire_register described;
+
+/* What the owner was told. */
+static struct {
+    int times;
+    struct wire_registered answer;
+    bool refuses;
+} accepted;
+
+static void describe(void *ctx, struct wire_register *registration)
+{
+    (void)ctx;
+    *registration = described;
+}
+
+static bool take(void *ctx, const struct wire_registered *answer)
+{
+    (void)ctx;
+    accepted.times++;
+    accepted.answer = *answer;
+    return !accepted.refuses;
+}
+
+static const struct registrar_config config = {
+    .master = {.host = "m", .port = 5000}, .fields = "A: b\r\n", .describe = describe, .accepted = take};
+
+static void start(void)
+{
+    clock_hold();
+    fake.connects = true;
+    described = (struct wire_register){.id = "s1", .port = 5001, .boot = "b1", .last_id = 7, .stored = 8};
+    registrar = registrar_open(&config);
+    cr_assert_not_null(registrar);
+}
+
+static void end(void)
+{
+    registrar_close(registrar);
+    cr_assert_eq(fake_open(), 0);
+}
+
+TestSuite(registrar, .init = start, .fini = end, .timeout = 60);
+
+static int64_t pass(void)
+{
+    return registrar_pass(registrar, clock_ms());
+}
+
+/* Passes, at the times that it asks for, until the next call is begun. Returns how long that took. */
+static int64_t wait_for_call(void)
+{
+    int64_t began_ms = clock_ms();
+    int opened = fake.opened;
+    while (fake.opened == opened) {
+        int64_t due_ms = pass();
+        cr_assert_lt(clock_ms() - began_ms, 100000);
+        if (fake.opened == opened)
+            clock_move(due_ms > clock_ms() ? due_ms - clock_ms() : 0);
+    }
+    return clock_ms() - began_ms;
+}
+
+/* The registration is begun and answered. */
+static void answer(int status, const char *body)
+{
+    wait_for_call();
+    fake_answer(fake_last(), status, body);
+    pass();
+}
+
+static void get_registered(void)
+{
+    answer(200, ACCEPTED);
+    cr_assert(registrar_registered(registrar));
+}
+
+/* ---- registering */
+
+Test(registrar, the_first_pass_registers_what_the_owner_describes)
+{
+    struct wire_register sent;
+    pass();
+    cr_assert(strcmp(fake_last()->method, "POST") == 0 && strcmp(fake_last()->target, "/register") == 0);
+    cr_assert(strcmp(fake_last()->fields, "A: b\r\n") == 0 && strcmp(fake_last()->url.host, "m") == 0);
+    cr_assert_null(wire_register_read(buf_span(&fake_last()->body), &sent));
+    cr_assert(strcmp(sent.id, "s1") == 0 && strcmp(sent.boot, "b1") == 0);
+    cr_assert(sent.port == 5001 && sent.last_id == 7 && sent.stored == 8);
+    cr_assert(!registrar_registered(registrar) && accepted.times == 0);
+}
+
+Test(registrar, the_answer_is_handed_on_and_the_connection_closed)
+{
+    get_registered();
+    cr_assert(accepted.times == 1 && accepted.answer.epoch == 3 && strcmp(accepted.answer.log, "l") == 0);
+    cr_assert(registrar_heartbeat_ms(registrar) == HEARTBEAT_MS && fake_open() == 0);
+}
+
+Test(registrar, what_is_no_masters_answer_is_not_taken)
+{
+    static const char *const bodies[] = {"", "{}", "{\"log\":\"l\"}", "{\"epoch\":3}",
+                                         "{\"log\":\"l\",\"epoch\":0}"};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        answer(200, bodies[i]);
+        cr_expect(!registrar_registered(registrar) && accepted.times == 0, "%s", bodies[i]);
+    }
+    get_registered();
+}
+
+Test(registrar, a_refusal_is_no_registration)
+{
+    answer(409, "{\"error\":\"no\"}");
+    answer(503, ACCEPTED);
+    cr_assert(!registrar_registered(registrar) && accepted.times == 0);
+    get_registered();
+}
+
+Test(registrar, where_the_owner_does_not_take_the_answer_it_registers_again)
+{
+    accepted.refuses = true;
+    answer(200, ACCEPTED);
+    cr_assert(!registrar_registered(registrar) && accepted.times == 1);
+    accepted.refuses = false;
+    get_registered();
+}
+
+/* ---- pauses */
+
+Test(registrar, the_pauses_between_tries_grow_up_to_a_limit)
+{
+    int64_t most_ms = REGISTRAR_PAUSE_LEAST_MS;
+    answer(503, "");
+    for (int i = 0; i < 10; i++) {
+        int64_t took_ms = wait_for_call();
+        cr_expect(took_ms >= most_ms / 2 && took_ms <= most_ms, "%" PRId64 " of %" PRId64, took_ms, most_ms);
+        fake_answer(fake_last(), 503, "");
+        pass();
+        most_ms = 2 * most_ms < REGISTRAR_PAUSE_MOST_MS ? 2 * most_ms : REGISTRAR_PAUSE_MOST_MS;
+    }
+}
+
+Test(registrar, a_failure_is_tried_again_after_a_pause)
+{
+    pass();
+    fake_fail(fake_last(), -ECONNREFUSED, "refused");
+    pass();
+    cr_assert_eq(fake_open(), 0);
+    cr_assert_geq(wait_for_call(), REGISTRAR_PAUSE_LEAST_MS / 2);
+}
+
+Test(registrar, a_call_that_cannot_begin_is_tried_again_after_a_pause)
+{
+    fake.open_result = -ENETUNREACH;
+    pass();
+    cr_assert_gt(pass(), clock_ms());
+    fake.open_result = 0;
+    cr_assert_geq(wait_for_call(), REGISTRAR_PAUSE_LEAST_MS / 2);
+}
+
+Test(registrar, an_answer_that_does_not_come_is_given_up)
+{
+    cr_assert_eq(pass(), clock_ms() + CALL_MS);
+    clock_move(CALL_MS - 1);
+    pass();
+    cr_assert_eq(fake_open(), 1);
+    clock_move(1);
+    pass();
+    cr_assert_eq(fake_open(), 0);
+}
+
+static void fail_often(void)
+{
+    for (int i = 0; i < 10; i++)
+        answer(503, "");
+}
+
+Test(registrar, a_sign_of_life_ends_a_pause_but_not_its_first_part)
+{
+    fail_often();
+    registrar_heard(registrar);
+    cr_assert_eq(wait_for_call(), REGISTRAR_PAUSE_MOST_MS / 4);
+}
+
+Test(registrar, a_sign_of_life_in_the_later_part_of_a_pause_ends_it_at_once)
+{
+    fail_often();
+    clock_move(REGISTRAR_PAUSE_MOST_MS / 4);
+    registrar_heard(registrar);
+    cr_assert_eq(wait_for_call(), 0);
+}
+
+/* ---- registered */
+
+Test(registrar, a_master_that_is_silent_is_registered_with_again)
+{
+    get_registered();
+    cr_assert_eq(wait_for_call(), REGISTRAR_SILENCE * HEARTBEAT_MS);
+    cr_assert(!registrar_registered(registrar));
+}
+
+Test(registrar, a_master_that_is_heard_is_not_silent)
+{
+    get_registered();
+    clock_move(1000);
+    registrar_heard(registrar);
+    cr_assert_eq(wait_for_call(), REGISTRAR_SILENCE * HEARTBEAT_MS);
+}
+
+Test(registrar, a_master_that_it_does_not_follow_calls_for_a_registration)
+{
+    get_registered();
+    registrar_called(registrar);
+    cr_assert(!registrar_registered(registrar));
+    cr_assert_leq(wait_for_call(), REGISTRAR_PAUSE_MOST_MS);
+}
+
+/* ---- the goodbye */
+
+static void expect_goodbye(void)
+{
+    cr_assert(registrar_leaving(registrar) && strcmp(fake_last()->method, "DELETE") == 0);
+    cr_assert_str_eq(fake_last()->target, "/secondaries/%73%31?boot=b1");
+}
+
+static void expect_left(void)
+{
+    cr_assert_eq(pass(), CLOCK_NEVER);
+    cr_assert(!registrar_leaving(registrar) && fake_open() == 0);
+    clock_move(1000000);
+    pass();
+    cr_assert_eq(fake_open(), 0, "nothing is registered any more");
+}
+
+Test(registrar, a_goodbye_goes_to_where_the_master_was_reached)
+{
+    get_registered();
+    socklen_t number = http_client_address(&(struct http_client){.number = fake.opened - 1}).len;
+    registrar_leave(registrar, GOODBYE_MS);
+    expect_goodbye();
+    cr_assert_eq(fake_last()->known.len, number);
+    fake_answer(fake_last(), 204, "");
+    expect_left();
+}
+
+Test(registrar, a_goodbye_that_is_not_answered_has_its_time)
+{
+    get_registered();
+    registrar_leave(registrar, GOODBYE_MS);
+    clock_move(GOODBYE_MS - 1);
+    pass();
+    cr_assert(registrar_leaving(registrar));
+    clock_move(1);
+    expect_left();
+}
+
+Test(registrar, a_goodbye_that_fails_is_over)
+{
+    get_registered();
+    registrar_leave(registrar, GOODBYE_MS);
+    fake_fail(fake_last(), -ECONNREFUSED, "refused");
+    expect_left();
+}
+
+Test(registrar, a_goodbye_is_said_where_a_registration_is_under_way)
+{
+    pass();
+    registrar_leave(registrar, GOODBYE_MS);
+    expect_goodbye();
+    cr_assert_eq(fake_open(), 1, "the registration is given up");
+    fake_answer(fake_last(), 204, "");
+    expect_left();
+}
+
+Test(registrar, who_never_registered_says_no_goodbye)
+{
+    registrar_leave(registrar, GOODBYE_MS);
+    expect_left();
+    cr_assert_eq(fake.opened, 0);
+}
+
+Test(registrar, the_name_that_the_master_gave_is_the_one_that_leaves)
+{
+    described.id[0] = '\0';
+    answer(200, "{\"log\":\"l\",\"epoch\":3,\"id\":\"s1\"}");
+    registrar_leave(registrar, GOODBYE_MS);
+    expect_goodbye();
+}
+
+Test(registrar, a_goodbye_is_said_once)
+{
+    get_registered();
+    registrar_leave(registrar, GOODBYE_MS);
+    int opened = fake.opened;
+    registrar_leave(registrar, GOODBYE_MS);
+    cr_assert_eq(fake.opened, opened);
+}
