@@ -201,6 +201,10 @@ simulate: $(OUT)/test/simulate ## random schedules on a whole cluster in simulat
 $(OUT)/test/simulate: $(call objects,$(SIMULATOR) $(filter-out $(SIMULATED),$(LAYER_replication)))
 	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
+.PHONY: planted
+planted: $(OUT)/test/simulate ## breaks the program in nine places, one at a time, and tells when `simulate` finds each
+	@test/simulator/planted $(OUT)
+
 SLOW_SECONDS ?= 30
 .PHONY: slow
 slow: $(PROGRAMS) ## slowhttptest's attacks on a master and a secondary, SLOW_SECONDS=30 each
