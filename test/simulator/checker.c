@@ -438,7 +438,8 @@ bool check_counts(struct machine *master, const struct machine *secondary)
     const struct proof *proof = proof_of(master, secondary->id);
     const struct wire_identity *own = node_view(master->node).own;
     const struct wire_identity *its = node_view(secondary->node).own;
-    bool there = proof && proof->process == secondary && member_row(text, secondary->id) &&
+    bool there = proof && proof->process == secondary && check_begins(secondary, master) &&
+                 member_row(text, secondary->id) &&
                  own->epoch == its->epoch && strcmp(own->log, its->log) == 0;
     if (there) {
         char id[64];

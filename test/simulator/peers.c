@@ -74,6 +74,7 @@ static void lie_into(struct wire_ack *ack)
         break;
     case LIE_LESS:
         ack->last_id -= ack->last_id > 0;
+        ack->digest ^= ack->last_id == 0; /* less than nothing is no lie */
         break;
     default:
         ack->digest ^= 1 + random_below(100);
@@ -190,7 +191,7 @@ static void registration_send(struct proc *person, const struct machine *master,
 static struct wire_register registration_of(const struct machine *master, unsigned more)
 {
     const struct node_view view = node_view(master->node);
-    struct wire_register registration = {.epoch = view.own->epoch, .has_digest = true};
+    struct wire_register registration = {.port = NETWORK_PORT, .epoch = view.own->epoch, .has_digest = true};
     uint64_t last = log_last(view.log);
     registration.stored = random_below((unsigned)last + more + 1);
     registration.last_id = registration.stored;
