@@ -273,9 +273,12 @@ static void check_acknowledged(struct proc *at, struct proc *from, struct span b
     struct proof *proof = proof_of(master, secondary->id);
     if (!proof)
         broken("%s has more members than there can be", at->name);
-    if (proof->process != secondary)
+    if (proof->process != secondary) {
+        proof->before = proof->process;
+        proof->since_us = world_now_us();
+        proof->process = secondary;
         proof->position = 0;
-    proof->process = secondary;
+    }
     if (position > proof->position)
         proof->position = position;
     if (position > proof->highest)
@@ -296,13 +299,19 @@ static void check_registered(struct proc *proc, int status)
         machine->registered = status;
 }
 
+static bool member_holds(const struct proof *proof, const struct posted *posted)
+{
+    bool just_now = proof->before && proof->since_us == world_now_us(); /* the wait may have ended before */
+    return check_holds(proof->process, posted) || (just_now && check_holds(proof->before, posted));
+}
+
 /* How many nodes hold it, as far as the master can know: itself, and of each secondary the process that was
  * proven last, be it dead by now. */
 static unsigned holders_of(const struct machine *master, const struct posted *posted)
 {
     unsigned count = 1;
     for (int i = 0; i < PROOFS_MAX && master->proofs[i].process; i++)
-        count += check_holds(master->proofs[i].process, posted);
+        count += member_holds(&master->proofs[i], posted);
     return count;
 }
 
@@ -439,8 +448,8 @@ bool check_counts(struct machine *master, const struct machine *secondary)
     const struct wire_identity *own = node_view(master->node).own;
     const struct wire_identity *its = node_view(secondary->node).own;
     bool there = proof && proof->process == secondary && check_begins(secondary, master) &&
-                 member_row(text, secondary->id) &&
-                 own->epoch == its->epoch && strcmp(own->log, its->log) == 0;
+                 member_row(text, secondary->id) && own->epoch == its->epoch &&
+                 strcmp(own->log, its->log) == 0;
     if (there) {
         char id[64];
         int id_len = snprintf(id, sizeof id, "\"id\":\"%s\",", secondary->id);
