@@ -53,7 +53,7 @@ static void request_note(struct http_client *client)
         sent.signs++;
         return;
     }
-    cr_assert_null(wire_replicate_read(buf_span(&client->body), &batch));
+    cr_assert_null(wire_replicate_read(buf_span(&client->body), (struct span){0}, &batch));
     cr_assert(strcmp(batch.log, "l") == 0 && batch.epoch == 3 && batch.has_digest);
     cr_assert_eq(batch.rewritten.len, 0);
     sent.batches++;
