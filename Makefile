@@ -86,6 +86,7 @@ UNIT = $(patsubst test/%.c,%,$(wildcard test/unit_*.c))
 WHOLE = $(patsubst test/%.c,%,$(wildcard test/socket_*.c test/cluster_*.c))
 STRESS = $(patsubst test/%.c,%,$(wildcard test/stress_*.c))
 TORTURE = $(wildcard test/torture/*.c)
+SIMULATOR = $(wildcard test/simulator/*.c)
 FUZZ = $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c))
 BENCH = $(wildcard bench/*.c)
 TEST_LIB = $(wildcard test/lib/*.c)
@@ -188,6 +189,21 @@ TORTURE_SECONDS ?= 30
 .PHONY: torture
 torture: $(PROGRAMS) $(OUT)/test/torture ## a cluster under random faults, TORTURE_SECONDS=30, SEED=N to repeat a run
 	@BUILD_DIR='$(abspath $(OUT))' $(OUT)/test/torture $(TORTURE_SECONDS)
+
+SIMULATE_SECONDS ?= 60
+# The real nodes over a network and a clock that the simulator brings: in place of these files.
+SIMULATED = $(addprefix src/,clock.c logline.c replication/nonce.c replication/process.c \
+              $(addprefix http/,chunked.c client.c conn.c conns.c exchange.c inbox.c loop.c outgoing.c pipeline.c \
+              request.c server.c stream.c worker.c zero_copy.c))
+.PHONY: simulate
+simulate: $(OUT)/test/simulate ## random schedules on a whole cluster in simulated time, SIMULATE_SECONDS=60, SEED=N to repeat one (V=1 tells all), SCHEDULES=N
+	@SEED='$(SEED)' SCHEDULES='$(SCHEDULES)' SIMULATE_SECONDS='$(SIMULATE_SECONDS)' V='$(V)' $(OUT)/test/simulate
+$(OUT)/test/simulate: $(call objects,$(SIMULATOR) $(filter-out $(SIMULATED),$(LAYER_replication)))
+	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
+
+.PHONY: planted
+planted: $(OUT)/test/simulate ## breaks the program in nine places, one at a time, and tells when `simulate` finds each
+	@test/simulator/planted $(OUT)
 
 SLOW_SECONDS ?= 30
 .PHONY: slow

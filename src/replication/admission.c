@@ -225,7 +225,9 @@ static void takeover_begin(struct admission *admission, const struct wire_regist
     admission->holder_at = *target;
     admission->adopted = false;
     admission->exchange = exchange;
-    if (!admission->takeover && exchange)
+    if (admission->takeover)
+        acks_gate(config->acks, true); /* at once: a POST may come in this very pass */
+    else if (exchange)
         http_answer_unavailable(exchange, "there is no memory to take over the list");
 }
 

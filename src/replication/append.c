@@ -449,9 +449,19 @@ static void answers_log(const struct summary *line)
                 line->count, line->first, line->last, line->waited_ms);
 }
 
+/* The gate has let it through, and was closed again before this pass has come to it: it waits on. */
+static bool gated_again(struct append *append, struct post *post)
+{
+    struct acks *acks = append->config.acks;
+    return post->waiter.outcome == ACKS_ADMITTED && acks_gate_closed(acks) &&
+           acks_park(acks, &post->waiter) == ACKS_PARKED;
+}
+
 /* A POST that waited at the gate: let through, late, or ended. */
 static void gated_release(struct append *append, struct post *post)
 {
+    if (gated_again(append, post))
+        return;
     append->gated_bytes -= post->message.json.cap;
     if (post->waiter.outcome == ACKS_LATE)
         http_answer_unavailable(

@@ -1,6 +1,7 @@
 #include "replication/follow.h"
 #include "clock.h"
 #include "json.h"
+#include "log/digest.h"
 #include "logline.h"
 #include "replication/link.h"
 #include <inttypes.h>
@@ -291,6 +292,21 @@ int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms)
 
 /* ---- storing */
 
+/* Whether those of the messages that are here already are the sender's: the list may go on with another
+ * master's behind what the digest in the request is of. */
+static bool known_are_same(const struct follow *follow, const struct wire_replicate *request)
+{
+    uint64_t id = request->first - 1;
+    uint64_t digest = request->digest;
+    const size_t *lens = wire_replicate_lens(request);
+    struct span left = request->elements;
+    for (uint64_t i = 0; i < request->count && id < log_last(follow->config.log); i++, id++) {
+        digest = digest_chain(digest, (struct span){left.at, lens[i]});
+        left = span_after(left, i + 1 < request->count ? lens[i] + 1 : lens[i]);
+    }
+    return digest == log_digest(follow->config.log, id);
+}
+
 /* Why the messages cannot follow those that are here; NULL where they can. */
 static const char *replicate_conflict(const struct follow *follow, const struct wire_replicate *request,
                                       char *why, size_t why_size)
@@ -310,6 +326,8 @@ static const char *replicate_conflict(const struct follow *follow, const struct 
                  request->first);
     else if (request->has_digest && request->digest != log_digest(follow->config.log, request->first - 1))
         return "the messages before them are not those that are here";
+    else if (request->has_digest && !known_are_same(follow, request))
+        return "some of them are here already, and are others";
     else
         return NULL;
     return why;

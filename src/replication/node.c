@@ -521,6 +521,11 @@ void node_port(struct node *node, uint16_t port)
     node->port = port;
 }
 
+struct node_view node_view(const struct node *node)
+{
+    return (struct node_view){.log = node->log, .shown = node_shown(node), .own = &node->own};
+}
+
 void node_stop(struct node *node, int64_t goodbye_ms)
 {
     atomic_store(&node->goodbye_ms, goodbye_ms);

@@ -9,6 +9,8 @@
 
 #include "http/client.h"
 #include "http/server.h"
+#include "log/log.h"
+#include "replication/wire.h"
 #include "settings.h"
 
 struct node;
@@ -25,6 +27,14 @@ struct http_service node_service(struct node *node);
 
 /* The port that it listens on, before the first pass: a secondary registers with it. */
 void node_port(struct node *node, uint16_t port);
+
+/* What a node has, for one who watches it in its own process: borrowed, and valid as long as the node. */
+struct node_view {
+    const struct log *log;
+    uint64_t shown; /* up to where its messages show */
+    const struct wire_identity *own;
+};
+struct node_view node_view(const struct node *node);
 
 /* The rest is for stopping. Nothing new is taken from the next pass on; a secondary says goodbye then, for
  * goodbye_ms at most. Any thread. */

@@ -1,0 +1,58 @@
+/* The checker: the rules of test/torture/history.h, judged after each event on the lists themselves. The
+ * first rule that is broken ends the process. */
+#ifndef SIMULATOR_CHECKER_H
+#define SIMULATOR_CHECKER_H
+
+#include "cluster.h"
+
+enum { MESSAGES_MAX = 2048 };
+
+/* What a message's text begins with: who it is from. */
+enum message_source {
+    SOURCE_CLIENT = 'm', /* posted to a master */
+    SOURCE_HAND = 'h',   /* a person sent it to a secondary */
+    SOURCE_LIAR = 'l'    /* in nobody's list, ever */
+};
+
+struct posted {
+    unsigned number;
+    enum message_source source;
+    char text[64];
+    int w;
+    bool answered, refused, acked;
+    unsigned acks;       /* as the best answer told */
+    unsigned id;         /* where it is, in every list that has it; 0: in none yet */
+    struct machine *run; /* the master that appended it */
+    struct machine *to;  /* the master that it was answered by */
+};
+
+extern const struct network_rules check_rules;
+
+/* How many nodes the log is meant to have (0: not told), and the default write concern. `sole`: there is one
+ * master at a time, so that what the recipe of NODES or QUORUM promises must hold. */
+void check_begin(unsigned nodes, unsigned quorum, int write_concern, unsigned secondaries, bool sole);
+
+/* A new message, or NULL where there are too many. */
+struct posted *posted_new(enum message_source source, int w);
+
+/* Looks at what is new in a machine's list. */
+void check_look(struct machine *machine);
+
+/* Reads all lists once more from their beginning. */
+void check_all(void);
+
+/* Whether the secondary's list is a beginning of the master's. */
+bool check_begins(const struct machine *secondary, const struct machine *master);
+
+/* Whether the machine shows the message. */
+bool check_holds(const struct machine *machine, const struct posted *posted);
+
+/* Whether the master counts the process as a member with its whole list. */
+bool check_counts(struct machine *master, const struct machine *secondary);
+
+struct check_totals {
+    uint64_t posts, acked, late, refused, unknown, runs, judged;
+};
+struct check_totals check_totals(void);
+
+#endif

@@ -1,0 +1,69 @@
+/* The nodes of a schedule: real ones (replication/node.h) on simulated hosts. */
+#ifndef SIMULATOR_CLUSTER_H
+#define SIMULATOR_CLUSTER_H
+
+#include "network.h"
+#include "replication/node.h"
+
+enum {
+    SECONDARIES_MAX = 4,
+    LIST_MAX = 1024,
+    PROOFS_MAX = 16,
+    /* hosts */
+    HOST_MASTER = 0,
+    HOST_SECONDARY = 1, /* to 5 */
+    HOST_SPARES = 5,
+    HOST_OTHER_MASTER = 6,
+    HOST_LIAR = 7,
+    HOST_OUTSIDE = 8 /* to 11 */
+};
+
+/* What a master knows of a member. */
+struct proof {
+    struct machine *process;    /* that was proven last */
+    unsigned position, highest; /* of this process, and of any with the id */
+    bool counts;                /* for w=all */
+};
+
+/* One process. What the checker knows of it stays when it is dead. */
+struct machine {
+    struct proc proc; /* first */
+    struct machine *next;
+    enum settings_role role;
+    struct settings settings;
+    struct node *node; /* NULL: dead */
+    int slot;          /* a secondary's */
+    char id[32];       /* a secondary's name as a member */
+    char boot[WIRE_NAME_SIZE];
+    bool stopping;
+    int registered; /* the status of the last answer to a registration; 0: none since the mending */
+
+    /* its list as the checker has seen it: numbers of messages */
+    unsigned short list[LIST_MAX];
+    unsigned listed, shown;
+    bool handmade;          /* a person's messages are in it */
+    struct machine *source; /* the master whose list it was a beginning of when it was looked at last */
+
+    /* a master's */
+    bool appended; /* something that was posted to it */
+    int64_t started_us;
+    struct proof proofs[PROOFS_MAX]; /* each id once */
+};
+
+extern struct machine *machines; /* the latest first */
+
+void cluster_begin(void);
+
+/* The settings are filled in but for what follows from the host and the slot. NULL: the host is taken. */
+struct machine *machine_start(enum settings_role role, int slot, int host, const struct settings *settings);
+
+/* SIGKILL, or, where `silent`, the whole host. */
+void machine_kill(struct machine *machine, bool silent);
+
+/* SIGTERM: it ends some time later. */
+void machine_stop(struct machine *machine);
+
+/* All are dead. */
+void cluster_end(void);
+
+#endif
