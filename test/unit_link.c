@@ -70,7 +70,7 @@ static void link_start(void)
     cr_assert_not_null(the_link);
     the_link->told = link_told;
     the_link->attempt_ms = ATTEMPT_MS;
-    connection = fake_last();
+    connection = the_link->client ? fake_last() : NULL;
     memset(&sent, 0, sizeof sent);
     memset(&told, 0, sizeof told);
 }
