@@ -4,6 +4,7 @@
 
 #include "concern.h"
 #include "log/log.h"
+#include "replication/members.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -328,6 +329,14 @@ Test(gate, without_the_quorum_appends_are_refused)
     cr_assert_eq(post(), 201);
 }
 
+Test(gate, who_has_registered_and_not_answered_is_missing)
+{
+    start_with_quorum(2);
+    secondaries[0].silent = true;
+    cr_assert_eq(join(1), 200);
+    cr_assert_eq(post(), 503);
+}
+
 Test(gate, a_node_that_is_silent_for_so_long_is_missing)
 {
     start_with_quorum(2);
@@ -388,6 +397,21 @@ Test(gate, members_that_do_not_answer_are_waited_for_so_long_and_no_longer)
     close(fd);
 }
 
+Test(gate, members_that_register_meanwhile_do_not_make_that_longer)
+{
+    start_with_quorum(2);
+    join(1);
+    secondaries[1].silent = secondaries[2].silent = true;
+    join(2);
+    int fd = post_begin("?w=1");
+    wait(UNHEALTHY_MS - NODE_HEARTBEAT_MS);
+    join(3);
+    cr_assert_eq(status(fd), 0);
+    wait(NODE_HEARTBEAT_MS);
+    cr_assert_eq(status(fd), 201);
+    close(fd);
+}
+
 /* ---- the process stands still */
 
 /* The process is stopped for so long, and goes on. */
@@ -423,6 +447,22 @@ Test(gate, behind_a_pause_a_quorum_that_does_not_answer_is_missing)
     cr_assert_eq(status(fd), 0);
     wait(2 * NODE_HEARTBEAT_MS);
     cr_assert_eq(status(fd), 503);
+    close(fd);
+}
+
+Test(gate, behind_a_pause_a_quorum_that_was_missing_is_waited_for)
+{
+    start_with_quorum(2);
+    join(1);
+    secondaries[0].silent = true;
+    wait(2 * UNHEALTHY_MS);
+    cr_assert_eq(post(), 503);
+    stand_still(100 * UNHEALTHY_MS);
+    int fd = post_begin("?w=1");
+    cr_assert_eq(status(fd), 0);
+    secondaries[0].silent = false;
+    wait(MEMBER_PAUSE_MOST_MS);
+    cr_assert_eq(status(fd), 201);
     close(fd);
 }
 

@@ -718,6 +718,19 @@ Test(link, the_silence_while_its_own_process_stood_still_does_not_count)
     expect_overdue_after(ATTEMPT_MS);
 }
 
+Test(link, what_was_heard_before_it_stood_still_counts_as_heard_after)
+{
+    append(1);
+    greet(0);
+    pump();
+    clock_move(1000);
+    cr_assert(fake_hear(connection));
+    clock_move(10 * ATTEMPT_MS);
+    link_woke(the_link, 10 * ATTEMPT_MS, clock_ms());
+    pump();
+    expect_overdue_after(ATTEMPT_MS);
+}
+
 /* ---- what is learnt for the next link */
 
 Test(link, the_next_batch_is_a_quarter_where_none_was_answered)
