@@ -32,7 +32,7 @@ static void check_rewritten(const struct wire_replicate *request)
     wire_replicate_first(&body, request->first, request->digest);
     buf_add_span(&body, request->elements);
     buf_add_text(&body, WIRE_REPLICATE_END);
-    CHECK(!body.failed && wire_replicate_read(buf_span(&body), &again) == NULL);
+    CHECK(!body.failed && wire_replicate_read(buf_span(&body), (struct span){0}, &again) == NULL);
     CHECK(again.rewritten.len == 0 && again.count == request->count && again.first == request->first);
     CHECK(again.elements.len == request->elements.len);
     CHECK(again.elements.len == 0 ||
@@ -45,7 +45,7 @@ static void check_rewritten(const struct wire_replicate *request)
 static void check_replicate(struct span body)
 {
     struct wire_replicate request;
-    if (wire_replicate_read(body, &request) != NULL)
+    if (wire_replicate_read(body, (struct span){0}, &request) != NULL)
         return;
     CHECK(request.first >= 1 && request.count <= UINT64_MAX - request.first && wire_name_valid(request.log));
     check_elements(&request);

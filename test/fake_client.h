@@ -43,10 +43,12 @@ static struct {
 
 /* ---- what the test sees and says */
 
-/* The client that was opened last, or NULL where that is closed. */
+/* The client that was opened last; it must be open still. */
 static inline struct http_client *fake_last(void)
 {
-    return fake.opened ? fake.clients[fake.opened - 1] : NULL;
+    if (!fake.opened || !fake.clients[fake.opened - 1])
+        abort();
+    return fake.clients[fake.opened - 1];
 }
 
 /* How many are open. */

@@ -92,7 +92,7 @@ static int served_connect(struct served *served)
 }
 
 /* What connects to a node's port gets a socket pair in place of its socket. */
-int connect(int fd, const struct sockaddr *address, socklen_t len)
+int connect(int fd, const struct sockaddr *address, socklen_t len) /* NOLINT(readability-inconsistent-*) */
 {
     uint16_t port = ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
     int end = served_connect(port == MASTER_PORT ? &master : &secondaries[port - MASTER_PORT - 1]);
@@ -103,7 +103,7 @@ int connect(int fd, const struct sockaddr *address, socklen_t len)
 }
 
 /* The ends of a socket pair have no names, which would make them look like one. */
-int getsockname(int fd, struct sockaddr *address, socklen_t *len) /* NOLINT(readability-inconsistent-*) */
+int getsockname(int fd, struct sockaddr *address, socklen_t *len) /* NOLINT(readability-*) */
 {
     (void)fd;
     (void)address;

@@ -484,6 +484,14 @@ Test(client, an_address_that_refuses_leaves_its_time_to_the_next_one)
     cr_expect(clock_ms() - began_ms < HTTP_CONNECT_MS / 2);
 }
 
+Test(client, a_connection_that_is_there_may_be_quiet_for_longer)
+{
+    peer.stays = true;
+    ask(&whole);
+    run_for(HTTP_CONNECT_MS + 500);
+    cr_expect(http_client_connected(owner.client) && !owner.failed);
+}
+
 /* ---- requests */
 
 Test(client, a_request_says_what_it_is_told_to)

@@ -220,6 +220,7 @@ Test(follow, what_is_here_already_is_skipped)
     expect_position(replicate(MASTERS, masters_batch(1, 2)), 200, 2);
     expect_position(replicate(MASTERS, masters_batch(1, 3)), 200, 3);
     expect_position(replicate(MASTERS, masters_batch(2, 3)), 200, 3);
+    expect_position(replicate(MASTERS, masters_batch(1, 1)), 200, 3);
     expect_shows("\"a\",\"b\",\"c\"");
 }
 

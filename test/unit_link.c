@@ -53,7 +53,7 @@ static void request_note(struct http_client *client)
         sent.signs++;
         return;
     }
-    cr_assert_null(wire_replicate_read(buf_span(&client->body), &batch));
+    cr_assert_null(wire_replicate_read(buf_span(&client->body), (struct span){0}, &batch));
     cr_assert(strcmp(batch.log, "l") == 0 && batch.epoch == 3 && batch.has_digest);
     cr_assert_eq(batch.rewritten.len, 0);
     sent.batches++;
@@ -70,7 +70,7 @@ static void link_start(void)
     cr_assert_not_null(the_link);
     the_link->told = link_told;
     the_link->attempt_ms = ATTEMPT_MS;
-    connection = fake_last();
+    connection = the_link->client ? fake_last() : NULL;
     memset(&sent, 0, sizeof sent);
     memset(&told, 0, sizeof told);
 }
@@ -715,6 +715,19 @@ Test(link, the_silence_while_its_own_process_stood_still_does_not_count)
     link_woke(the_link, 10 * ATTEMPT_MS, clock_ms());
     pump();
     cr_assert_eq(sent.signs, 2, "a sign of life is due at once");
+    expect_overdue_after(ATTEMPT_MS);
+}
+
+Test(link, what_was_heard_before_it_stood_still_counts_as_heard_after)
+{
+    append(1);
+    greet(0);
+    pump();
+    clock_move(1000);
+    cr_assert(fake_hear(connection));
+    clock_move(10 * ATTEMPT_MS);
+    link_woke(the_link, 10 * ATTEMPT_MS, clock_ms());
+    pump();
     expect_overdue_after(ATTEMPT_MS);
 }
 

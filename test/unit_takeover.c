@@ -116,17 +116,28 @@ Test(takeover, what_has_the_right_digest_is_appended_when_all_of_it_is_there)
 
 Test(takeover, a_list_is_the_same_however_it_is_cut_and_spelt)
 {
-    static const char text[] = " { \"messages\" : [ \"\\u0062\" ,\n\"c\" ] } ";
+    static const char text[] = " { \"messages\" : [ \"\\u0062\\\"\" ,\n\"\\\\\" ] } ";
     for (size_t cut = 1; cut < sizeof text - 1; cut++) {
         char first[sizeof text] = "";
         memcpy(first, text, cut);
         end();
-        start();
+        start_with("\"b\\\"\",\"\\\\\"", 2);
         pass();
         if (say_part(first))
             say_part(text + cut);
         expect_state(TAKEOVER_PROVEN, "");
     }
+}
+
+Test(takeover, a_message_that_was_cut_may_come_again_in_another_spelling)
+{
+    pass();
+    say_part("{\"messages\":[\"b\",\"\\u0063");
+    fake_fail(fake_last(), -ECONNRESET, "it closed the connection");
+    pass();
+    clock_move(PAUSE_MS);
+    fetch("{\"messages\":[\"c\"]}");
+    expect_state(TAKEOVER_PROVEN, "");
 }
 
 Test(takeover, another_list_is_not_taken)

@@ -6,7 +6,7 @@ TestSuite(wire, .timeout = 20);
 
 static const char *replicate_read(const char *body, struct wire_replicate *out)
 {
-    return wire_replicate_read(span_of(body), out);
+    return wire_replicate_read(span_of(body), (struct span){0}, out);
 }
 
 static void expect_refused(const char *body, const char *part)
@@ -78,7 +78,7 @@ Test(wire, what_a_master_writes_it_reads_in_canonical_form)
     buf_add_text(&body, "\"a\",\"bc\"" WIRE_REPLICATE_END);
     cr_assert(span_equals(buf_span(&body), "{\"log\":\"l\",\"epoch\":3,\"first\":17,\"digest\":"
                                            "\"fedcba9876543210\",\"messages\":[\"a\",\"bc\"]}"));
-    cr_assert_null(wire_replicate_read(buf_span(&body), &request));
+    cr_assert_null(wire_replicate_read(buf_span(&body), (struct span){0}, &request));
     cr_assert(request.epoch == 3 && request.first == 17 && request.count == 2 && !request.rewritten.len);
     cr_assert(request.has_digest && request.digest == 0xfedcba9876543210);
     wire_replicate_free(&request);

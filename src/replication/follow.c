@@ -30,6 +30,7 @@ struct follow {
     bool registered;     /* with the log and the epoch in own, once for all */
     unsigned mark;       /* another, and never 0, for each master that is followed */
     struct buf identity; /* own, as it stands in every answer */
+    struct buf expected; /* what the bodies of the master begin with that is followed; empty: none is */
     struct log_tail shown;
     struct arrival *arrivals, **arrivals_end;
     int64_t interim_ms; /* when to send the next signs of life */
@@ -41,6 +42,9 @@ static void identity_renew(struct follow *follow)
 {
     buf_clear(&follow->identity);
     wire_identity_write(&follow->identity, follow->config.own);
+    buf_clear(&follow->expected);
+    if (follow->registered)
+        wire_replicate_begin(&follow->expected, follow->config.own->log, follow->config.own->epoch);
 }
 
 struct follow *follow_open(const struct follow_config *config)
@@ -64,6 +68,7 @@ void follow_close(struct follow *follow)
         free(arrival);
     }
     buf_free(&follow->identity);
+    buf_free(&follow->expected);
     free(follow);
 }
 
@@ -308,11 +313,12 @@ static const char *replicate_conflict(const struct follow *follow, const struct 
 {
     const struct wire_identity *own = follow->config.own;
     uint64_t stored = log_last(follow->config.log);
-    if (follow->registered && !is_followed(follow, span_of(request->log), request->epoch))
+    if (follow->registered && !request->expected &&
+        !is_followed(follow, span_of(request->log), request->epoch))
         return "this secondary follows another master, and takes messages from that alone";
     if (follow->registered && !request->has_digest)
         return "\"digest\" is missing: a secondary that is registered takes messages with their proof only";
-    if (stored && strcmp(own->log, request->log) != 0)
+    if (stored && !request->expected && strcmp(own->log, request->log) != 0)
         snprintf(why, why_size, "this secondary holds the log %s, and they belong to %s", own->log,
                  request->log);
     else if (request->first > stored + 1)
@@ -390,7 +396,7 @@ static void messages_handle(struct follow *follow, const struct http_request *ht
 {
     struct wire_replicate request;
     char text[256];
-    const char *error = wire_replicate_read(http->body, &request);
+    const char *error = wire_replicate_read(http->body, buf_span(&follow->expected), &request);
     if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);
         return;

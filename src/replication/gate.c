@@ -148,8 +148,10 @@ int64_t gate_pass(struct gate *gate, int64_t now_ms)
     bool unmet = members_may_have_more(gate, now_ms);
     bool unheard = quorum_is_unheard(gate, now_ms);
     bool waits = !gate->sure || unmet || unheard;
+    bool closed = waits || admission_takes_over(gate->config.admission);
     waiting_log(gate, waits && acks_gated(gate->config.acks));
-    acks_gate(gate->config.acks, waits || admission_takes_over(gate->config.admission));
+    if (closed != acks_gate_closed(gate->config.acks))
+        acks_gate(gate->config.acks, closed);
     int64_t woke_until_ms = unheard ? unheard_until_ms(gate, now_ms) : CLOCK_NEVER;
     int64_t unmet_until_ms = unmet ? gate->members_until_ms : CLOCK_NEVER;
     return clock_earlier(woke_until_ms, unmet_until_ms);

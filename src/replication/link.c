@@ -198,73 +198,94 @@ static int list_prove(struct link *link, const struct wire_ack *ack)
 }
 
 /* Whether the list up to `last_id` is the same on both sides. */
-static int digest_prove(struct link *link, const struct flight *flight, const struct wire_ack *ack)
+static int digest_prove(struct link *link, const struct flight *flight, uint64_t last_id, uint64_t digest)
 {
     const struct log *log = link->shared->log;
-    if (!ack->has_digest)
-        return link_fail(link, EBADMSG, "its answer has no digest");
-    if (ack->last_id > log_last(log)) {
+    if (last_id > log_last(log)) {
         link->ahead = true;
-        link->position = ack->last_id;
-        link->next.digest = ack->digest;
-        return link_fail(link, EBADMSG, "it holds %" PRIu64 " messages, and this master %" PRIu64,
-                         ack->last_id, log_last(log));
+        link->position = last_id;
+        link->next.digest = digest;
+        return link_fail(link, EBADMSG, "it holds %" PRIu64 " messages, and this master %" PRIu64, last_id,
+                         log_last(log));
     }
-    uint64_t digest =
-        flight->last && ack->last_id == flight->last ? flight->digest : log_digest(log, ack->last_id);
-    if (ack->digest == digest)
+    bool sent = flight->last && last_id == flight->last;
+    if (digest == (sent ? flight->digest : log_digest(log, last_id)))
         return 0;
     link->differs = true;
     return link_fail(link, EBADMSG,
                      "its list differs from this master's at message %" PRIu64
                      " or before: restart it to have it take this master's list",
-                     ack->last_id);
+                     last_id);
 }
 
 /* The first answer on the link, proven: where to go on from. */
-static void link_greeted(struct link *link, const struct wire_ack *ack)
+static void link_greeted(struct link *link, uint64_t last_id, uint64_t digest)
 {
     link->state = LINK_PROVEN;
-    link->position = ack->last_id;
-    link->next = (struct log_cursor){.id = ack->last_id + 1, .digest = ack->digest};
-    logline(ack->last_id == link->stuck_at ? LOGLINE_DEBUG : LOGLINE_INFO,
-            "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->id, ack->last_id,
+    link->position = last_id;
+    link->next = (struct log_cursor){.id = last_id + 1, .digest = digest};
+    logline(last_id == link->stuck_at ? LOGLINE_DEBUG : LOGLINE_INFO,
+            "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->id, last_id,
             log_last(link->shared->log));
 }
 
-static int ack_take(struct link *link, const struct flight *flight, const struct wire_ack *ack)
+/* An answer of the member's process about this master's list: proves the position, and takes it. */
+static int position_take(struct link *link, const struct flight *flight, uint64_t last_id, uint64_t digest)
 {
-    if (!ack->has_last_id)
-        return link_fail(link, EBADMSG, "its answer has no last_id");
-    int result = peer_prove(link, &ack->from);
-    if (result == 0)
-        result = list_prove(link, ack);
-    if (result == 0)
-        result = digest_prove(link, flight, ack);
+    int result = digest_prove(link, flight, last_id, digest);
     if (result < 0)
         return result;
-    if (ack->last_id < flight->last)
-        return link_fail(link, EBADMSG, "it holds %" PRIu64 " after it took %" PRIu64, ack->last_id,
-                         flight->last);
+    if (last_id < flight->last)
+        return link_fail(link, EBADMSG, "it holds %" PRIu64 " after it took %" PRIu64, last_id, flight->last);
     if (link->state == LINK_GREETS)
-        link_greeted(link, ack);
+        link_greeted(link, last_id, digest);
     else
         link->progressed = true;
     link->round_us = clock_us() - flight->sent_us;
     link->asked_us = flight->sent_us;
     /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it.
      */
-    if (ack->last_id > link->position)
-        link->position = ack->last_id;
-    log_ack(link, flight, ack->last_id);
+    if (last_id > link->position)
+        link->position = last_id;
+    log_ack(link, flight, last_id);
     return link->told(link);
+}
+
+/* An answer of whomever, read member by member. */
+static int answer_prove(struct link *link, const struct flight *flight, struct span body)
+{
+    struct wire_ack ack;
+    if (!wire_ack_read(body, &ack))
+        return link_fail(link, EBADMSG, "its answer makes no sense");
+    if (!ack.has_last_id)
+        return link_fail(link, EBADMSG, "its answer has no last_id");
+    int result = peer_prove(link, &ack.from);
+    if (result == 0)
+        result = list_prove(link, &ack);
+    if (result == 0 && !ack.has_digest)
+        result = link_fail(link, EBADMSG, "its answer has no digest");
+    if (result < 0)
+        return result;
+    buf_clear(&link->expected);
+    if (ack.from.log[0])
+        wire_identity_write(&link->expected, &ack.from);
+    return position_take(link, flight, ack.last_id, ack.digest);
+}
+
+static int answer_refused(struct link *link, int status, struct span body)
+{
+    struct wire_ack ack;
+    if (!wire_ack_read(body, &ack))
+        ack.error[0] = '\0';
+    return link_refused(link, status, ack.error);
 }
 
 /* One answer, to the oldest request under way. */
 static int link_answered(void *ctx, int status, struct span body)
 {
     struct link *link = ctx;
-    struct wire_ack ack;
+    uint64_t last_id;
+    uint64_t digest;
     if (!link->under_way)
         return link_fail(link, EBADMSG, "it answered what was not asked");
     const struct flight *flight = &link->flights[link->oldest];
@@ -273,12 +294,11 @@ static int link_answered(void *ctx, int status, struct span body)
     link->bytes_under_way -= flight->bytes;
     if (status != 408) /* it did not arrive in time */
         batch_answered(link, flight);
-    bool read = wire_ack_read(body, &ack);
     if (status != 200)
-        return link_refused(link, status, ack.error);
-    if (!read)
-        return link_fail(link, EBADMSG, "its answer makes no sense");
-    return ack_take(link, flight, &ack);
+        return answer_refused(link, status, body);
+    if (wire_ack_match(body, buf_span(&link->expected), &last_id, &digest))
+        return position_take(link, flight, last_id, digest);
+    return answer_prove(link, flight, body);
 }
 
 static int link_heard(void *ctx)
@@ -340,6 +360,7 @@ void link_close(struct link *link)
     if (link->client)
         http_client_close(link->client);
     buf_free(&link->begin);
+    buf_free(&link->expected);
     free(link);
 }
 

@@ -102,6 +102,7 @@ struct link {
 
     char fields[LINK_FIELDS_SIZE]; /* of every request */
     struct buf begin;              /* of every body: see wire_replicate_begin */
+    struct buf expected;           /* in every answer of `peer`: see wire_ack_match; empty before the first */
 };
 
 /* Begins to dial. `target` is copied, `id` outlives the link. Set `told`, what is the owner's, `stuck_at`,

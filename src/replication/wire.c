@@ -56,19 +56,25 @@ static bool read_port(struct json *json, uint16_t *out)
     return false;
 }
 
+static bool digest_parse(const char *text, uint64_t *digest)
+{
+    *digest = 0;
+    for (int i = 0; i < DIGEST_DIGITS; i++) {
+        int digit = hex_digit(text[i]);
+        if (digit < 0)
+            return false;
+        *digest = *digest << 4 | (uint64_t)digit;
+    }
+    return true;
+}
+
 static bool read_digest(struct json *json, uint64_t *digest, bool *has_digest)
 {
     static const char error[] = "\"digest\" must be 16 hexadecimal digits";
     struct json_string text;
     if (!json_string(json, &text))
         return false;
-    *digest = 0;
-    *has_digest = text.raw.len == DIGEST_DIGITS;
-    for (size_t i = 0; i < text.raw.len && *has_digest; i++) {
-        int digit = hex_digit(text.raw.at[i]);
-        *has_digest = digit >= 0;
-        *digest = *digest << 4 | (uint64_t)(digit & 15);
-    }
+    *has_digest = text.raw.len == DIGEST_DIGITS && digest_parse(text.raw.at, digest);
     if (!*has_digest)
         json->error = error;
     return *has_digest;
@@ -244,7 +250,7 @@ static bool replicate_member(struct json *json, const struct json_string *name, 
 
 static const char *replicate_check(const struct wire_replicate *request, bool has_messages)
 {
-    if (!request->log[0])
+    if (!request->expected && !request->log[0])
         return "\"log\" is missing";
     if (!request->first)
         return "\"first\" is missing, or not a number from 1 on";
@@ -255,14 +261,22 @@ static const char *replicate_check(const struct wire_replicate *request, bool ha
     return NULL;
 }
 
-const char *wire_replicate_read(struct span body, struct wire_replicate *out)
+static bool span_begins(struct span span, struct span with)
+{
+    return span.len >= with.len && with.len && memcmp(span.at, with.at, with.len) == 0;
+}
+
+const char *wire_replicate_read(struct span body, struct span expected, struct wire_replicate *out)
 {
     struct json json = json_text(body);
     struct json_string name;
     bool has_messages = false;
     const char *error = NULL;
     memset(out, 0, sizeof *out);
-    if (!json_object(&json))
+    out->expected = span_begins(body, expected);
+    if (out->expected)
+        json.at += expected.len; /* at the comma behind the object's first members */
+    else if (!json_object(&json))
         return json.error;
     while (json_member(&json, &name)) {
         has_messages = has_messages || json_string_is(&name, "messages");
@@ -319,6 +333,20 @@ static bool ack_member(struct json *json, const struct json_string *name, struct
         return false;
     read_error(&text, out);
     return true;
+}
+
+bool wire_ack_match(struct span body, struct span identity, uint64_t *last_id, uint64_t *digest)
+{
+    static const char begin[] = "{\"last_id\":";
+    static const char end[] = "\"}";
+    size_t around = strlen(begin) + identity.len + DIGEST_DIGITS + strlen(end);
+    if (!identity.len || body.len <= around || memcmp(body.at, begin, strlen(begin)) != 0)
+        return false;
+    struct span number = {body.at + strlen(begin), body.len - around};
+    const char *rest = number.at + number.len;
+    return span_uint(number, last_id) && memcmp(rest, identity.at, identity.len) == 0 &&
+           digest_parse(rest + identity.len, digest) &&
+           memcmp(rest + identity.len + DIGEST_DIGITS, end, strlen(end)) == 0;
 }
 
 bool wire_ack_read(struct span body, struct wire_ack *out)
@@ -386,11 +414,12 @@ void wire_registered_write(struct buf *out, const struct wire_registered *answer
 void wire_replicate_begin(struct buf *out, const char *log, uint64_t epoch)
 {
     add_text(out, "{\"log\":", log);
-    buf_addf(out, ",\"epoch\":%" PRIu64 ",\"first\":", epoch);
+    buf_addf(out, ",\"epoch\":%" PRIu64, epoch);
 }
 
 void wire_replicate_first(struct buf *out, uint64_t first, uint64_t digest)
 {
+    buf_add_text(out, ",\"first\":");
     buf_add_uint(out, first);
     buf_add_text(out, ",\"digest\":\"");
     add_digest(out, digest);

@@ -68,17 +68,17 @@ const char *wire_registered_read(struct span body, struct wire_registered *out);
 #define WIRE_EPOCH_FIELD "Epoch"
 #define WIRE_BOOT_FIELD "Boot"
 
-/* What comes before the number in `"first":17` of a /replicate body: the same for all requests of a master.
- */
+/* What a /replicate body begins with: the same in all requests of a master. */
 void wire_replicate_begin(struct buf *out, const char *log, uint64_t epoch);
 
-/* The rest before the messages. `digest` is of the messages before `first`. */
+/* What follows that, up to the messages. `digest` is of the messages before `first`. */
 void wire_replicate_first(struct buf *out, uint64_t first, uint64_t digest);
 
 /* What comes behind the messages. */
 #define WIRE_REPLICATE_END "]}"
 
 struct wire_replicate {
+    bool expected; /* it begins as expected: `log` and `epoch` were not read */
     char log[WIRE_NAME_SIZE];
     uint64_t epoch; /* 0: not told */
     uint64_t first;
@@ -92,8 +92,9 @@ struct wire_replicate {
     struct buf rewritten; /* where the body was not in canonical form */
 };
 
-/* As above; *out must be freed after NULL only. */
-const char *wire_replicate_read(struct span body, struct wire_replicate *out);
+/* As above; *out must be freed after NULL only. `expected` is what wire_replicate_begin writes for the master
+ * that is followed, or empty. */
+const char *wire_replicate_read(struct span body, struct span expected, struct wire_replicate *out);
 void wire_replicate_free(struct wire_replicate *request);
 
 /* The lengths of the elements. */
@@ -125,6 +126,10 @@ void wire_identity_write(struct buf *out, const struct wire_identity *from);
 /* Writes `"last_id":18`, the identity as written by the function above, and the digest, up to the closing
  * brace. */
 void wire_ack_write(struct buf *out, uint64_t last_id, struct span identity, uint64_t digest);
+
+/* Whether the body is just what wire_ack_write writes with that identity, between braces; then *last_id and
+ * *digest are filled. Spares the reading of what is the same in all answers. */
+bool wire_ack_match(struct span body, struct span identity, uint64_t *last_id, uint64_t *digest);
 
 /* Reads an answer, or any body with an "error". What is not there is zero. Returns false where it is no JSON
  * object, or a member is not what it should be. */
