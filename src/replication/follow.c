@@ -139,7 +139,7 @@ static struct sender sender_read(const struct follow *follow, const struct http_
 unsigned follow_mark(const struct follow *follow, const struct http_head *head)
 {
     struct sender sender = sender_read(follow, head);
-    return is_followed(follow, sender.log, sender.epoch) && !sender.names_other ? follow->mark : 0;
+    return is_followed(follow, sender.log, sender.epoch) && sender.names_this ? follow->mark : 0;
 }
 
 bool follow_mark_holds(const struct follow *follow, unsigned mark)
@@ -434,7 +434,9 @@ void follow_replicate(struct follow *follow, const struct http_request *request,
     if (follow_misdirected(follow, request, exchange))
         return;
     bool other = follow->registered && sender.is_master && !is_followed(follow, sender.log, sender.epoch);
-    if (sender.is_master && (!other || sender.names_this))
+    /* One that does not name this process may be to another member, which somebody has registered by hand with
+     * this one's address. */
+    if (sender.is_master && (!follow->registered || sender.names_this))
         follow->config.heard(follow->config.ctx, other);
     if (other)
         answer_position(follow, exchange, "this secondary follows another master");
