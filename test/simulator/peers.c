@@ -133,7 +133,7 @@ static void liar_messages(void *ctx, const struct http_request *request, const c
     (void)rest;
     buf_add_text(&body, "{\"messages\":[");
     for (unsigned i = 0; i < count; i++) {
-        const struct posted *posted = posted_new(SOURCE_LIAR, 0);
+        const struct posted *posted = posted_new(SOURCE_LIAR, 0, 0);
         buf_addf(&body, "%s\"%s\"", i ? "," : "", posted ? posted->text : "l");
     }
     buf_add_text(&body, "]}");
@@ -226,7 +226,7 @@ void forge_registration(struct proc *person, const struct machine *master, const
 
 void forge_replicate(struct proc *person, const struct machine *secondary)
 {
-    const struct posted *posted = posted_new(SOURCE_HAND, 0);
+    const struct posted *posted = posted_new(SOURCE_HAND, 0, 0);
     struct buf body = {0};
     if (!posted)
         return;
