@@ -83,8 +83,8 @@ static void expect_position(struct node_answer answer, int status, uint64_t last
     struct wire_ack ack;
     cr_expect_eq(answer.status, status, "%d: %s", answer.status, answer.body);
     cr_assert(wire_ack_read(span_of(answer.body), &ack));
-    cr_expect(ack.has_last_id && ack.last_id == last, "%s", answer.body);
-    cr_expect(ack.has_digest && ack.digest == log_digest(list, last), "%s", answer.body);
+    cr_expect(ack.last_id.is && ack.last_id.value == last, "%s", answer.body);
+    cr_expect(ack.digest.is && ack.digest.value == log_digest(list, last), "%s", answer.body);
     cr_expect(strcmp(ack.from.id, "s1") == 0 && strlen(ack.from.boot) == 32, "%s", answer.body);
 }
 

@@ -5,6 +5,7 @@
 #include "concern.h"
 #include "log/log.h"
 #include "replication/members.h"
+#include "replication/retry.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -39,9 +40,9 @@ static void request_take(struct http_client *client)
     struct wire_replicate batch;
     if (!client->body.len)
         return;
-    cr_assert_null(wire_replicate_read(buf_span(&client->body), &batch));
+    cr_assert_null(wire_replicate_read(buf_span(&client->body), (struct span){0}, &batch));
     cr_assert(batch.first == log_last(secondary->list) + 1 &&
-              batch.digest == log_tail(secondary->list).digest);
+              batch.digest.value == log_tail(secondary->list).digest);
     elements_append(secondary->list, batch.elements, batch.count);
     wire_replicate_free(&batch);
 }
@@ -461,7 +462,7 @@ Test(gate, behind_a_pause_a_quorum_that_was_missing_is_waited_for)
     int fd = post_begin("?w=1");
     cr_assert_eq(status(fd), 0);
     secondaries[0].silent = false;
-    wait(MEMBER_PAUSE_MOST_MS);
+    wait(RETRY_MOST_MS);
     cr_assert_eq(status(fd), 201);
     close(fd);
 }
