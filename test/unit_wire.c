@@ -120,7 +120,8 @@ Test(wire, a_person_may_leave_out_what_a_program_tells)
     cr_assert_null(wire_register_read(span_of("{\"last_id\":7,\"port\":1}"), &got));
     cr_assert_eq(got.stored, 7, "what is stored is what shows");
     cr_assert(!got.digest.is && !got.epoch && !got.log[0] && !got.boot[0] && !got.id[0]);
-    cr_assert_null(wire_register_read(span_of("{\"log\":null,\"epoch\":null,\"boot\":null,\"port\":1}"), &got));
+    cr_assert_null(
+        wire_register_read(span_of("{\"log\":null,\"epoch\":null,\"boot\":null,\"port\":1}"), &got));
     cr_assert(!got.log[0] && !got.epoch && !got.boot[0]);
 }
 
@@ -146,14 +147,16 @@ Test(wire, what_is_wrong_in_a_registration_is_named)
 
 Test(wire, the_answer_to_a_registration_survives_writing_and_reading)
 {
-    struct wire_registered given = {.log = "l", .epoch = 3, .last_id = 9, .id = "s1", .heartbeat_ms = 1050};
+    struct wire_registered given = {
+        .log = "l", .epoch = 3, .last_id = 9, .id = "s1", .boot = "m", .heartbeat_ms = 1050};
     struct wire_registered got;
     struct buf body = {0};
     wire_registered_write(&body, &given);
-    cr_assert(span_equals(buf_span(&body),
-                          "{\"log\":\"l\",\"epoch\":3,\"last_id\":9,\"id\":\"s1\",\"heartbeat\":1.050}"));
+    cr_assert(span_equals(
+        buf_span(&body),
+        "{\"log\":\"l\",\"epoch\":3,\"last_id\":9,\"id\":\"s1\",\"boot\":\"m\",\"heartbeat\":1.050}"));
     cr_assert_null(wire_registered_read(buf_span(&body), &got));
-    cr_assert(strcmp(got.log, "l") == 0 && strcmp(got.id, "s1") == 0);
+    cr_assert(strcmp(got.log, "l") == 0 && strcmp(got.id, "s1") == 0 && strcmp(got.boot, "m") == 0);
     cr_assert(got.epoch == 3 && got.last_id == 9 && got.heartbeat_ms == 1050);
     buf_free(&body);
 }

@@ -277,9 +277,8 @@ int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop)
     return admission->takeover ? next_ms : now_ms;
 }
 
-/* A registration comes while a list is taken over. Where it shows that the process with the list may be
- * another by now, that is asked anew. Where nothing comes any more, and this secondary has messages that are
- * missing, the take-over gives its place to another one. */
+/* A registration comes while a list is taken over. The take-over ends where the secondary with the list has come
+ * back with less, or where nothing comes any more and this secondary has messages that are missing. */
 static void takeover_look(struct admission *admission, const struct wire_register *registration)
 {
     const char *why;
@@ -287,8 +286,8 @@ static void takeover_look(struct admission *admission, const struct wire_registe
     if (takeover_state(admission->takeover) != TAKEOVER_FETCHES)
         return;
     if (strcmp(registration->id, holder->id) == 0) {
-        if (registration->stored < holder->stored || strcmp(registration->boot, holder->boot) != 0)
-            takeover_redial(admission->takeover);
+        if (registration->stored < holder->stored)
+            takeover_end(admission, "it has come back with less");
     } else if (takeover_quiet_ms(admission->takeover, clock_ms()) >= QUIET_MS &&
                registration_relation(admission, registration, &why) == LIST_GOES_ON) {
         takeover_end(admission, "nothing comes, and another secondary has messages");

@@ -317,11 +317,6 @@ enum takeover_state takeover_state(const struct takeover *takeover)
     return takeover->state;
 }
 
-void takeover_redial(struct takeover *takeover)
-{
-    takeover->lost = takeover->client != NULL;
-}
-
 int64_t takeover_quiet_ms(const struct takeover *takeover, int64_t now_ms)
 {
     return now_ms - takeover->progressed_ms;

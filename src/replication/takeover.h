@@ -57,9 +57,6 @@ int64_t takeover_pass(struct takeover *takeover, int64_t now_ms);
 /* In the state TAKEOVER_PROVEN: appends a part of what was fetched. */
 void takeover_append(struct takeover *takeover);
 
-/* Dials anew: it may be another process that answers by now, and says so. */
-void takeover_redial(struct takeover *takeover);
-
 /* For how long nothing has come. */
 int64_t takeover_quiet_ms(const struct takeover *takeover, int64_t now_ms);
 
