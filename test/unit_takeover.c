@@ -319,15 +319,29 @@ Test(takeover, it_ends_when_its_time_is_over)
     cr_assert_eq(fake_open(), 0);
 }
 
-Test(takeover, an_answer_that_announces_much_has_more_time)
+Test(takeover, each_megabyte_that_comes_gives_more_time)
 {
-    const struct http_head head = {
-        .status = 200, .framing = HTTP_FRAMING_LENGTH, .content_length = 5 * 1000 * 1000};
+    enum { PARTS = 2500, PART = 1000 };
+    char space[PART + 1];
+    memset(space, ' ', PART);
+    space[PART] = '\0';
     pass();
-    cr_assert(fake_part(fake_last(), &head, span_of("{\"messages\":[")));
-    wait(TAKEOVER_TIME_MS + 5 * TAKEOVER_TIME_MB_MS - 1);
+    cr_assert(say_part("{\"messages\":["));
+    for (int i = 0; i < PARTS; i++)
+        cr_assert(say_part(space));
+    wait(TAKEOVER_TIME_MS + PARTS * PART / 1000000 * TAKEOVER_TIME_MB_MS - 1);
     expect_state(TAKEOVER_FETCHES, "");
     clock_move(1);
+    expect_state(TAKEOVER_FAILED, "the time is over");
+}
+
+Test(takeover, what_is_announced_and_does_not_come_gives_no_time)
+{
+    const struct http_head head = {
+        .status = 200, .framing = HTTP_FRAMING_LENGTH, .content_length = UINT64_MAX};
+    pass();
+    cr_assert(fake_part(fake_last(), &head, span_of("{\"messages\":[")));
+    wait(TAKEOVER_TIME_MS);
     expect_state(TAKEOVER_FAILED, "the time is over");
 }
 
