@@ -588,6 +588,19 @@ Test(link, all_answers_come_from_one_process)
     cr_assert(told.times == 1 && told.position == 0);
 }
 
+Test(link, the_process_that_answered_first_is_the_one_that_counts)
+{
+    target.boot[0] = '\0';
+    link_again();
+    append(1);
+    pump();
+    say_wrong(0, &(struct proof){.boot = "\"b2\""});
+    pump();
+    say_wrong(1, &(struct proof){.boot = "\"b3\""});
+    expect_failure(EBADMSG, "another program answers");
+    cr_assert(told.times == 1 && told.position == 0);
+}
+
 /* ---- refusals */
 
 /* What comes as the answer to a request with the messages 1 to 3, which are all. */
@@ -714,6 +727,18 @@ Test(link, the_silence_while_its_own_process_stood_still_does_not_count)
     link_woke(the_link, 10 * ATTEMPT_MS, clock_ms());
     pump();
     cr_assert_eq(sent.signs, 2, "a sign of life is due at once");
+    expect_overdue_after(ATTEMPT_MS);
+}
+
+Test(link, a_request_from_before_it_stood_still_waits_from_then_on)
+{
+    greet(0);
+    clock_move(HEARTBEAT_MS - 1);
+    append(1);
+    pump();
+    clock_move(10 * ATTEMPT_MS);
+    link_woke(the_link, 10 * ATTEMPT_MS, clock_ms());
+    pump();
     expect_overdue_after(ATTEMPT_MS);
 }
 
