@@ -224,6 +224,21 @@ Test(follow, what_is_here_already_is_skipped)
     expect_shows("\"a\",\"b\",\"c\"");
 }
 
+Test(follow, what_is_here_already_must_be_the_same)
+{
+    static const char other[] = "{\"log\":\"l\",\"epoch\":3,\"first\":1,\"digest\":\"0000000000000000\","
+                                "\"messages\":[%s]}";
+    static const char *const others[] = {"\"x\"", "\"a\",\"x\"", "\"x\",\"b\",\"c\"", "\"a\",\"x\",\"c\""};
+    accept_registration(3);
+    expect_position(replicate(MASTERS, masters_batch(1, 2)), 200, 2);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char body[256];
+        snprintf(body, sizeof body, other, others[i]);
+        expect_position(replicate(MASTERS, body), 409, 2);
+    }
+    expect_shows("\"a\",\"b\"");
+}
+
 Test(follow, a_hole_is_refused)
 {
     expect_position(replicate("", batch("l", 3, 2, 2, NULL)), 409, 0);

@@ -508,6 +508,7 @@ Test(gate, appends_wait_while_a_list_is_taken_over_and_follow_it)
     struct node_answer answer = node_answer(fd);
     cr_assert(answer.status == 201 && strstr(answer.body, "\"id\":3"), "%d: %s", answer.status, answer.body);
     cr_assert(strstr(node_call("GET", "/health", "", "").body, "\"log\":\"old\",\"last_id\":3"));
+    cr_assert_eq(secondaries[0].epoch, 5);
     close(fd);
 }
 

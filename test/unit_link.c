@@ -455,6 +455,7 @@ static const struct wrong wrongs[] = {
     {{.id = "\"s2\""}, "the program at its address is s2"},
     {{.boot = "-"}, "its answer names no boot"},
     {{.boot = "\"\""}, "its answer names no boot"},
+    {{.boot = "\"b2\""}, "another program answers at its address than the one that registered"},
     {{.log = "-"}, "it holds the log of nobody"},
     {{.log = "null"}, "it holds the log of nobody"},
     {{.log = "\"k\""}, "it holds the log k"},
@@ -544,12 +545,15 @@ Test(link, without_a_name_of_its_own_the_registered_process_counts)
     cr_assert_eq(the_link->state, LINK_PROVEN, "%s", the_link->why);
 }
 
-Test(link, another_process_than_the_one_that_registered_never_counts)
+Test(link, another_process_of_the_member_does_not_count)
 {
-    pump();
-    say_wrong(0, &(struct proof){.boot = "\"b2\""});
-    expect_failure(EBADMSG, "another program answers at its address than the one that registered");
-    cr_assert_eq(told.times, 0);
+    for (int named = 0; named < 2; named++) {
+        link_again();
+        pump();
+        say_wrong(0, &(struct proof){.boot = "\"b2\"", .id = named ? NULL : "null"});
+        expect_failure(EBADMSG, "another program answers at its address than the one that registered");
+        cr_assert_eq(told.times, 0);
+    }
 }
 
 Test(link, where_no_process_registered_the_first_that_answers_counts)
@@ -567,6 +571,19 @@ Test(link, all_answers_come_from_one_process)
     greet(0);
     pump();
     say_wrong(1, &(struct proof){.boot = "\"b2\""});
+    expect_failure(EBADMSG, "another program answers");
+    cr_assert(told.times == 1 && told.position == 0);
+}
+
+Test(link, the_process_that_answered_first_is_the_one_that_counts)
+{
+    target.boot[0] = '\0';
+    link_again();
+    append(1);
+    pump();
+    say_wrong(0, &(struct proof){.boot = "\"b2\""});
+    pump();
+    say_wrong(1, &(struct proof){.boot = "\"b3\""});
     expect_failure(EBADMSG, "another program answers");
     cr_assert(told.times == 1 && told.position == 0);
 }
@@ -697,6 +714,18 @@ Test(link, the_silence_while_its_own_process_stood_still_does_not_count)
     link_woke(the_link, 10 * ATTEMPT_MS, clock_ms());
     pump();
     cr_assert_eq(sent.signs, 2, "a sign of life is due at once");
+    expect_overdue_after(ATTEMPT_MS);
+}
+
+Test(link, a_request_from_before_it_stood_still_waits_from_then_on)
+{
+    greet(0);
+    clock_move(HEARTBEAT_MS - 1);
+    append(1);
+    pump();
+    clock_move(10 * ATTEMPT_MS);
+    link_woke(the_link, 10 * ATTEMPT_MS, clock_ms());
+    pump();
     expect_overdue_after(ATTEMPT_MS);
 }
 

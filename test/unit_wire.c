@@ -1,3 +1,4 @@
+#include "exact.h"
 #include "replication/wire.h"
 #include <criterion/criterion.h>
 #include <string.h>
@@ -83,6 +84,36 @@ Test(wire, what_a_master_writes_it_reads_in_canonical_form)
     cr_assert(request.digest.is && request.digest.value == 0xfedcba9876543210);
     wire_replicate_free(&request);
     buf_free(&body);
+}
+
+Test(wire, messages_of_the_master_that_is_expected_are_read_the_same)
+{
+    static const char body[] =
+        "{\"log\":\"l\",\"epoch\":3,\"first\":17,\"digest\":\"0000000000000001\",\"messages\":[\"a\"]}";
+    static const uint64_t epochs[] = {3, 4, 33};
+    for (size_t i = 0; i < sizeof epochs / sizeof *epochs; i++) {
+        struct wire_replicate request;
+        struct buf expected = {0};
+        wire_replicate_begin(&expected, "l", epochs[i]);
+        cr_assert_null(wire_replicate_read(span_of(body), buf_span(&expected), &request));
+        cr_assert_eq(request.expected, epochs[i] == 3);
+        cr_assert(request.expected || (strcmp(request.log, "l") == 0 && request.epoch == 3));
+        cr_assert(request.first == 17 && request.digest.value == 1 && request.count == 1);
+        wire_replicate_free(&request);
+        buf_free(&expected);
+    }
+}
+
+Test(wire, an_epoch_that_begins_like_the_expected_one_is_another)
+{
+    struct wire_replicate request;
+    struct buf expected = {0};
+    wire_replicate_begin(&expected, "l", 3);
+    cr_assert_null(wire_replicate_read(span_of("{\"log\":\"l\",\"epoch\":31,\"first\":1,\"messages\":[]}"),
+                                       buf_span(&expected), &request));
+    cr_assert(!request.expected && request.epoch == 31);
+    wire_replicate_free(&request);
+    buf_free(&expected);
 }
 
 /* ---- registrations */
@@ -205,6 +236,67 @@ Test(wire, an_answer_survives_writing_and_reading)
     cr_assert(strcmp(got.from.id, "s\"1") == 0 && strcmp(got.from.boot, "b") == 0);
     cr_assert(strcmp(got.from.log, "l") == 0 && got.from.epoch == 3 && !got.error[0]);
     buf_free(&body);
+}
+
+/* What stands in all answers of this one. */
+static struct buf identity_text(void)
+{
+    const struct wire_identity from = {.id = "s1", .boot = "b", .log = "l", .epoch = 3};
+    struct buf out = {0};
+    wire_identity_write(&out, &from);
+    return out;
+}
+
+static bool match(struct span body, uint64_t *last_id, uint64_t *digest)
+{
+    struct buf identity = identity_text();
+    bool matches = wire_ack_match(body, buf_span(&identity), last_id, digest);
+    buf_free(&identity);
+    return matches;
+}
+
+#define ACK                                                                                                  \
+    "{\"last_id\":18,\"id\":\"s1\",\"boot\":\"b\",\"log\":\"l\",\"epoch\":3,\"digest\":"                     \
+    "\"00000000000000ff\"}"
+
+Test(wire, an_answer_of_the_one_that_is_expected_is_matched)
+{
+    uint64_t last_id;
+    uint64_t digest;
+    cr_assert(match(span_of(ACK), &last_id, &digest));
+    cr_assert(last_id == 18 && digest == 0xff);
+}
+
+Test(wire, whatever_differs_in_an_answer_is_not_matched_or_read_the_same)
+{
+    struct exact room = exact_new(sizeof ACK);
+    for (size_t at = 0; at < sizeof ACK - 1; at++)
+        for (int byte = 1; byte < 256; byte++) {
+            struct span body = exact_put(room, ACK, sizeof ACK - 1);
+            uint64_t last_id;
+            uint64_t digest;
+            struct wire_ack ack;
+            ((char *)body.at)[at] = (char)byte;
+            if (!match(body, &last_id, &digest) || (byte == '0' && at == sizeof "{\"last_id\":" - 1))
+                continue;
+            cr_assert(wire_ack_read(body, &ack) && ack.last_id.value == last_id && ack.digest.value == digest, "%.*s",
+                      (int)body.len, body.at);
+            cr_assert(strcmp(ack.from.id, "s1") == 0 && strcmp(ack.from.boot, "b") == 0);
+            cr_assert(strcmp(ack.from.log, "l") == 0 && ack.from.epoch == 3);
+        }
+}
+
+Test(wire, an_answer_cut_short_or_with_more_behind_it_is_not_matched)
+{
+    struct exact room = exact_new(sizeof ACK);
+    uint64_t last_id;
+    uint64_t digest;
+    for (size_t len = 0; len < sizeof ACK - 1; len++)
+        cr_assert(!match(exact_put(room, ACK, len), &last_id, &digest), "%zu bytes", len);
+    cr_assert(!match(span_of(ACK " "), &last_id, &digest));
+    cr_assert(
+        !wire_ack_match(span_of("{\"last_id\":1800000000000000ff\"}"), (struct span){0}, &last_id, &digest),
+        "nobody is expected");
 }
 
 Test(wire, a_name_that_is_not_there_is_null)

@@ -269,9 +269,11 @@ static const char *replicate_check(const struct wire_replicate *request)
     return NULL;
 }
 
-static bool span_begins(struct span span, struct span with)
+/* Whether the body begins with just these members, and others follow: "epoch":31 is not "epoch":3. */
+static bool members_begin(struct span body, struct span members)
 {
-    return span.len >= with.len && with.len && memcmp(span.at, with.at, with.len) == 0;
+    return members.len && body.len > members.len && memcmp(body.at, members.at, members.len) == 0 &&
+           body.at[members.len] == ',';
 }
 
 const char *wire_replicate_read(struct span body, struct span expected, struct wire_replicate *out)
@@ -286,7 +288,7 @@ const char *wire_replicate_read(struct span body, struct span expected, struct w
     };
     struct json json = json_text(body);
     memset(out, 0, sizeof *out);
-    out->expected = span_begins(body, expected);
+    out->expected = members_begin(body, expected);
     if (out->expected)
         json.at += expected.len; /* at the comma behind the object's first members */
     if ((out->expected || json_object(&json)) && members_read(&json, table, out) && !json_end(&json))
