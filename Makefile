@@ -191,14 +191,13 @@ torture: $(PROGRAMS) $(OUT)/test/torture ## a cluster under random faults, TORTU
 	@BUILD_DIR='$(abspath $(OUT))' $(OUT)/test/torture $(TORTURE_SECONDS)
 
 SIMULATE_SECONDS ?= 60
-# The real nodes over a network and a clock that the simulator brings: in place of these files.
-SIMULATED = $(addprefix src/,clock.c logline.c replication/nonce.c replication/process.c \
-              $(addprefix http/,chunked.c client.c conn.c conns.c exchange.c inbox.c loop.c outgoing.c pipeline.c \
-              request.c server.c stream.c worker.c zero_copy.c))
+# The real nodes, and of src/http what parses and decides. The simulator brings the rest, and these files' functions.
+SIMULATED = $(SHARED) $(LOG) $(REPLICATION) $(patsubst %,src/http/%.c,authority condition fields parser router target writer)
+BROUGHT = src/clock.c src/logline.c src/replication/nonce.c src/replication/process.c
 .PHONY: simulate
 simulate: $(OUT)/test/simulate ## random schedules on a whole cluster in simulated time, SIMULATE_SECONDS=60, SEED=N to repeat one (V=1 tells all), SCHEDULES=N
 	@SEED='$(SEED)' SCHEDULES='$(SCHEDULES)' SIMULATE_SECONDS='$(SIMULATE_SECONDS)' V='$(V)' $(OUT)/test/simulate
-$(OUT)/test/simulate: $(call objects,$(SIMULATOR) $(filter-out $(SIMULATED),$(LAYER_replication)))
+$(OUT)/test/simulate: $(call objects,$(SIMULATOR) $(filter-out $(BROUGHT),$(SIMULATED)))
 	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
 .PHONY: planted

@@ -162,7 +162,7 @@ static struct sender sender_read(const struct follow *follow, const struct http_
 unsigned follow_mark(const struct follow *follow, const struct http_head *head)
 {
     struct sender sender = sender_read(follow, head);
-    bool followed = follow->registered && sender.is_master && !sender.is_other && !sender.names_other;
+    bool followed = follow->registered && sender.is_master && !sender.is_other && sender.names_this;
     return followed ? follow->mark : 0;
 }
 
@@ -458,7 +458,9 @@ void follow_replicate(struct follow *follow, const struct http_request *request,
     struct sender sender = sender_read(follow, request->head);
     if (follow_misdirected(follow, request, exchange))
         return;
-    if (sender.is_master && (!sender.is_other || sender.names_this))
+    /* One that does not name this process may be to another member, which somebody has registered by hand
+     * with this one's address. */
+    if (sender.is_master && (!follow->registered || sender.names_this))
         follow->config.heard(follow->config.ctx, sender.is_other);
     if (sender.is_other)
         answer_position(follow, exchange, "this secondary follows another master");

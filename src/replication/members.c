@@ -378,9 +378,12 @@ static bool url_equals(const struct http_url *a, const struct http_url *b)
     return a->port == b->port && strcmp(a->host, b->host) == 0;
 }
 
-/* Whether a registration is of the process and URL that a link is to. One by hand names no process. */
+/* Whether a registration is of the process and URL that a link is to. One by hand names no process; the link
+ * that came of it does not either, and is not what a process wants that registers by itself. */
 static bool target_is(const struct link_target *target, const struct link *link)
 {
+    if (target->boot[0] && !link->target.boot[0])
+        return false;
     const char *boot = link->peer.boot[0] ? link->peer.boot : link->target.boot;
     return url_equals(&target->url, &link->target.url) &&
            (!target->boot[0] || !boot[0] || strcmp(target->boot, boot) == 0);

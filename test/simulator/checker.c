@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LATE_MOST_US = 2000 };
+
 static struct {
     unsigned nodes, quorum, secondaries;
     int write_concern;
@@ -31,7 +33,7 @@ void check_begin(unsigned nodes, unsigned quorum, int write_concern, unsigned se
     check.sole = sole;
 }
 
-struct posted *posted_new(enum message_source source, int w)
+struct posted *posted_new(enum message_source source, int w, int64_t timeout_ms)
 {
     if (check.count + 1 >= MESSAGES_MAX)
         return NULL;
@@ -39,6 +41,7 @@ struct posted *posted_new(enum message_source source, int w)
     posted->number = ++check.count;
     posted->source = source;
     posted->w = w;
+    posted->timeout_ms = timeout_ms;
     snprintf(posted->text, sizeof posted->text, "%c%u%.*s", source, posted->number, (int)random_below(30),
              "------------------------------");
     check.posted[posted->number] = posted;
@@ -273,9 +276,12 @@ static void check_acknowledged(struct proc *at, struct proc *from, struct span b
     struct proof *proof = proof_of(master, secondary->id);
     if (!proof)
         broken("%s has more members than there can be", at->name);
-    if (proof->process != secondary)
+    if (proof->process != secondary) {
+        proof->before = proof->process;
+        proof->since_us = world_now_us();
+        proof->process = secondary;
         proof->position = 0;
-    proof->process = secondary;
+    }
     if (position > proof->position)
         proof->position = position;
     if (position > proof->highest)
@@ -296,13 +302,19 @@ static void check_registered(struct proc *proc, int status)
         machine->registered = status;
 }
 
+static bool member_holds(const struct proof *proof, const struct posted *posted)
+{
+    bool just_now = proof->before && proof->since_us == world_now_us(); /* the wait may have ended before */
+    return check_holds(proof->process, posted) || (just_now && check_holds(proof->before, posted));
+}
+
 /* How many nodes hold it, as far as the master can know: itself, and of each secondary the process that was
  * proven last, be it dead by now. */
 static unsigned holders_of(const struct machine *master, const struct posted *posted)
 {
     unsigned count = 1;
     for (int i = 0; i < PROOFS_MAX && master->proofs[i].process; i++)
-        count += check_holds(master->proofs[i].process, posted);
+        count += member_holds(&master->proofs[i], posted);
     return count;
 }
 
@@ -365,13 +377,37 @@ static void answer_of(const struct answer *answer, struct posted *posted, int co
     posted->acked = true;
 }
 
+static void check_arrived(struct proc *proc, void *tag)
+{
+    struct posted *posted = tag;
+    posted->at = proc->owner;
+    posted->arrived_us = world_now_us();
+}
+
+/* Its time limit is what it says. */
+static void time_check(const struct answer *answer, const struct posted *posted)
+{
+    const struct machine *master = answer->proc->owner;
+    int64_t limit_us = posted->timeout_ms * 1000;
+    int64_t since_us =
+        posted->arrived_us > answer->proc->thawed_us ? posted->arrived_us : answer->proc->thawed_us;
+    if (!limit_us || master->stopping)
+        return;
+    if (answer->status == 202 && world_now_us() < posted->arrived_us + limit_us - 1000)
+        broken("%s has answered %s with 202 before its time was over", master->proc.name, posted->text);
+    if (world_now_us() > since_us + limit_us + LATE_MOST_US)
+        broken("%s has answered %s %.3f s after its time was over", master->proc.name, posted->text,
+               (double)(world_now_us() - since_us - limit_us) / 1e6);
+}
+
 static void post_answered(const struct answer *answer)
 {
     struct posted *posted = answer->tag;
+    posted->abandoned = answer->gone;
     if (answer->gone)
         return;
     posted->answered = true;
-    posted->to = answer->proc->owner;
+    time_check(answer, posted);
     if (answer->status == 201 || answer->status == 202) {
         totals.acked += answer->status == 201;
         totals.late += answer->status == 202;
@@ -412,6 +448,20 @@ static void removal_answered(const struct answer *answer)
     buf_free(&report);
 }
 
+/* What was read is what shows. */
+static void read_check(struct machine *machine, struct span body)
+{
+    struct buf list = {0};
+    check_look(machine);
+    buf_add_text(&list, "{\"messages\":[");
+    for (unsigned id = 1; id <= machine->shown; id++)
+        buf_addf(&list, "%s\"%s\"", id > 1 ? "," : "", check.posted[machine->list[id]]->text);
+    buf_add_text(&list, "]}");
+    if (body.len < list.len || memcmp(body.at, list.data, list.len) != 0)
+        broken("%s answers a read with %.*s", machine->proc.name, (int)body.len, body.at);
+    buf_free(&list);
+}
+
 static void check_answered(const struct answer *answer)
 {
     struct machine *machine = answer->proc->owner;
@@ -421,13 +471,18 @@ static void check_answered(const struct answer *answer)
         removal_answered(answer);
     else if (machine->role == SETTINGS_MASTER && answer->tag && strcmp(answer->method, "POST") == 0)
         post_answered(answer);
+    else if (strcmp(answer->method, "GET") == 0 && strcmp(answer->target, "/messages") == 0 &&
+             answer->status == 200)
+        read_check(machine, answer->body);
     else if (machine->role == SETTINGS_MASTER && strstr(answer->target, "?w=") &&
              (answer->status == 200 || answer->status == 202) && !answer->gone)
         answer_of(answer, NULL, (int)strtoul(strstr(answer->target, "?w=") + 3, NULL, 10));
 }
 
-const struct network_rules check_rules = {
-    .answered = check_answered, .acknowledged = check_acknowledged, .registered = check_registered};
+const struct network_rules check_rules = {.arrived = check_arrived,
+                                          .answered = check_answered,
+                                          .acknowledged = check_acknowledged,
+                                          .registered = check_registered};
 
 bool check_counts(struct machine *master, const struct machine *secondary)
 {
@@ -438,8 +493,9 @@ bool check_counts(struct machine *master, const struct machine *secondary)
     const struct proof *proof = proof_of(master, secondary->id);
     const struct wire_identity *own = node_view(master->node).own;
     const struct wire_identity *its = node_view(secondary->node).own;
-    bool there = proof && proof->process == secondary && member_row(text, secondary->id) &&
-                 own->epoch == its->epoch && strcmp(own->log, its->log) == 0;
+    bool there = proof && proof->process == secondary && check_begins(secondary, master) &&
+                 member_row(text, secondary->id) && own->epoch == its->epoch &&
+                 strcmp(own->log, its->log) == 0;
     if (there) {
         char id[64];
         int id_len = snprintf(id, sizeof id, "\"id\":\"%s\",", secondary->id);
@@ -449,4 +505,15 @@ bool check_counts(struct machine *master, const struct machine *secondary)
     }
     buf_free(&report);
     return there;
+}
+
+void check_nobody_waits(const struct machine *master)
+{
+    for (unsigned i = 1; i <= check.count; i++) {
+        const struct posted *posted = check.posted[i];
+        bool waits = posted->at == master && !posted->answered && !posted->abandoned;
+        if (waits && posted->w <= (int)check.secondaries + 1)
+            broken("%s came to %s at %.3f s, and is not answered", posted->text, master->proc.name,
+                   (double)posted->arrived_us / 1e6);
+    }
 }

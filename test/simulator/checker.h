@@ -19,11 +19,13 @@ struct posted {
     enum message_source source;
     char text[64];
     int w;
-    bool answered, refused, acked;
+    int64_t timeout_ms; /* 0: for ever */
+    struct machine *at; /* the master that it has come to */
+    int64_t arrived_us;
+    bool answered, refused, acked, abandoned;
     unsigned acks;       /* as the best answer told */
     unsigned id;         /* where it is, in every list that has it; 0: in none yet */
     struct machine *run; /* the master that appended it */
-    struct machine *to;  /* the master that it was answered by */
 };
 
 extern const struct network_rules check_rules;
@@ -33,7 +35,7 @@ extern const struct network_rules check_rules;
 void check_begin(unsigned nodes, unsigned quorum, int write_concern, unsigned secondaries, bool sole);
 
 /* A new message, or NULL where there are too many. */
-struct posted *posted_new(enum message_source source, int w);
+struct posted *posted_new(enum message_source source, int w, int64_t timeout_ms);
 
 /* Looks at what is new in a machine's list. */
 void check_look(struct machine *machine);
@@ -49,6 +51,9 @@ bool check_holds(const struct machine *machine, const struct posted *posted);
 
 /* Whether the master counts the process as a member with its whole list. */
 bool check_counts(struct machine *master, const struct machine *secondary);
+
+/* Nobody waits any more who has no reason to. */
+void check_nobody_waits(const struct machine *master);
 
 struct check_totals {
     uint64_t posts, acked, late, refused, unknown, runs, judged;

@@ -23,6 +23,8 @@ struct proof {
     struct machine *process;    /* that was proven last */
     unsigned position, highest; /* of this process, and of any with the id */
     bool counts;                /* for w=all */
+    struct machine *before;     /* the process that was in its place, */
+    int64_t since_us;           /* until then */
 };
 
 /* One process. What the checker knows of it stays when it is dead. */

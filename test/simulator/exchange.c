@@ -79,6 +79,8 @@ void exchange_take(struct conn *conn, const struct message *message)
         end = &(*end)->next;
     *end = exchange;
     conn->begun = NULL;
+    if (message->tag)
+        network_rules()->arrived(conn->far, message->tag);
     request_handle(conn->far, exchange);
 }
 

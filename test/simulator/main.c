@@ -69,8 +69,7 @@ static _Noreturn void worker_run(struct board *board, unsigned self, time_t unti
         board->workers[self].played++;
         board->workers[self].totals = check_totals();
     }
-    fflush(stdout);
-    _exit(0);
+    exit(0);
 }
 
 static void totals_add(struct check_totals *all, const struct check_totals *one)

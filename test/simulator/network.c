@@ -174,6 +174,7 @@ void proc_thaw(struct proc *proc)
         return;
     trace("%s goes on", proc->name);
     proc->frozen = false;
+    proc->thawed_us = world_now_us();
     proc->first = NULL;
     proc->end = &proc->first;
     if (proc->serves && random_percent(30))

@@ -30,6 +30,7 @@ struct proc {
     bool alive;
     bool ends; /* no connection opens any more */
     bool frozen;
+    int64_t thawed_us;
     bool passes;                   /* a pass is due now */
     int64_t due_us, timer_us;      /* when the next pass is due, and the timer that there is; or INT64_MAX */
     struct delivery *first, **end; /* what waits while it is frozen */
@@ -50,6 +51,7 @@ struct answer {
 };
 
 struct network_rules {
+    void (*arrived)(struct proc *proc, void *tag); /* a request with a tag */
     void (*answered)(const struct answer *answer); /* at the moment of an answer */
     /* A 200 to a POST /replicate came to the process that sent it, and was taken: the link goes on. */
     void (*acknowledged)(struct proc *master, struct proc *secondary, struct span body);

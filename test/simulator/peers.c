@@ -74,6 +74,7 @@ static void lie_into(struct wire_ack *ack)
         break;
     case LIE_LESS:
         ack->last_id.value -= ack->last_id.value > 0;
+        ack->digest.value ^= ack->last_id.value == 0; /* less than nothing is no lie */
         break;
     default:
         ack->digest.value ^= 1 + random_below(100);
@@ -132,7 +133,7 @@ static void liar_messages(void *ctx, const struct http_request *request, const c
     (void)rest;
     buf_add_text(&body, "{\"messages\":[");
     for (unsigned i = 0; i < count; i++) {
-        const struct posted *posted = posted_new(SOURCE_LIAR, 0);
+        const struct posted *posted = posted_new(SOURCE_LIAR, 0, 0);
         buf_addf(&body, "%s\"%s\"", i ? "," : "", posted ? posted->text : "l");
     }
     buf_add_text(&body, "]}");
@@ -190,7 +191,8 @@ static void registration_send(struct proc *person, const struct machine *master,
 static struct wire_register registration_of(const struct machine *master, unsigned more)
 {
     const struct node_view view = node_view(master->node);
-    struct wire_register registration = {.epoch = view.own->epoch, .digest.is = true};
+        ack->last_id.value -= ack->last_id.value > 0;
+        ack->digest.value ^= ack->last_id.value == 0; /* less than nothing is no lie */
     uint64_t last = log_last(view.log);
     registration.stored = random_below((unsigned)last + more + 1);
     registration.last_id = registration.stored;
@@ -225,7 +227,7 @@ void forge_registration(struct proc *person, const struct machine *master, const
 
 void forge_replicate(struct proc *person, const struct machine *secondary)
 {
-    const struct posted *posted = posted_new(SOURCE_HAND, 0);
+    const struct posted *posted = posted_new(SOURCE_HAND, 0, 0);
     struct buf body = {0};
     if (!posted)
         return;

@@ -67,7 +67,7 @@ struct plan plan_draw(void)
     plan.hands = random_percent(5);
     plan.removals = random_percent(10);
     master_draw(&plan);
-    plan.named = plan.named || plan.recipe; /* a node that moves must keep its name */
+    plan.named = plan.named || plan.recipe || plan.forges; /* who moves keeps its name */
     plan.liar_greets = !plan.recipe && random_percent(50);
     for (int slot = 0; slot < SECONDARIES_MAX; slot++)
         secondary_draw(&plan, slot);

@@ -98,7 +98,7 @@ static struct machine *machine_any(void)
     return random_percent(30) ? master_any() : secondary_any();
 }
 
-static const char *query_draw(int *w)
+static const char *query_draw(int *w, int64_t *timeout_ms)
 {
     static char query[64];
     int nodes = run.plan.secondaries + 1;
@@ -114,9 +114,11 @@ static const char *query_draw(int *w)
         len = (size_t)snprintf(query, sizeof query, "?w=%s", kind ? "all" : "majority");
     else if (kind < 6)
         len = (size_t)snprintf(query, sizeof query, "?w=%d", *w);
-    if (random_percent(30))
-        snprintf(query + len, sizeof query - len, "%stimeout=%.3f", len ? "&" : "?",
-                 (double)random_between(1, 2000) / 1000);
+    *timeout_ms = run.plan.master.ack_timeout_ms;
+    if (!random_percent(30))
+        return query;
+    *timeout_ms = random_between(1, 2000);
+    snprintf(query + len, sizeof query - len, "%stimeout=%.3f", len ? "&" : "?", (double)*timeout_ms / 1000);
     return query;
 }
 
@@ -129,9 +131,10 @@ static void act_post(void)
 {
     char target[96];
     int w;
-    const char *query = query_draw(&w);
+    int64_t timeout_ms;
+    const char *query = query_draw(&w, &timeout_ms);
     int host = alive(run.other) && random_percent(40) ? HOST_OTHER_MASTER : HOST_MASTER;
-    struct posted *posted = posted_new(SOURCE_CLIENT, w);
+    struct posted *posted = posted_new(SOURCE_CLIENT, w, timeout_ms);
     if (!posted)
         return;
     snprintf(target, sizeof target, "/messages%s", query);
@@ -142,7 +145,8 @@ static void act_wait(void)
 {
     char target[96];
     int w;
-    const char *query = query_draw(&w);
+    int64_t timeout_ms;
+    const char *query = query_draw(&w, &timeout_ms);
     struct machine *master = master_any();
     if (!master || !master->listed || strncmp(query, "?w=", 3) != 0)
         return;
@@ -532,7 +536,7 @@ static void members_clean(void)
 static struct posted *post_answered(int64_t until_us)
 {
     for (;;) {
-        struct posted *posted = posted_new(SOURCE_CLIENT, CONCERN_ALL);
+        struct posted *posted = posted_new(SOURCE_CLIENT, CONCERN_ALL, 0);
         network_ask(&run.clients[0], run.master->proc.host, "POST", "/messages?w=all&timeout=0", "",
                     span_of(posted->text), posted, LAST_POST_US);
         while (!posted->answered && world_now_us() < until_us)
@@ -571,6 +575,7 @@ void schedule_play(uint64_t seed, bool verbose)
     members_clean();
     last_post();
     check_all();
+    check_nobody_waits(run.master);
     liar_end();
     cluster_end();
     network_end();
