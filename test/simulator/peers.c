@@ -191,8 +191,7 @@ static void registration_send(struct proc *person, const struct machine *master,
 static struct wire_register registration_of(const struct machine *master, unsigned more)
 {
     const struct node_view view = node_view(master->node);
-        ack->last_id.value -= ack->last_id.value > 0;
-        ack->digest.value ^= ack->last_id.value == 0; /* less than nothing is no lie */
+    struct wire_register registration = {.port = NETWORK_PORT, .epoch = view.own->epoch, .digest.is = true};
     uint64_t last = log_last(view.log);
     registration.stored = random_below((unsigned)last + more + 1);
     registration.last_id = registration.stored;
