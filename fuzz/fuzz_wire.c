@@ -42,11 +42,26 @@ static void check_rewritten(const struct wire_replicate *request)
     buf_free(&body);
 }
 
+/* Who expects that master reads the same. */
+static void check_expected(struct span body, const struct wire_replicate *request)
+{
+    struct wire_replicate again;
+    struct buf expected = {0};
+    wire_replicate_begin(&expected, request->log, request->epoch);
+    CHECK(!expected.failed && wire_replicate_read(body, buf_span(&expected), &again) == NULL);
+    CHECK(again.first == request->first && again.count == request->count);
+    CHECK(again.has_digest == request->has_digest && again.digest == request->digest);
+    CHECK(again.elements.len == request->elements.len);
+    wire_replicate_free(&again);
+    buf_free(&expected);
+}
+
 static void check_replicate(struct span body)
 {
     struct wire_replicate request;
     if (wire_replicate_read(body, (struct span){0}, &request) != NULL)
         return;
+    check_expected(body, &request);
     CHECK(request.first >= 1 && request.count <= UINT64_MAX - request.first && wire_name_valid(request.log));
     check_elements(&request);
     check_rewritten(&request);
@@ -96,6 +111,8 @@ static void check_ack(struct span body)
     struct wire_ack again;
     struct buf identity = {0};
     struct buf written = {0};
+    uint64_t last_id;
+    uint64_t digest;
     bool read = wire_ack_read(body, &ack);
     CHECK(memchr(ack.error, '\0', sizeof ack.error) != NULL);
     if (!read)
@@ -105,6 +122,10 @@ static void check_ack(struct span body)
     wire_ack_write(&written, ack.last_id, buf_span(&identity), ack.digest);
     buf_add_char(&written, '}');
     CHECK(!written.failed && wire_ack_read(buf_span(&written), &again));
+    CHECK(wire_ack_match(buf_span(&written), buf_span(&identity), &last_id, &digest));
+    CHECK(last_id == ack.last_id && digest == ack.digest);
+    if (wire_ack_match(body, buf_span(&identity), &last_id, &digest))
+        CHECK(ack.has_last_id && ack.has_digest && last_id == ack.last_id && digest == ack.digest);
     CHECK(again.has_last_id && again.last_id == ack.last_id);
     CHECK(again.has_digest && again.digest == ack.digest && again.from.epoch == ack.from.epoch);
     CHECK(strcmp(again.from.id, ack.from.id) == 0 && strcmp(again.from.boot, ack.from.boot) == 0);

@@ -17,6 +17,9 @@ int64_t clock_us(void);
 /* Milliseconds since the same start. */
 int64_t clock_ms(void);
 
+/* For how long the machine was suspended since it was booted; the clock above stands still then. */
+int64_t clock_suspended_ms(void);
+
 /* now_ms + after_ms, or CLOCK_NEVER where that is past the end of the clock. after_ms is not negative. */
 int64_t clock_after(int64_t now_ms, int64_t after_ms);
 

@@ -25,8 +25,8 @@
 
 enum {
     HALF = LOGLINE_BUFFER / 2,
-    STOP_MS = 1000, /* what waits at the stop may take that long */
-    NUDGE_MS = 10,  /* between two signals to a writer that is stuck */
+    STOP_MS = 200, /* what waits at the stop may take that long */
+    NUDGE_MS = 10, /* between two signals to a writer that is stuck */
     TIME_LEN = sizeof "2026-11-22T10:00:00.123Z" - 1,
     OFF = LOGLINE_ERROR + 1,
     ESCAPED_MAX = 5 * LOGLINE_EVENT_MAX, /* each byte as \\xNN */

@@ -35,7 +35,7 @@ struct settings {
     int64_t ack_timeout_ms; /* 0: wait for ever */
     unsigned nodes;         /* this log is meant to have, the master included; 0: not told */
     int quorum;             /* SETTINGS_QUORUM_OFF, CONCERN_MAJORITY, or a number of nodes */
-    int64_t heartbeat_ms;   /* at least 10 */
+    int64_t heartbeat_ms;   /* 10 to 60000 */
 
     /* secondary */
     char master_url[SETTINGS_TEXT_MAX];

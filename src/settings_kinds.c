@@ -301,7 +301,11 @@ static bool timeout_take(const char *text, void *field)
 
 static bool interval_take(const char *text, void *field)
 {
-    return seconds_take(text, 10, field);
+    int64_t ms;
+    if (!seconds_take(text, 10, &ms) || ms > 60000)
+        return false;
+    *(int64_t *)field = ms;
+    return true;
 }
 
 /* Adds a number with decimals, without the zeros at its end. */
@@ -425,7 +429,7 @@ const struct settings_kind settings_kind_timeout = {
 const struct settings_kind settings_kind_interval = {
     .take = interval_take,
     .show = duration_show,
-    .want = "seconds from 0.01 to " DIGITS(CLOCK_LONGEST_S) ", such as 1 or 0.25",
+    .want = "seconds from 0.01 to 60, such as 1 or 0.25",
     .about = "SECONDS",
 };
 const struct settings_kind settings_kind_share = {

@@ -138,6 +138,12 @@ void http_client_close(struct http_client *client)
     free(client);
 }
 
+bool http_client_looks_up(const struct http_client *client)
+{
+    (void)client;
+    return false;
+}
+
 bool http_client_connected(const struct http_client *client)
 {
     return client->connected;

@@ -700,6 +700,16 @@ Test(client, a_chunked_body_comes_in_parts_however_it_is_cut)
     }
 }
 
+Test(client, one_chunked_body_may_follow_another)
+{
+    say("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"
+        "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n\r\n");
+    peer.stays = true;
+    ask(&in_parts);
+    run_until(owner.answers == 2);
+    cr_expect(span_equals(buf_span(&owner.body), "ab"));
+}
+
 Test(client, a_body_without_length_ends_with_the_connection)
 {
     ask_and_hear(&in_parts, "HTTP/1.0 200 OK\r\n\r\nhello");

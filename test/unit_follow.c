@@ -83,8 +83,8 @@ static void expect_position(struct node_answer answer, int status, uint64_t last
     struct wire_ack ack;
     cr_expect_eq(answer.status, status, "%d: %s", answer.status, answer.body);
     cr_assert(wire_ack_read(span_of(answer.body), &ack));
-    cr_expect(ack.has_last_id && ack.last_id == last, "%s", answer.body);
-    cr_expect(ack.has_digest && ack.digest == log_digest(list, last), "%s", answer.body);
+    cr_expect(ack.last_id.is && ack.last_id.value == last, "%s", answer.body);
+    cr_expect(ack.digest.is && ack.digest.value == log_digest(list, last), "%s", answer.body);
     cr_expect(strcmp(ack.from.id, "s1") == 0 && strlen(ack.from.boot) == 32, "%s", answer.body);
 }
 
@@ -222,6 +222,21 @@ Test(follow, what_is_here_already_is_skipped)
     expect_position(replicate(MASTERS, masters_batch(2, 3)), 200, 3);
     expect_position(replicate(MASTERS, masters_batch(1, 1)), 200, 3);
     expect_shows("\"a\",\"b\",\"c\"");
+}
+
+Test(follow, what_is_here_already_must_be_the_same)
+{
+    static const char other[] = "{\"log\":\"l\",\"epoch\":3,\"first\":1,\"digest\":\"0000000000000000\","
+                                "\"messages\":[%s]}";
+    static const char *const others[] = {"\"x\"", "\"a\",\"x\"", "\"x\",\"b\",\"c\"", "\"a\",\"x\",\"c\""};
+    accept_registration(3);
+    expect_position(replicate(MASTERS, masters_batch(1, 2)), 200, 2);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char body[256];
+        snprintf(body, sizeof body, other, others[i]);
+        expect_position(replicate(MASTERS, body), 409, 2);
+    }
+    expect_shows("\"a\",\"b\"");
 }
 
 Test(follow, a_hole_is_refused)

@@ -3,6 +3,7 @@
 #include "fake_client.h"
 #include "hand_clock.h"
 #include "replication/registrar.h"
+#include "replication/retry.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -144,14 +145,14 @@ Test(registrar, where_the_owner_does_not_take_the_answer_it_registers_again)
 
 Test(registrar, the_pauses_between_tries_grow_up_to_a_limit)
 {
-    int64_t most_ms = REGISTRAR_PAUSE_LEAST_MS;
+    int64_t most_ms = RETRY_LEAST_MS;
     answer(503, "");
     for (int i = 0; i < 10; i++) {
         int64_t took_ms = wait_for_call();
         cr_expect(took_ms >= most_ms / 2 && took_ms <= most_ms, "%" PRId64 " of %" PRId64, took_ms, most_ms);
         fake_answer(fake_last(), 503, "");
         pass();
-        most_ms = 2 * most_ms < REGISTRAR_PAUSE_MOST_MS ? 2 * most_ms : REGISTRAR_PAUSE_MOST_MS;
+        most_ms = 2 * most_ms < RETRY_MOST_MS ? 2 * most_ms : RETRY_MOST_MS;
     }
 }
 
@@ -161,7 +162,7 @@ Test(registrar, a_failure_is_tried_again_after_a_pause)
     fake_fail(fake_last(), -ECONNREFUSED, "refused");
     pass();
     cr_assert_eq(fake_open(), 0);
-    cr_assert_geq(wait_for_call(), REGISTRAR_PAUSE_LEAST_MS / 2);
+    cr_assert_geq(wait_for_call(), RETRY_LEAST_MS / 2);
 }
 
 Test(registrar, a_call_that_cannot_begin_is_tried_again_after_a_pause)
@@ -170,7 +171,7 @@ Test(registrar, a_call_that_cannot_begin_is_tried_again_after_a_pause)
     pass();
     cr_assert_gt(pass(), clock_ms());
     fake.open_result = 0;
-    cr_assert_geq(wait_for_call(), REGISTRAR_PAUSE_LEAST_MS / 2);
+    cr_assert_geq(wait_for_call(), RETRY_LEAST_MS / 2);
 }
 
 Test(registrar, an_answer_that_does_not_come_is_given_up)
@@ -194,13 +195,13 @@ Test(registrar, a_sign_of_life_ends_a_pause_but_not_its_first_part)
 {
     fail_often();
     registrar_heard(registrar);
-    cr_assert_eq(wait_for_call(), REGISTRAR_PAUSE_MOST_MS / 4);
+    cr_assert_eq(wait_for_call(), RETRY_MOST_MS / 4);
 }
 
 Test(registrar, a_sign_of_life_in_the_later_part_of_a_pause_ends_it_at_once)
 {
     fail_often();
-    clock_move(REGISTRAR_PAUSE_MOST_MS / 4);
+    clock_move(RETRY_MOST_MS / 4);
     registrar_heard(registrar);
     cr_assert_eq(wait_for_call(), 0);
 }
@@ -227,7 +228,7 @@ Test(registrar, a_master_that_it_does_not_follow_calls_for_a_registration)
     get_registered();
     registrar_called(registrar);
     cr_assert(!registrar_registered(registrar));
-    cr_assert_leq(wait_for_call(), REGISTRAR_PAUSE_MOST_MS);
+    cr_assert_leq(wait_for_call(), RETRY_MOST_MS);
 }
 
 /* ---- the goodbye */

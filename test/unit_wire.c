@@ -1,3 +1,4 @@
+#include "exact.h"
 #include "replication/wire.h"
 #include <criterion/criterion.h>
 #include <string.h>
@@ -26,7 +27,7 @@ Test(wire, messages_in_canonical_form_are_borrowed)
     cr_assert_eq(request.longest, 2);
     cr_assert_str_eq(request.log, "l");
     cr_assert_eq(request.epoch, 3);
-    cr_assert(!request.has_digest);
+    cr_assert(!request.digest.is);
     cr_assert(span_equals(request.elements, "\"a\",\"bc\""));
     cr_assert(request.elements.at > body && request.elements.at < body + sizeof body);
     cr_assert_eq(request.rewritten.len, 0);
@@ -80,9 +81,39 @@ Test(wire, what_a_master_writes_it_reads_in_canonical_form)
                                            "\"fedcba9876543210\",\"messages\":[\"a\",\"bc\"]}"));
     cr_assert_null(wire_replicate_read(buf_span(&body), (struct span){0}, &request));
     cr_assert(request.epoch == 3 && request.first == 17 && request.count == 2 && !request.rewritten.len);
-    cr_assert(request.has_digest && request.digest == 0xfedcba9876543210);
+    cr_assert(request.digest.is && request.digest.value == 0xfedcba9876543210);
     wire_replicate_free(&request);
     buf_free(&body);
+}
+
+Test(wire, messages_of_the_master_that_is_expected_are_read_the_same)
+{
+    static const char body[] =
+        "{\"log\":\"l\",\"epoch\":3,\"first\":17,\"digest\":\"0000000000000001\",\"messages\":[\"a\"]}";
+    static const uint64_t epochs[] = {3, 4, 33};
+    for (size_t i = 0; i < sizeof epochs / sizeof *epochs; i++) {
+        struct wire_replicate request;
+        struct buf expected = {0};
+        wire_replicate_begin(&expected, "l", epochs[i]);
+        cr_assert_null(wire_replicate_read(span_of(body), buf_span(&expected), &request));
+        cr_assert_eq(request.expected, epochs[i] == 3);
+        cr_assert(request.expected || (strcmp(request.log, "l") == 0 && request.epoch == 3));
+        cr_assert(request.first == 17 && request.digest.value == 1 && request.count == 1);
+        wire_replicate_free(&request);
+        buf_free(&expected);
+    }
+}
+
+Test(wire, an_epoch_that_begins_like_the_expected_one_is_another)
+{
+    struct wire_replicate request;
+    struct buf expected = {0};
+    wire_replicate_begin(&expected, "l", 3);
+    cr_assert_null(wire_replicate_read(span_of("{\"log\":\"l\",\"epoch\":31,\"first\":1,\"messages\":[]}"),
+                                       buf_span(&expected), &request));
+    cr_assert(!request.expected && request.epoch == 31);
+    wire_replicate_free(&request);
+    buf_free(&expected);
 }
 
 /* ---- registrations */
@@ -96,8 +127,7 @@ Test(wire, a_registration_survives_writing_and_reading)
                                   .epoch = 2,
                                   .last_id = 7,
                                   .stored = 9,
-                                  .has_digest = true,
-                                  .digest = 0xff00ff,
+                                  .digest = {true, 0xff00ff},
                                   .boot = "b"};
     struct wire_register got;
     struct buf body = {0};
@@ -110,7 +140,7 @@ Test(wire, a_registration_survives_writing_and_reading)
     cr_assert_eq(got.epoch, 2);
     cr_assert_eq(got.last_id, 7);
     cr_assert_eq(got.stored, 9);
-    cr_assert(got.has_digest && got.digest == 0xff00ff);
+    cr_assert(got.digest.is && got.digest.value == 0xff00ff);
     cr_assert_str_eq(got.boot, "b");
     buf_free(&body);
 }
@@ -120,9 +150,10 @@ Test(wire, a_person_may_leave_out_what_a_program_tells)
     struct wire_register got;
     cr_assert_null(wire_register_read(span_of("{\"last_id\":7,\"port\":1}"), &got));
     cr_assert_eq(got.stored, 7, "what is stored is what shows");
-    cr_assert(!got.has_digest && !got.epoch && !got.log[0] && !got.boot[0] && !got.id[0]);
-    cr_assert_null(wire_register_read(span_of("{\"log\":null,\"port\":1}"), &got));
-    cr_assert_str_empty(got.log);
+    cr_assert(!got.digest.is && !got.epoch && !got.log[0] && !got.boot[0] && !got.id[0]);
+    cr_assert_null(
+        wire_register_read(span_of("{\"log\":null,\"epoch\":null,\"boot\":null,\"port\":1}"), &got));
+    cr_assert(!got.log[0] && !got.epoch && !got.boot[0]);
 }
 
 Test(wire, what_is_wrong_in_a_registration_is_named)
@@ -147,14 +178,16 @@ Test(wire, what_is_wrong_in_a_registration_is_named)
 
 Test(wire, the_answer_to_a_registration_survives_writing_and_reading)
 {
-    struct wire_registered given = {.log = "l", .epoch = 3, .last_id = 9, .id = "s1", .heartbeat_ms = 1050};
+    struct wire_registered given = {
+        .log = "l", .epoch = 3, .last_id = 9, .id = "s1", .boot = "m", .heartbeat_ms = 1050};
     struct wire_registered got;
     struct buf body = {0};
     wire_registered_write(&body, &given);
-    cr_assert(span_equals(buf_span(&body),
-                          "{\"log\":\"l\",\"epoch\":3,\"last_id\":9,\"id\":\"s1\",\"heartbeat\":1.050}"));
+    cr_assert(span_equals(
+        buf_span(&body),
+        "{\"log\":\"l\",\"epoch\":3,\"last_id\":9,\"id\":\"s1\",\"boot\":\"m\",\"heartbeat\":1.050}"));
     cr_assert_null(wire_registered_read(buf_span(&body), &got));
-    cr_assert(strcmp(got.log, "l") == 0 && strcmp(got.id, "s1") == 0);
+    cr_assert(strcmp(got.log, "l") == 0 && strcmp(got.id, "s1") == 0 && strcmp(got.boot, "m") == 0);
     cr_assert(got.epoch == 3 && got.last_id == 9 && got.heartbeat_ms == 1050);
     buf_free(&body);
 }
@@ -199,10 +232,71 @@ Test(wire, an_answer_survives_writing_and_reading)
     cr_assert(span_equals(buf_span(&body), "{\"last_id\":18,\"id\":\"s\\\"1\",\"boot\":\"b\",\"log\":\"l\","
                                            "\"epoch\":3,\"digest\":\"00000000000000ff\"}"));
     cr_assert(wire_ack_read(buf_span(&body), &got));
-    cr_assert(got.has_last_id && got.last_id == 18 && got.has_digest && got.digest == 0xff);
+    cr_assert(got.last_id.is && got.last_id.value == 18 && got.digest.is && got.digest.value == 0xff);
     cr_assert(strcmp(got.from.id, "s\"1") == 0 && strcmp(got.from.boot, "b") == 0);
     cr_assert(strcmp(got.from.log, "l") == 0 && got.from.epoch == 3 && !got.error[0]);
     buf_free(&body);
+}
+
+/* What stands in all answers of this one. */
+static struct buf identity_text(void)
+{
+    const struct wire_identity from = {.id = "s1", .boot = "b", .log = "l", .epoch = 3};
+    struct buf out = {0};
+    wire_identity_write(&out, &from);
+    return out;
+}
+
+static bool match(struct span body, uint64_t *last_id, uint64_t *digest)
+{
+    struct buf identity = identity_text();
+    bool matches = wire_ack_match(body, buf_span(&identity), last_id, digest);
+    buf_free(&identity);
+    return matches;
+}
+
+#define ACK                                                                                                  \
+    "{\"last_id\":18,\"id\":\"s1\",\"boot\":\"b\",\"log\":\"l\",\"epoch\":3,\"digest\":"                     \
+    "\"00000000000000ff\"}"
+
+Test(wire, an_answer_of_the_one_that_is_expected_is_matched)
+{
+    uint64_t last_id;
+    uint64_t digest;
+    cr_assert(match(span_of(ACK), &last_id, &digest));
+    cr_assert(last_id == 18 && digest == 0xff);
+}
+
+Test(wire, whatever_differs_in_an_answer_is_not_matched_or_read_the_same)
+{
+    struct exact room = exact_new(sizeof ACK);
+    for (size_t at = 0; at < sizeof ACK - 1; at++)
+        for (int byte = 1; byte < 256; byte++) {
+            struct span body = exact_put(room, ACK, sizeof ACK - 1);
+            uint64_t last_id;
+            uint64_t digest;
+            struct wire_ack ack;
+            ((char *)body.at)[at] = (char)byte;
+            if (!match(body, &last_id, &digest) || (byte == '0' && at == sizeof "{\"last_id\":" - 1))
+                continue;
+            cr_assert(wire_ack_read(body, &ack) && ack.last_id.value == last_id && ack.digest.value == digest, "%.*s",
+                      (int)body.len, body.at);
+            cr_assert(strcmp(ack.from.id, "s1") == 0 && strcmp(ack.from.boot, "b") == 0);
+            cr_assert(strcmp(ack.from.log, "l") == 0 && ack.from.epoch == 3);
+        }
+}
+
+Test(wire, an_answer_cut_short_or_with_more_behind_it_is_not_matched)
+{
+    struct exact room = exact_new(sizeof ACK);
+    uint64_t last_id;
+    uint64_t digest;
+    for (size_t len = 0; len < sizeof ACK - 1; len++)
+        cr_assert(!match(exact_put(room, ACK, len), &last_id, &digest), "%zu bytes", len);
+    cr_assert(!match(span_of(ACK " "), &last_id, &digest));
+    cr_assert(
+        !wire_ack_match(span_of("{\"last_id\":1800000000000000ff\"}"), (struct span){0}, &last_id, &digest),
+        "nobody is expected");
 }
 
 Test(wire, a_name_that_is_not_there_is_null)
@@ -214,7 +308,7 @@ Test(wire, a_name_that_is_not_there_is_null)
     cr_assert(span_equals(buf_span(&body), "{\"last_id\":0,\"id\":null,\"boot\":\"b\",\"log\":null,"
                                            "\"epoch\":0,\"digest\":\"0000000000000000\"}"));
     cr_assert(wire_ack_read(buf_span(&body), &got));
-    cr_assert(!got.from.id[0] && !got.from.log[0] && got.has_last_id && got.has_digest);
+    cr_assert(!got.from.id[0] && !got.from.log[0] && got.last_id.is && got.digest.is);
     buf_free(&body);
 }
 
@@ -222,10 +316,10 @@ Test(wire, an_answer_is_found_beside_an_error_and_anything_else)
 {
     struct wire_ack got;
     cr_assert(wire_ack_read(span_of("{\"x\":[{}],\"error\":\"no\",\"last_id\":16}"), &got));
-    cr_assert(got.has_last_id && got.last_id == 16 && !got.has_digest);
+    cr_assert(got.last_id.is && got.last_id.value == 16 && !got.digest.is);
     cr_assert_str_eq(got.error, "no");
     cr_assert(wire_ack_read(span_of("{\"error\":7}"), &got));
-    cr_assert(!got.has_last_id && !got.error[0]);
+    cr_assert(!got.last_id.is && !got.error[0]);
 }
 
 Test(wire, an_error_is_cut_to_its_room)
@@ -249,7 +343,6 @@ Test(wire, what_is_no_answer_is_not_read)
                                          "{\"epoch\":18446744073709551615}",
                                          "{\"digest\":\"00ff\"}",
                                          "{\"digest\":\"00000000000000fg\"}",
-                                         "{\"boot\":null}",
                                          "{\"boot\":\"a b\"}",
                                          "{\"log\":7}",
                                          "{\"id\":7}",

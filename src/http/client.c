@@ -266,6 +266,11 @@ int http_client_open(struct http_client **out, const struct http_dialer *dialer,
     return result;
 }
 
+bool http_client_looks_up(const struct http_client *client)
+{
+    return client->state == CLIENT_LOOKS_UP;
+}
+
 bool http_client_connected(const struct http_client *client)
 {
     return client->state == CLIENT_OPEN;
@@ -462,7 +467,7 @@ static const char *failure_text(int error)
     case -ECONNRESET:
         return "it closed the connection";
     case -EPROTO:
-        return "its answer is not HTTP";
+        return "its answer is not HTTP, or interim without end";
     case -EMSGSIZE:
         return "its answer has no Content-Length, or too large a one";
     default:

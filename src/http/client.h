@@ -60,6 +60,9 @@ int http_client_open(struct http_client **out, const struct http_dialer *dialer,
 /* Closes the connection, whatever its state, and frees the client. No event follows. */
 void http_client_close(struct http_client *client);
 
+/* Whether its name is still being looked up, which may take seconds. */
+bool http_client_looks_up(const struct http_client *client);
+
 /* Whether the connection is there. */
 bool http_client_connected(const struct http_client *client);
 

@@ -3,6 +3,7 @@
 #include "json.h"
 #include "logline.h"
 #include "replication/takeover.h"
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -92,6 +93,7 @@ static void answer_registered(const struct admission *admission, const struct wi
     struct buf body = {0};
     snprintf(answer.log, sizeof answer.log, "%s", admission->config.own->log);
     snprintf(answer.id, sizeof answer.id, "%s", registration->id);
+    snprintf(answer.boot, sizeof answer.boot, "%s", admission->config.own->boot);
     wire_registered_write(&body, &answer);
     http_answer_json(exchange, 200, &body);
 }
@@ -125,7 +127,7 @@ static bool was_refused(struct admission *admission, const struct wire_register 
 {
     const struct refusal *last = refusal_find(admission, registration->id);
     return last && strcmp(last->log, registration->log) == 0 && last->stored == registration->stored &&
-           last->digest == registration->digest;
+           last->digest == registration->digest.value;
 }
 
 static void refusal_remember(struct admission *admission, const struct wire_register *registration)
@@ -136,7 +138,7 @@ static void refusal_remember(struct admission *admission, const struct wire_regi
     snprintf(last->id, sizeof last->id, "%s", registration->id);
     snprintf(last->log, sizeof last->log, "%s", registration->log);
     last->stored = registration->stored;
-    last->digest = registration->digest;
+    last->digest = registration->digest.value;
 }
 
 static const char same_id_differs[] =
@@ -156,8 +158,7 @@ static void registration_refuse(struct admission *admission, const struct wire_r
             "refused %s, which holds %" PRIu64 " messages: %s", registration->id, registration->stored,
             sentence);
     refusal_remember(admission, registration);
-    if (exchange)
-        answer_conflict(admission, exchange, sentence);
+    answer_conflict(admission, exchange, sentence);
 }
 
 /* ---- how two lists stand to each other */
@@ -178,28 +179,13 @@ static enum relation registration_relation(const struct admission *admission,
         return LIST_BEGINS_OURS;
     if (same && registration->stored <= last) {
         *why = same_id_differs;
-        bool differs =
-            registration->has_digest && registration->digest != log_digest(config->log, registration->stored);
+        bool differs = registration->digest.is &&
+                       registration->digest.value != log_digest(config->log, registration->stored);
         return differs ? LIST_IS_OTHER : LIST_BEGINS_OURS;
     }
     *why = same ? "its list is ahead of this master's, to which others were appended since its start"
                 : "its list belongs to another log";
     return !config->appended(config->ctx) && (same || last == 0) ? LIST_GOES_ON : LIST_IS_OTHER;
-}
-
-/* A process that this master does not know comes with its log and an epoch that is not less than its own: it
- * has followed another master that went on with this log. This master goes on behind that one, so that a
- * request of the other, late on the wire, is none of its own. */
-static void epoch_raise(struct admission *admission, const struct wire_register *registration)
-{
-    struct wire_identity *own = admission->config.own;
-    if (registration->epoch < own->epoch || strcmp(own->log, registration->log) != 0 ||
-        members_process(admission->config.members, registration->boot) != MEMBERS_UNKNOWN)
-        return;
-    own->epoch = registration->epoch + 1;
-    logline(LOGLINE_INFO, "epoch %" PRIu64 " now: %s has followed epoch %" PRIu64 " of another master",
-            own->epoch, registration->id, registration->epoch);
-    members_renew(admission->config.members);
 }
 
 /* ---- the take-over */
@@ -216,7 +202,7 @@ static void takeover_begin(struct admission *admission, const struct wire_regist
         .max_message = config->max_message,
         .url = target->url,
         .last = registration->stored,
-        .digest = registration->digest,
+        .digest = registration->digest.value,
     };
     snprintf(takeover.id, sizeof takeover.id, "%s", registration->id);
     snprintf(takeover.boot, sizeof takeover.boot, "%s", target->boot);
@@ -231,50 +217,45 @@ static void takeover_begin(struct admission *admission, const struct wire_regist
         http_answer_unavailable(exchange, "there is no memory to take over the list");
 }
 
-/* The list is proven: this master goes on with its log, before its first message goes to any member. */
+/* The list is proven: this master goes on with its log, in the next epoch, before its first message goes to
+ * any member. */
 static void takeover_adopt(struct admission *admission)
 {
     struct wire_identity *own = admission->config.own;
     admission->adopted = true;
-    if (strcmp(own->log, admission->holder.log) == 0) {
-        epoch_raise(admission, &admission->holder);
+    if (strcmp(own->log, admission->holder.log) == 0 && own->epoch > admission->holder.epoch)
         return;
-    }
     snprintf(own->log, sizeof own->log, "%s", admission->holder.log);
-    own->epoch = admission->holder.epoch + 1;
+    own->epoch = admission->holder.epoch < WIRE_EPOCH_MAX ? admission->holder.epoch + 1 : WIRE_EPOCH_MAX;
     members_renew(admission->config.members);
 }
 
-static void takeover_answer_failed(struct admission *admission, struct http_exchange *exchange)
-{
-    logline(LOGLINE_ERROR, "the list of %s could not be taken over: %s; nothing of it was kept",
-            admission->holder.id, takeover_why(admission->takeover));
-    if (exchange)
-        http_answer_unavailable(exchange, "the list could not be fetched from the secondary's URL");
-}
-
-/* Ends the take-over, whatever its state, and answers the registration that began it. */
-static void takeover_end(struct admission *admission)
+/* Ends the take-over, whatever its state, and answers the registration that began it. `why`: from outside, or
+ * NULL. */
+static void takeover_end(struct admission *admission, const char *why)
 {
     struct http_exchange *exchange = admission->exchange;
     enum takeover_state state = takeover_state(admission->takeover);
-    if (state == TAKEOVER_DONE)
+    if (state == TAKEOVER_DONE) {
         logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", admission->holder.id,
                 log_last(admission->config.log));
-    else if (state == TAKEOVER_DIFFERS)
+        registration_accept(admission, &admission->holder, &admission->holder_at, exchange);
+    } else if (state == TAKEOVER_DIFFERS) {
         registration_refuse(admission, &admission->holder, same_id_differs, exchange);
-    else
-        takeover_answer_failed(admission, exchange);
+    } else {
+        logline(LOGLINE_ERROR,
+                "the list of %s could not be taken over: %s; nothing of it is kept that was not proven",
+                admission->holder.id, why ? why : takeover_why(admission->takeover));
+        http_answer_unavailable(exchange, "the list could not be fetched from the secondary's URL");
+    }
     takeover_close(admission->takeover);
     admission->takeover = NULL;
-    admission->exchange = NULL;
-    if (state == TAKEOVER_DONE && exchange)
-        registration_accept(admission, &admission->holder, &admission->holder_at, exchange);
 }
 
 /* Appends a part of the proven list. */
 static void takeover_go_on(struct admission *admission)
 {
+    assert(!admission->config.appended(admission->config.ctx)); /* the gate is closed */
     if (!admission->adopted)
         takeover_adopt(admission);
     takeover_append(admission->takeover);
@@ -292,45 +273,24 @@ int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop)
     if (state == TAKEOVER_PROVEN && !stop)
         return now_ms; /* there is more to append */
     if (state != TAKEOVER_FETCHES || stop)
-        takeover_end(admission);
+        takeover_end(admission, stop ? "the master is shutting down" : NULL);
     return admission->takeover ? next_ms : now_ms;
 }
 
-/* Whether a registration shows that the take-over under way should end: the secondary whose list is fetched
- * has come back with less; or nothing comes any more, and this secondary has messages that are missing. */
-static bool takeover_gives_way(const struct admission *admission, const struct wire_register *registration)
+/* A registration comes while a list is taken over. The take-over ends where the secondary with the list has come
+ * back with less, or where nothing comes any more and this secondary has messages that are missing. */
+static void takeover_look(struct admission *admission, const struct wire_register *registration)
 {
     const char *why;
+    const struct wire_register *holder = &admission->holder;
     if (takeover_state(admission->takeover) != TAKEOVER_FETCHES)
-        return false;
-    if (strcmp(registration->id, admission->holder.id) == 0)
-        return registration->stored < admission->holder.stored ||
-               strcmp(registration->boot, admission->holder.boot) != 0;
-    return takeover_quiet_ms(admission->takeover, clock_ms()) >= QUIET_MS &&
-           registration_relation(admission, registration, &why) == LIST_GOES_ON;
-}
-
-void admission_ahead(struct admission *admission, const char *id, const struct link_target *target,
-                     uint64_t last_id, uint64_t digest)
-{
-    struct wire_register registration = {
-        .epoch = admission->config.own->epoch, .last_id = last_id, .stored = last_id, .has_digest = true};
-    const char *why;
-    registration.digest = digest;
-    snprintf(registration.id, sizeof registration.id, "%s", id);
-    snprintf(registration.log, sizeof registration.log, "%s", admission->config.own->log);
-    snprintf(registration.boot, sizeof registration.boot, "%s", target->boot);
-    if (admission->takeover)
         return;
-    switch (registration_relation(admission, &registration, &why)) {
-    case LIST_GOES_ON:
-        takeover_begin(admission, &registration, target, NULL);
-        break;
-    case LIST_IS_OTHER:
-        registration_refuse(admission, &registration, why, NULL);
-        break;
-    case LIST_BEGINS_OURS:
-        break;
+    if (strcmp(registration->id, holder->id) == 0) {
+        if (registration->stored < holder->stored)
+            takeover_end(admission, "it has come back with less");
+    } else if (takeover_quiet_ms(admission->takeover, clock_ms()) >= QUIET_MS &&
+               registration_relation(admission, registration, &why) == LIST_GOES_ON) {
+        takeover_end(admission, "nothing comes, and another secondary has messages");
     }
 }
 
@@ -346,9 +306,8 @@ static void registration_handle(struct admission *admission, const struct wire_r
     } else if (relation == LIST_IS_OTHER) {
         registration_refuse(admission, registration, why, exchange);
     } else if (relation == LIST_BEGINS_OURS) {
-        epoch_raise(admission, registration);
         registration_accept(admission, registration, target, exchange);
-    } else if (!registration->has_digest) {
+    } else if (!registration->digest.is) {
         http_answer_error(exchange, 400, NULL,
                           "\"digest\" is missing: a list is taken over with its proof only");
     } else {
@@ -368,13 +327,14 @@ void admission_register(struct admission *admission, const struct http_request *
         http_answer_error(exchange, 400, NULL, "%s", why);
         return;
     }
-    if (members_process(admission->config.members, registration.boot) == MEMBERS_LEFT) {
+    if (members_said_goodbye(admission->config.members, registration.boot)) {
         answer_conflict(admission, exchange, "this process has said goodbye");
         return;
     }
+    target.complete = registration.complete;
     snprintf(target.boot, sizeof target.boot, "%s", registration.boot);
-    if (admission->takeover && takeover_gives_way(admission, &registration))
-        takeover_end(admission);
+    if (admission->takeover)
+        takeover_look(admission, &registration);
     if (admission->takeover) {
         http_answer_unavailable(exchange,
                                 "the master is taking over the list of %s; register again in a moment",
@@ -396,7 +356,7 @@ void admission_remove(struct admission *admission, const char *id, const char *b
 {
     bool holder = holder_leaves(admission, id, boot);
     if (holder)
-        takeover_end(admission);
+        takeover_end(admission, "it leaves");
     enum members_removal removal = members_remove(admission->config.members, id, boot);
     if (removal == MEMBERS_REMOVED || holder)
         http_answer(exchange, 204, NULL, (struct span){0});

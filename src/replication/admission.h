@@ -39,10 +39,6 @@ void admission_register(struct admission *admission, const struct http_request *
 void admission_remove(struct admission *admission, const char *id, const char *boot,
                       struct http_exchange *exchange);
 
-/* A member holds messages that the master lacks: see struct members_config. */
-void admission_ahead(struct admission *admission, const char *id, const struct link_target *target,
-                     uint64_t last_id, uint64_t digest);
-
 /* Called once a pass of the loop: goes on with the take-over, and ends it with `stop`. Returns when it must
  * be called again. */
 int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop);

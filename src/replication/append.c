@@ -2,7 +2,7 @@
  * with the ACK count; an ACK releases it; append_pass answers it and frees it. While the gate is closed, the
  * post is parked before it is appended as well, and append_pass appends it when the gate has let it through.
  *
- * What happens to many append at once is logged as one line. */
+ * What happens to many posts at once is logged as one line. */
 #include "replication/append.h"
 #include "clock.h"
 #include "format.h"
@@ -37,7 +37,7 @@ struct post {
     struct append_message message;
 };
 
-/* What was done with many append at once, for one log line. */
+/* What was done with many posts at once, for one log line. */
 struct summary {
     uint64_t first, last, count, bytes;
     char peer[64];
@@ -51,7 +51,7 @@ struct append {
     struct buf json; /* for the next message: one that is still in the processor's cache, and not allocated */
     struct buf answer; /* the body that is written; ANSWER_MAX bytes are there, so that it cannot fail */
     struct post *spare;
-    size_t waiting; /* append in use */
+    size_t waiting; /* posts in use */
     size_t spares;
     bool appended;
     struct summary appends, answers;
@@ -134,7 +134,7 @@ uint64_t append_body_limit(const struct append *append, const struct http_head *
     return append_is_json(head) ? max * JSON_EXPANSION_MAX + JSON_AROUND : max;
 }
 
-/* Reads the whole request into post and wish; answers it and returns false where it is bad. */
+/* Reads the whole request into post and terms; answers it and returns false where it is bad. */
 static bool request_read(struct append *append, const struct http_request *request, struct post *post,
                          struct append_terms *terms, struct http_exchange *exchange)
 {
@@ -340,12 +340,40 @@ static void post_append(struct append *append, struct post *post)
     post_park(append, post);
 }
 
+/* The gate has let it through, and was closed again before this pass has come to it: it waits on. */
+static bool gated_again(struct append *append, struct post *post)
+{
+    struct acks *acks = append->config.acks;
+    return post->waiter.outcome == ACKS_ADMITTED && acks_gate_closed(acks) &&
+           acks_park(acks, &post->waiter) == ACKS_PARKED;
+}
+
+/* A POST that waited at the gate: let through, late, or ended. */
+static void gated_release(struct append *append, struct post *post)
+{
+    if (gated_again(append, post))
+        return;
+    append->gated_bytes -= post->message.json.cap;
+    if (post->waiter.outcome == ACKS_LATE)
+        http_answer_unavailable(
+            post->exchange, "the time is over while the master waits for what its secondaries hold; nothing "
+                            "was appended");
+    else if (post->waiter.outcome == ACKS_ENDED)
+        http_answer_unavailable(post->exchange, "the master is shutting down");
+    else if (append->config.admits(append->config.ctx, post->exchange)) {
+        post_append(append, post);
+        return;
+    }
+    post_free(append, post);
+}
+
 /* Waits at the gate. It keeps its text, and no more room than that takes. */
 static void post_gate(struct append *append, struct post *post)
 {
     post->waiter.id = 0;
     append->gated_bytes += post->message.json.cap;
-    acks_park(append->config.acks, &post->waiter);
+    if (acks_park(append->config.acks, &post->waiter) == ACKS_SATISFIED)
+        gated_release(append, post); /* the node stops */
 }
 
 void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange)
@@ -447,33 +475,6 @@ static void answers_log(const struct summary *line)
                 "answered %" PRIu64 " messages of %" PRIu64 "..%" PRIu64 " with 201 after %" PRId64
                 " ms at most",
                 line->count, line->first, line->last, line->waited_ms);
-}
-
-/* The gate has let it through, and was closed again before this pass has come to it: it waits on. */
-static bool gated_again(struct append *append, struct post *post)
-{
-    struct acks *acks = append->config.acks;
-    return post->waiter.outcome == ACKS_ADMITTED && acks_gate_closed(acks) &&
-           acks_park(acks, &post->waiter) == ACKS_PARKED;
-}
-
-/* A POST that waited at the gate: let through, late, or ended. */
-static void gated_release(struct append *append, struct post *post)
-{
-    if (gated_again(append, post))
-        return;
-    append->gated_bytes -= post->message.json.cap;
-    if (post->waiter.outcome == ACKS_LATE)
-        http_answer_unavailable(
-            post->exchange, "the time is over while the master waits for what its secondaries hold; nothing "
-                            "was appended");
-    else if (post->waiter.outcome == ACKS_ENDED)
-        http_answer_unavailable(post->exchange, "the master is shutting down");
-    else if (append->config.admits(append->config.ctx, post->exchange)) {
-        post_append(append, post);
-        return;
-    }
-    post_free(append, post);
 }
 
 static void posts_release(struct append *append)

@@ -27,7 +27,10 @@ struct arrival {
 
 struct follow {
     struct follow_config config;
-    bool registered;     /* with the log and the epoch in own, once for all */
+    bool registered;             /* with the log and the epoch in own, once for all */
+    char master[WIRE_NAME_SIZE]; /* registered: the boot of that master */
+    uint64_t complete_at;        /* complete: all that its masters had when it registered was here once */
+    bool complete;
     unsigned mark;       /* another, and never 0, for each master that is followed */
     struct buf identity; /* own, as it stands in every answer */
     struct buf expected; /* what the bodies of the master begin with that is followed; empty: none is */
@@ -103,8 +106,23 @@ void follow_master(struct follow *follow, const struct wire_registered *answer)
     follow->registered = true;
     if (answer->id[0])
         snprintf(own->id, sizeof own->id, "%s", answer->id);
+    if (strcmp(follow->master, answer->boot) != 0)
+        follow->mark++;
+    snprintf(follow->master, sizeof follow->master, "%s", answer->boot);
+    if (strcmp(follow->master, answer->boot) != 0)
+        follow->mark++;
+    snprintf(follow->master, sizeof follow->master, "%s", answer->boot);
+    if (answer->last_id > follow->complete_at)
+        follow->complete_at = answer->last_id;
     list_adopt(follow, answer->log, answer->epoch);
     identity_renew(follow);
+}
+
+bool follow_complete(struct follow *follow)
+{
+    bool now = follow->registered && log_last(follow->config.log) >= follow->complete_at;
+    follow->complete = follow->complete || now;
+    return follow->complete;
 }
 
 /* Whether a request of that log and epoch is of the master that is followed. */
@@ -119,6 +137,7 @@ struct sender {
     bool is_master;  /* it says which list it is of, as a person with curl does not */
     struct span log; /* empty where it is not told */
     uint64_t epoch;  /* 0: not told */
+    bool is_other;   /* it names another master than the one that is followed */
     bool names_this; /* it is meant for this process, and says so */
     bool names_other;
 };
@@ -127,10 +146,14 @@ static struct sender sender_read(const struct follow *follow, const struct http_
 {
     const struct http_field *log = http_head_field(head, WIRE_LOG_FIELD);
     const struct http_field *epoch = http_head_field(head, WIRE_EPOCH_FIELD);
+    const struct http_field *master = http_head_field(head, WIRE_MASTER_FIELD);
     const struct http_field *boot = http_head_field(head, WIRE_BOOT_FIELD);
     struct sender sender = {.is_master = log || epoch, .log = log ? log->value : (struct span){0}};
     if (epoch)
         span_uint(epoch->value, &sender.epoch);
+    sender.is_other = follow->registered && sender.is_master &&
+                      (!is_followed(follow, sender.log, sender.epoch) ||
+                       (master && !span_equals(master->value, follow->master)));
     sender.names_this = boot && span_equals(boot->value, follow->config.own->boot);
     sender.names_other = boot && !sender.names_this;
     return sender;
@@ -139,7 +162,8 @@ static struct sender sender_read(const struct follow *follow, const struct http_
 unsigned follow_mark(const struct follow *follow, const struct http_head *head)
 {
     struct sender sender = sender_read(follow, head);
-    return is_followed(follow, sender.log, sender.epoch) && sender.names_this ? follow->mark : 0;
+    bool followed = follow->registered && sender.is_master && !sender.is_other && sender.names_this;
+    return followed ? follow->mark : 0;
 }
 
 bool follow_mark_holds(const struct follow *follow, unsigned mark)
@@ -297,7 +321,7 @@ int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms)
 static bool known_are_same(const struct follow *follow, const struct wire_replicate *request)
 {
     uint64_t id = request->first - 1;
-    uint64_t digest = request->digest;
+    uint64_t digest = request->digest.value;
     const size_t *lens = wire_replicate_lens(request);
     struct span left = request->elements;
     for (uint64_t i = 0; i < request->count && id < log_last(follow->config.log); i++, id++) {
@@ -316,7 +340,7 @@ static const char *replicate_conflict(const struct follow *follow, const struct 
     if (follow->registered && !request->expected &&
         !is_followed(follow, span_of(request->log), request->epoch))
         return "this secondary follows another master, and takes messages from that alone";
-    if (follow->registered && !request->has_digest)
+    if (follow->registered && !request->digest.is)
         return "\"digest\" is missing: a secondary that is registered takes messages with their proof only";
     if (stored && !request->expected && strcmp(own->log, request->log) != 0)
         snprintf(why, why_size, "this secondary holds the log %s, and they belong to %s", own->log,
@@ -324,9 +348,10 @@ static const char *replicate_conflict(const struct follow *follow, const struct 
     else if (request->first > stored + 1)
         snprintf(why, why_size, "the messages between %" PRIu64 " and %" PRIu64 " are missing here", stored,
                  request->first);
-    else if (request->has_digest && request->digest != log_digest(follow->config.log, request->first - 1))
+    else if (request->digest.is &&
+             request->digest.value != log_digest(follow->config.log, request->first - 1))
         return "the messages before them are not those that are here";
-    else if (request->has_digest && !known_are_same(follow, request))
+    else if (request->digest.is && !known_are_same(follow, request))
         return "some of them are here already, and are others";
     else
         return NULL;
@@ -433,12 +458,11 @@ void follow_replicate(struct follow *follow, const struct http_request *request,
     struct sender sender = sender_read(follow, request->head);
     if (follow_misdirected(follow, request, exchange))
         return;
-    bool other = follow->registered && sender.is_master && !is_followed(follow, sender.log, sender.epoch);
-    /* One that does not name this process may be to another member, which somebody has registered by hand with
-     * this one's address. */
+    /* One that does not name this process may be to another member, which somebody has registered by hand
+     * with this one's address. */
     if (sender.is_master && (!follow->registered || sender.names_this))
-        follow->config.heard(follow->config.ctx, other);
-    if (other)
+        follow->config.heard(follow->config.ctx, sender.is_other);
+    if (sender.is_other)
         answer_position(follow, exchange, "this secondary follows another master");
     else if (request->body.len)
         messages_handle(follow, request, &sender, exchange);

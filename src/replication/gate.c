@@ -8,7 +8,6 @@
 
 struct gate {
     struct gate_config config;
-    bool stopping;
     bool read_only;           /* as it was logged last */
     bool sure;                /* nobody is missing who holds what was acknowledged: for good */
     bool waits_for_members;   /* as it was logged last */
@@ -85,7 +84,7 @@ static bool nodes_are_sure(const struct gate *gate)
 {
     const struct settings *settings = gate->config.settings;
     struct members_count count = members_count(gate->config.members);
-    if (count.proven + 1 >= settings->nodes)
+    if (count.linked + 1 >= settings->nodes)
         return true;
     return count.witnesses >= settings->nodes - concern_nodes(settings->write_concern, settings->nodes) + 1;
 }
@@ -123,7 +122,8 @@ static bool quorum_is_unheard(struct gate *gate, int64_t now_ms)
 static int64_t unheard_until_ms(const struct gate *gate, int64_t now_ms)
 {
     int64_t until_ms = gate->woke_ms + patience_ms(gate);
-    return until_ms > now_ms ? until_ms : now_ms + 1;
+    int64_t soon_ms = now_ms + gate->config.settings->heartbeat_ms / 10 + 1; /* when members were looked at */
+    return until_ms > now_ms ? until_ms : soon_ms;
 }
 
 static void waiting_log(struct gate *gate, bool waits)
@@ -162,20 +162,11 @@ int64_t gate_pass(struct gate *gate, int64_t now_ms)
 bool gate_admits(const struct gate *gate, struct http_exchange *exchange)
 {
     char why[80];
-    if (gate->stopping) {
-        http_answer_unavailable(exchange, "the master is shutting down");
-        return false;
-    }
     if (gate->woke_ms || !gate_read_only(gate))
         return true;
     quorum_say_missing(gate, why, sizeof why);
     http_answer_unavailable(exchange, "the log is read-only: %s", why);
     return false;
-}
-
-void gate_stop(struct gate *gate)
-{
-    gate->stopping = true;
 }
 
 void gate_woke(struct gate *gate, int64_t now_ms)

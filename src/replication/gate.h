@@ -37,9 +37,6 @@ void gate_free(struct gate *gate);
 /* Whether a POST may be taken, or may wait; where not, the exchange is answered. */
 bool gate_admits(const struct gate *gate, struct http_exchange *exchange);
 
-/* Nothing is appended any more. */
-void gate_stop(struct gate *gate);
-
 /* The process was stopped until now. */
 void gate_woke(struct gate *gate, int64_t now_ms);
 

@@ -186,7 +186,7 @@ static int peer_prove(struct link *link, const struct wire_identity *from)
 static int list_prove(struct link *link, const struct wire_ack *ack)
 {
     const struct wire_identity *own = link->shared->own;
-    if (!ack->from.log[0] && ack->last_id == 0)
+    if (!ack->from.log[0] && ack->last_id.value == 0)
         return 0; /* it has no list yet */
     if (strcmp(ack->from.log, own->log) != 0)
         return link_fail(link, EBADMSG, "it holds the log %s",
@@ -201,13 +201,9 @@ static int list_prove(struct link *link, const struct wire_ack *ack)
 static int digest_prove(struct link *link, const struct flight *flight, uint64_t last_id, uint64_t digest)
 {
     const struct log *log = link->shared->log;
-    if (last_id > log_last(log)) {
-        link->ahead = true;
-        link->position = last_id;
-        link->next.digest = digest;
+    if (last_id > log_last(log))
         return link_fail(link, EBADMSG, "it holds %" PRIu64 " messages, and this master %" PRIu64, last_id,
                          log_last(log));
-    }
     bool sent = flight->last && last_id == flight->last;
     if (digest == (sent ? flight->digest : log_digest(log, last_id)))
         return 0;
@@ -257,19 +253,19 @@ static int answer_prove(struct link *link, const struct flight *flight, struct s
     struct wire_ack ack;
     if (!wire_ack_read(body, &ack))
         return link_fail(link, EBADMSG, "its answer makes no sense");
-    if (!ack.has_last_id)
+    if (!ack.last_id.is)
         return link_fail(link, EBADMSG, "its answer has no last_id");
     int result = peer_prove(link, &ack.from);
     if (result == 0)
         result = list_prove(link, &ack);
-    if (result == 0 && !ack.has_digest)
+    if (result == 0 && !ack.digest.is)
         result = link_fail(link, EBADMSG, "its answer has no digest");
     if (result < 0)
         return result;
     buf_clear(&link->expected);
     if (ack.from.log[0])
         wire_identity_write(&link->expected, &ack.from);
-    return position_take(link, flight, ack.last_id, ack.digest);
+    return position_take(link, flight, ack.last_id.value, ack.digest.value);
 }
 
 static int answer_refused(struct link *link, int status, struct span body)
@@ -325,9 +321,10 @@ static bool link_prepare(struct link *link)
     const struct wire_identity *own = link->shared->own;
     const char *boot = link->target.boot;
     int len = snprintf(link->fields, sizeof link->fields,
-                       "%s" WIRE_LOG_FIELD ": %s\r\n" WIRE_EPOCH_FIELD ": %" PRIu64 "\r\n%s%s%s",
-                       link->shared->fields, own->log, own->epoch, boot[0] ? WIRE_BOOT_FIELD ": " : "", boot,
-                       boot[0] ? "\r\n" : "");
+                       "%s" WIRE_LOG_FIELD ": %s\r\n" WIRE_EPOCH_FIELD ": %" PRIu64 "\r\n" WIRE_MASTER_FIELD
+                       ": %s\r\n%s%s%s",
+                       link->shared->fields, own->log, own->epoch, own->boot,
+                       boot[0] ? WIRE_BOOT_FIELD ": " : "", boot, boot[0] ? "\r\n" : "");
     wire_replicate_begin(&link->begin, own->log, own->epoch);
     return len < LINK_FIELDS_SIZE && !link->begin.failed;
 }

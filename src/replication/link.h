@@ -42,6 +42,7 @@ struct link_shared {
 struct link_target {
     struct http_url url;
     char boot[WIRE_NAME_SIZE]; /* of the process that registered; "": not known */
+    bool complete;             /* it had all once: see struct wire_register */
 };
 
 enum link_state {
@@ -75,8 +76,6 @@ struct link {
     int error;     /* LINK_FAILED: a negative errno */
     int status;    /* LINK_FAILED: the status of the answer that it was, or 0 */
     bool differs;  /* LINK_FAILED: the secondary's list is not this master's */
-    bool ahead;    /* LINK_FAILED: it is proven but for messages that this master lacks: it holds `position`,
-                      with    the digest in `next` */
 
     struct wire_identity peer; /* whose answers count: the member, and one process of it */
     uint64_t stuck_at; /* the position at which the link before this one got no further: a greeting with it is

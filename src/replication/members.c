@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "json.h"
 #include "logline.h"
+#include "replication/retry.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@ enum {
     CHECKS_AN_INTERVAL = 10,
     EARLY_MS = 1000,         /* a greeting may overtake the answer to the registration by so much */
     ATTEMPT_MOST_MS = 60000, /* silence that is allowed on a link: doubles up to this, see member_learn */
-    PROCESSES = 1024         /* are remembered */
+    GOODBYES = 256           /* are remembered */
 };
 
 struct member {
@@ -24,33 +25,24 @@ struct member {
     struct link *candidate;    /* to an address that was registered since, not proven; or NULL */
     struct acks_member *ack;   /* NULL before the first proof */
     char boot[WIRE_NAME_SIZE]; /* of the process that was proven last */
-    bool witness;              /* this process came with messages */
+    bool witness;              /* this process came with messages, and had once been complete */
     uint64_t joined_at;        /* the end of the list at the first registration */
     enum member_state state;
     int64_t seen_ms;
     int64_t registered_ms; /* last */
     int64_t dial_ms;
-    int64_t pause_ms;
     int64_t attempt_ms; /* see struct link, as are the next two */
     uint64_t batch_bytes;
     uint64_t stuck_at;
-    unsigned random;
-    char complaint[sizeof((struct link *)0)->why]; /* what the last failure was logged as; "" when all is well
-                                                    */
-};
-
-/* A process that has registered here, or has said goodbye. */
-struct process_known {
-    char boot[WIRE_NAME_SIZE];
-    bool left; /* it has said goodbye */
+    struct retry retry;
 };
 
 struct members {
     struct members_config config;
     struct member *first;
     struct members_count count;
-    struct process_known known[PROCESSES]; /* a ring: the latest */
-    unsigned known_next;
+    char goodbyes[GOODBYES][WIRE_NAME_SIZE]; /* boots, in a ring: the latest */
+    unsigned goodbyes_next;
 };
 
 static const char *const state_names[] = {"healthy", "suspected", "unhealthy"};
@@ -108,15 +100,15 @@ static void member_learn(struct members *members, struct member *member, const s
     member->stuck_at = link->error == -EPROTO && proven && !link->progressed ? link->position : UINT64_MAX;
     member->batch_bytes = link_next_batch(link);
     if (link->progressed) {
-        member->pause_ms = MEMBER_PAUSE_LEAST_MS;
+        member->retry.pause_ms = 0;
         member->attempt_ms = least_ms;
     } else if (link->error == -ETIMEDOUT && proven) {
         member->attempt_ms *= 2; /* it lives, and needs longer for its answer */
     }
-    if (member->attempt_ms < least_ms)
-        member->attempt_ms = least_ms;
     if (member->attempt_ms > ATTEMPT_MOST_MS)
         member->attempt_ms = ATTEMPT_MOST_MS;
+    if (member->attempt_ms < least_ms)
+        member->attempt_ms = least_ms;
 }
 
 /* Whether the secondary refused the greeting because it has not read the answer to its registration yet. */
@@ -125,32 +117,25 @@ static bool greeted_early(const struct member *member, const struct link *link, 
     return link->status == 409 && !link->peer.boot[0] && now_ms - member->registered_ms < EARLY_MS;
 }
 
-/* Says once what is wrong, and again only when it is something else. */
 static void member_complain(struct member *member, const struct link *link, int64_t now_ms)
 {
-    enum logline_level level = link->differs ? LOGLINE_ERROR : LOGLINE_WARN;
-    bool early = greeted_early(member, link, now_ms);
-    if (early || strcmp(member->complaint, link->why) == 0)
-        level = LOGLINE_DEBUG;
-    logline(level, "%s: %s; trying again", member->id, link->why);
-    if (!early)
-        snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
+    char what[sizeof member->retry.complaint];
+    snprintf(what, sizeof what, "%s: %.230s; trying again", member->id, link->why);
+    if (greeted_early(member, link, now_ms))
+        logline(LOGLINE_DEBUG, "%s", what);
+    else
+        retry_complain(&member->retry, link->differs ? LOGLINE_ERROR : LOGLINE_WARN, what);
 }
 
-/* The next dial comes between half of the present pause and all of it, so that members do not march in step.
- */
 static void member_pause(struct member *member, int64_t now_ms)
 {
-    int64_t half_ms = member->pause_ms / 2;
-    member->dial_ms = now_ms + half_ms + rand_r(&member->random) % (half_ms + 1);
-    member->pause_ms =
-        member->pause_ms * 2 < MEMBER_PAUSE_MOST_MS ? member->pause_ms * 2 : MEMBER_PAUSE_MOST_MS;
+    member->dial_ms = now_ms + retry_pause(&member->retry);
 }
 
 static void member_dial_now(struct member *member, int64_t now_ms)
 {
     member->dial_ms = now_ms;
-    member->pause_ms = MEMBER_PAUSE_LEAST_MS;
+    member->retry.pause_ms = 0;
 }
 
 /* Another registration than the one that the target is from. Only the proof shows which of the two holds, so
@@ -174,21 +159,16 @@ static void targets_swap(struct member *member)
 static void member_lost(struct members *members, struct member *member, int64_t now_ms)
 {
     struct link *link = member->link;
-    struct link_target target = link->target;
-    bool ahead = link->ahead;
-    uint64_t last_id = link->position;
-    uint64_t digest = link->next.digest;
     member_learn(members, member, link);
     member_complain(member, link, now_ms);
-    if (ahead)
-        snprintf(target.boot, sizeof target.boot, "%s", link->peer.boot);
+    if (member->candidate)
+        target_add(member, &member->candidate->target);
+    else
+        targets_swap(member);
     member->link = member->candidate;
     member->candidate = NULL;
     link_close(link);
     member_pause(member, now_ms);
-    targets_swap(member);
-    if (ahead)
-        members->config.ahead(members->config.ctx, member->id, &target, last_id, digest);
 }
 
 /* The candidate has failed. Where no link is proven, what it was dialled for may hold all the same. */
@@ -234,6 +214,8 @@ int64_t members_pass(struct members *members, int64_t now_ms)
 void members_renew(struct members *members)
 {
     for (struct member *member = members->first; member; member = member->next) {
+        if (member->candidate)
+            target_add(member, &member->candidate->target);
         link_drop(&member->link);
         link_drop(&member->candidate);
         member_dial_now(member, clock_ms());
@@ -279,42 +261,6 @@ static struct member **member_of_boot(struct members *members, const char *boot,
     return at;
 }
 
-/* One process is one member: the one that it names. Returns 0, or a negative errno: the link has failed then.
- */
-static int boot_claim(struct members *members, struct member *member, struct link *link)
-{
-    struct member **other = member_of_boot(members, link->peer.boot, member);
-    if (!*other)
-        return 0;
-    if (!link->peer.id[0])
-        return link_fail(link, EBADMSG, "the program at its address is %s", (*other)->id);
-    logline(LOGLINE_INFO, "%s is the program that was %s: %s is removed", member->id, (*other)->id,
-            (*other)->id);
-    member_unlink(members, other);
-    return 0;
-}
-
-/* The first proof on a link. Returns 0 or a negative errno. */
-static int member_prove(struct members *members, struct member *member, struct link *link)
-{
-    int result = boot_claim(members, member, link);
-    if (result < 0)
-        return result;
-    if (strcmp(member->boot, link->peer.boot) != 0)
-        member->witness = link->position > 0;
-    snprintf(member->boot, sizeof member->boot, "%s", link->peer.boot);
-    if (link == member->candidate) {
-        link_drop(&member->link);
-        member->link = link;
-        member->candidate = NULL;
-        member->complaint[0] = '\0';
-    }
-    member->target = link->target;
-    member->other.url.port = 0;
-    snprintf(member->target.boot, sizeof member->target.boot, "%s", link->peer.boot);
-    return 0;
-}
-
 /* Records the position. A process that came back with less lowers it. Released waiters are looked at by the
  * loop at the end of the pass. */
 static int member_record(struct members *members, struct member *member, const struct link *link)
@@ -328,6 +274,55 @@ static int member_record(struct members *members, struct member *member, const s
     return member->ack ? 0 : -ENOMEM;
 }
 
+/* The member is the other one under a new name: what that one counts for, it counts for from now on. */
+static void member_inherit(struct member *member, struct member *other)
+{
+    if (!member->ack) {
+        member->ack = other->ack;
+        other->ack = NULL;
+    }
+    member->witness = other->witness;
+    snprintf(member->boot, sizeof member->boot, "%s", other->boot);
+}
+
+/* One process is one member: the one that it names. Returns 0, or a negative errno: the link has failed then.
+ */
+static int boot_claim(struct members *members, struct member *member, struct link *link)
+{
+    struct member **other = member_of_boot(members, link->peer.boot, member);
+    if (!*other)
+        return 0;
+    if (!link->peer.id[0])
+        return link_fail(link, EBADMSG, "the program at its address is %s", (*other)->id);
+    logline(LOGLINE_INFO, "%s is the program that was %s: %s is removed", member->id, (*other)->id,
+            (*other)->id);
+    member_inherit(member, *other);
+    int result = member_record(members, member, link);
+    member_unlink(members, other);
+    return result;
+}
+
+/* The first proof on a link. Returns 0 or a negative errno. */
+static int member_prove(struct members *members, struct member *member, struct link *link)
+{
+    int result = boot_claim(members, member, link);
+    if (result < 0)
+        return result;
+    if (strcmp(member->boot, link->peer.boot) != 0)
+        member->witness = link->target.complete && link->position > 0;
+    snprintf(member->boot, sizeof member->boot, "%s", link->peer.boot);
+    if (link == member->candidate) {
+        link_drop(&member->link);
+        member->link = link;
+        member->candidate = NULL;
+        member->retry.complaint[0] = '\0';
+    }
+    member->target = link->target;
+    member->other.url.port = 0;
+    snprintf(member->target.boot, sizeof member->target.boot, "%s", link->peer.boot);
+    return 0;
+}
+
 static int member_told(struct link *link)
 {
     struct members *members = link->ctx;
@@ -338,7 +333,7 @@ static int member_told(struct link *link)
         return result;
     link->claimed = true;
     if (link->progressed)
-        member->complaint[0] = '\0'; /* a greeting alone does not end a failure */
+        member->retry.complaint[0] = '\0'; /* a greeting alone does not end a failure */
     if (member_record(members, member, link) < 0)
         return link_fail(link, ENOMEM, "there is no memory for another member");
     if (first)
@@ -348,33 +343,18 @@ static int member_told(struct link *link)
 
 /* ---- joining and leaving */
 
-static struct process_known *known_find(struct members *members, const char *boot)
+bool members_said_goodbye(const struct members *members, const char *boot)
 {
-    for (unsigned i = 0; i < PROCESSES && boot[0]; i++)
-        if (strcmp(members->known[i].boot, boot) == 0)
-            return &members->known[i];
-    return NULL;
+    for (unsigned i = 0; i < GOODBYES && boot[0]; i++)
+        if (strcmp(members->goodbyes[i], boot) == 0)
+            return true;
+    return false;
 }
 
-static void known_add(struct members *members, const char *boot, bool left)
+static void goodbye_remember(struct members *members, const char *boot)
 {
-    struct process_known *known = known_find(members, boot);
-    if (!boot[0])
-        return;
-    if (!known) {
-        known = &members->known[members->known_next++ % PROCESSES];
-        *known = (struct process_known){0};
-        snprintf(known->boot, sizeof known->boot, "%s", boot);
-    }
-    known->left = known->left || left;
-}
-
-enum members_process members_process(struct members *members, const char *boot)
-{
-    const struct process_known *known = known_find(members, boot);
-    if (!known)
-        return MEMBERS_UNKNOWN;
-    return known->left ? MEMBERS_LEFT : MEMBERS_KNOWN;
+    if (boot[0] && !members_said_goodbye(members, boot))
+        snprintf(members->goodbyes[members->goodbyes_next++ % GOODBYES], WIRE_NAME_SIZE, "%s", boot);
 }
 
 static struct member *member_new(const struct members *members, const char *id, int64_t now_ms)
@@ -390,7 +370,6 @@ static struct member *member_new(const struct members *members, const char *id, 
     member->attempt_ms = MEMBER_UNHEALTHY_INTERVALS * members->config.link.heartbeat_ms;
     if (member->attempt_ms < LINK_ATTEMPT_MS)
         member->attempt_ms = LINK_ATTEMPT_MS;
-    member->random = (unsigned)clock_us();
     return member;
 }
 
@@ -468,7 +447,6 @@ int members_register(struct members *members, const char *id, const struct link_
     if (!member)
         return -ENOMEM;
     members->count.all += !known;
-    known_add(members, target->boot, false);
     struct http_url before = member->link ? member->link->target.url : member->target.url;
     member->registered_ms = now_ms;
     member_retarget(members, member, target, now_ms);
@@ -477,34 +455,43 @@ int members_register(struct members *members, const char *id, const struct link_
     return 0;
 }
 
-/* The process of the member that says goodbye: the one that was proven or else registered, or the candidate.
- */
-static bool goodbye_is_of(struct member *member, const char *boot)
+/* Where another process of the member has registered since, or NULL. */
+static const struct link_target *wish_of_another(const struct member *member, const char *boot)
+{
+    const struct link_target *wishes[] = {member->candidate ? &member->candidate->target : NULL,
+                                          member->target.url.port ? &member->target : NULL,
+                                          member->other.url.port ? &member->other : NULL};
+    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
+        if (wishes[i] && wishes[i]->boot[0] && strcmp(wishes[i]->boot, boot) != 0)
+            return wishes[i];
+    return NULL;
+}
+
+/* Whether the process is the member's, as far as is known. */
+static bool is_process_of(const struct member *member, const char *boot)
 {
     const char *own = member->boot[0] ? member->boot : member->target.boot;
-    if (strcmp(own, boot) == 0 && !member->candidate)
-        return true;
-    if (!member->candidate)
-        return false;
-    /* another process of the member has registered since, or was about to */
-    bool candidates = strcmp(member->candidate->target.boot, boot) == 0;
-    if (candidates)
-        link_drop(&member->candidate);
-    return false;
+    return !boot[0] || strcmp(own, boot) == 0;
 }
 
 enum members_removal members_remove(struct members *members, const char *id, const char *boot)
 {
     struct member **at = member_find(members, id);
-    known_add(members, boot, true);
+    struct link_target target;
+    goodbye_remember(members, boot);
     if (!*at)
         return MEMBERS_NONE_SUCH;
-    if (boot[0] && !goodbye_is_of(*at, boot))
+    if (!is_process_of(*at, boot))
         return MEMBERS_OTHER_BOOT;
+    const struct link_target *wish = boot[0] ? wish_of_another(*at, boot) : NULL;
+    if (wish)
+        target = *wish;
     member_unlink(members, at);
-    members_check(members, clock_ms());
     logline(LOGLINE_INFO, "removed %s; %u %s now", id, members->count.all,
             members->count.all == 1 ? "member" : "members");
+    members_check(members, clock_ms());
+    if (wish && !members_said_goodbye(members, target.boot))
+        members_register(members, id, &target, 0);
     return MEMBERS_REMOVED;
 }
 
@@ -554,6 +541,7 @@ int64_t members_check(struct members *members, int64_t now_ms)
         member_check(member, now_ms, heartbeat_ms);
         bool alive = member->state != MEMBER_UNHEALTHY;
         count.proven += member->ack != NULL;
+        count.linked += member->link && member->link->state == LINK_PROVEN;
         count.alive += member->ack && alive;
         count.unmet += !member->ack && alive;
         count.witnesses += member->ack && member->witness;

@@ -1,6 +1,6 @@
 /* The master's members: who has registered, where each one is, and how well. It dials each member's address,
- * and dials again without end when a link fails; the pause before that grows from MEMBER_PAUSE_LEAST_MS to
- * MEMBER_PAUSE_MOST_MS, with jitter, and ends at once when the secondary registers again.
+ * and dials again without end when a link fails; the pause before that grows (retry.h), and ends at once when
+ * the secondary registers again.
  *
  * A registration is a wish. A member counts for ACKs and the quorum from the first proven answer on a link to
  * it (link.h); `proven` means that below.
@@ -20,9 +20,7 @@
 enum {
     MEMBERS_MAX = 1000,
     MEMBER_SUSPECTED_INTERVALS = 2, /* heartbeat intervals of silence */
-    MEMBER_UNHEALTHY_INTERVALS = 5,
-    MEMBER_PAUSE_LEAST_MS = 50,
-    MEMBER_PAUSE_MOST_MS = 2000
+    MEMBER_UNHEALTHY_INTERVALS = 5
 };
 
 enum member_state { MEMBER_HEALTHY, MEMBER_SUSPECTED, MEMBER_UNHEALTHY };
@@ -33,11 +31,6 @@ struct members;
 struct members_config {
     struct link_shared link;
     struct acks *acks;
-    /* A member follows this master and holds messages that the master lacks: up to last_id, with that digest.
-     */
-    void (*ahead)(void *ctx, const char *id, const struct link_target *target, uint64_t last_id,
-                  uint64_t digest);
-    void *ctx;
 };
 
 /* NULL where there is no memory. */
@@ -49,15 +42,13 @@ void members_close(struct members *members);
 int members_register(struct members *members, const char *id, const struct link_target *target,
                      uint64_t last_id);
 
-/* What is known of a process by its boot: whether it has registered here, and whether it has said goodbye
- * since. */
-enum members_process { MEMBERS_UNKNOWN, MEMBERS_KNOWN, MEMBERS_LEFT };
-enum members_process members_process(struct members *members, const char *boot);
+/* Whether the process has said goodbye here: see members_remove. */
+bool members_said_goodbye(const struct members *members, const char *boot);
 
 enum members_removal { MEMBERS_REMOVED, MEMBERS_NONE_SUCH, MEMBERS_OTHER_BOOT };
 
 /* Removes a member: for a person, with boot "", or because that process of it says goodbye. A process that is
- * not the member's (any more) removes nobody. The goodbye of a process is remembered: see members_process. */
+ * not the member's (any more) removes nobody. The goodbye of a process is remembered. */
 enum members_removal members_remove(struct members *members, const char *id, const char *boot);
 
 /* This master's log or epoch is another from now on: all links are closed and opened anew. */
@@ -77,9 +68,10 @@ int64_t members_check(struct members *members, int64_t now_ms);
 struct members_count {
     unsigned all; /* registered */
     unsigned proven;
+    unsigned linked;    /* the link to them is proven now */
     unsigned alive;     /* proven and not unhealthy */
     unsigned unmet;     /* neither proven nor unhealthy: they may answer soon */
-    unsigned witnesses; /* proven, and their process came with messages of this log */
+    unsigned witnesses; /* proven, and their process came with messages and had once been complete */
 };
 struct members_count members_count(const struct members *members);
 

@@ -16,8 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of messages: the members begin with them while the loop still reads others. */
-enum { SEND_EARLY_BYTES = 256 * 1024 };
+enum {
+    /* Of messages: the members begin with them while the loop still reads others. */
+    SEND_EARLY_BYTES = 256 * 1024,
+    PAUSE_LEAST_MS = 100, /* a pass that is late by less is no pause of the process */
+    INTERIM_LEAST_MS = 20 /* between two interim answers: fewer than HTTP_INTERIM_MOST */
+};
 
 struct node {
     const struct settings *settings;
@@ -28,6 +32,8 @@ struct node {
     struct acks *acks;
     char fields[TOKEN_FIELDS_SIZE];
     uint16_t port;
+    int64_t suspended_ms;       /* as the clock told last */
+    bool looked;                /* pause_notice was asked in this pass */
     int64_t due_ms;             /* when the next pass was to be called at the latest */
     atomic_bool stopping;       /* set by any thread */
     _Atomic int64_t goodbye_ms; /* written before `stopping` */
@@ -53,20 +59,36 @@ static uint64_t node_shown(const struct node *node)
 
 /* ---- the master's process stands still */
 
-/* A pass comes far too late where the process was stopped (SIGSTOP, a suspended machine). Asked before
- * anything that depends on who is there. */
+/* A pass comes far too late where the process was stopped (SIGSTOP, a suspended machine). Asked once a pass,
+ * before anything that depends on who is there. */
 static void pause_notice(struct node *node, int64_t now_ms)
 {
-    int64_t late_ms = node->due_ms == CLOCK_NEVER ? 0 : now_ms - node->due_ms;
-    if (!node->members || late_ms < MEMBER_SUSPECTED_INTERVALS * node->settings->heartbeat_ms)
+    if (!node->members || node->looked)
         return;
-    node->due_ms = now_ms;
+    node->looked = true;
+    int64_t suspended_ms = clock_suspended_ms();
+    int64_t late_ms = suspended_ms - node->suspended_ms;
+    if (node->due_ms != CLOCK_NEVER && now_ms > node->due_ms)
+        late_ms += now_ms - node->due_ms;
+    node->suspended_ms = suspended_ms;
+    int64_t least_ms = MEMBER_SUSPECTED_INTERVALS * node->settings->heartbeat_ms;
+    if (late_ms < (least_ms > PAUSE_LEAST_MS ? least_ms : PAUSE_LEAST_MS))
+        return;
     logline(LOGLINE_INFO, "this process stood still for %.1f s", (double)late_ms / 1000);
     members_woke(node->members, late_ms, now_ms);
     gate_woke(node->gate, now_ms);
 }
 
 /* ---- appends and reads */
+
+/* Whether it is stopping; the exchange is answered then. */
+static bool refuse_stopping(struct node *node, struct http_exchange *exchange)
+{
+    if (!atomic_load(&node->stopping))
+        return false;
+    http_answer_unavailable(exchange, "the %s is shutting down", node->members ? "master" : "secondary");
+    return true;
+}
 
 /* What was appended since the last call goes to the members, all of it at once. Returns when there is
  * something to send again. */
@@ -81,6 +103,8 @@ static void handle_append(void *ctx, const struct http_request *request, const c
 {
     struct node *node = ctx;
     (void)rest;
+    if (refuse_stopping(node, exchange))
+        return;
     pause_notice(node, clock_ms());
     append_post(node->append, request, exchange);
     if (append_unannounced_bytes(node->append) >= SEND_EARLY_BYTES)
@@ -123,15 +147,6 @@ static void handle_health(void *ctx, const struct http_request *request, const c
 }
 
 /* ---- calls between nodes */
-
-/* Whether it is stopping; the exchange is answered then. */
-static bool refuse_stopping(struct node *node, struct http_exchange *exchange)
-{
-    if (!atomic_load(&node->stopping))
-        return false;
-    http_answer_unavailable(exchange, "the %s is shutting down", node->members ? "master" : "secondary");
-    return true;
-}
 
 static void handle_register(void *ctx, const struct http_request *request, const char *rest,
                             struct http_exchange *exchange)
@@ -248,7 +263,7 @@ static unsigned service_watches_body(void *ctx, const struct http_head *head,
 static int64_t interim_ms(const struct node *node)
 {
     int64_t half_ms = registrar_heartbeat_ms(node->registrar) / 2;
-    return half_ms > 0 ? half_ms : 1;
+    return half_ms > INTERIM_LEAST_MS ? half_ms : INTERIM_LEAST_MS;
 }
 
 /* The master takes the 100 for a sign of life. */
@@ -266,8 +281,6 @@ static int64_t service_body_came(void *ctx, unsigned mark)
 static int64_t master_pass(struct node *node, int64_t now_ms, bool stopping)
 {
     pause_notice(node, now_ms);
-    if (stopping)
-        gate_stop(node->gate);
     int64_t admission_ms = admission_pass(node->admission, now_ms, stopping);
     if (now_ms >= node->check_ms || node->check_ms == CLOCK_NEVER)
         node->check_ms = members_check(node->members, now_ms);
@@ -296,6 +309,7 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
     worker_collect(node->dialer->worker);
     node->due_ms =
         node->members ? master_pass(node, now_ms, stopping) : secondary_pass(node, now_ms, stopping);
+    node->looked = false;
     return node->due_ms;
 }
 
@@ -343,13 +357,6 @@ static bool master_appended(void *ctx)
     return append_any(node->append);
 }
 
-static void master_ahead(void *ctx, const char *id, const struct link_target *target, uint64_t last_id,
-                         uint64_t digest)
-{
-    struct node *node = ctx;
-    admission_ahead(node->admission, id, target, last_id, digest);
-}
-
 static void secondary_heard(void *ctx, bool other)
 {
     struct node *node = ctx;
@@ -369,8 +376,8 @@ static void registration_describe(void *ctx, struct wire_register *registration)
         .epoch = node->own.epoch,
         .last_id = node_shown(node),
         .stored = tail.last, /* what does not show yet will: a new master must have it, too */
-        .has_digest = true,
-        .digest = tail.digest,
+        .digest = {true, tail.digest},
+        .complete = follow_complete(node->follow),
     };
     snprintf(registration->id, sizeof registration->id, "%s", settings->secondary_id);
     snprintf(registration->url, sizeof registration->url, "%s", settings->advertise_url);
@@ -406,8 +413,6 @@ static bool master_build(struct node *node)
                  .fields = node->fields,
                  .heartbeat_ms = settings->heartbeat_ms},
         .acks = node->acks,
-        .ahead = master_ahead,
-        .ctx = node,
     };
     node->members = members_open(&members);
     const struct admission_config admission = {
@@ -484,6 +489,7 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
     node->role = role;
     node->dialer = dialer;
     node->due_ms = node->check_ms = CLOCK_NEVER;
+    node->suspended_ms = clock_suspended_ms();
     wire_name_new(node->own.boot);
     token_fields(settings->cluster_token, node->fields);
     node->log = log_open();

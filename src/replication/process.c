@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    DRAIN_MS = 1300,  /* a master's time for ACKs, when it stops */
+    DRAIN_MS = 1200,  /* a master's time for ACKs, when it stops */
     GOODBYE_MS = 700, /* a secondary's for its goodbye */
     GRACE_MS = 500    /* for the last answers to leave */
 };

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "http/writer.h"
 #include "logline.h"
+#include "replication/retry.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,13 +32,11 @@ struct registrar {
     int64_t rests_until_ms; /* REGISTRAR_PAUSES: the first part of the pause, which nothing ends */
     int64_t heard_ms;
     int64_t heartbeat_ms;
-    int64_t pause_ms;      /* the next pause */
     char id[WIRE_ID_SIZE]; /* what the master knows this secondary as; "": not yet */
     char boot[WIRE_NAME_SIZE];
-    bool told;           /* a registration was sent: the master may hold this secondary for a member */
-    bool over;           /* the call has its answer, or has failed */
-    char complaint[512]; /* what the last failure was logged as */
-    unsigned random;
+    bool told; /* a registration was sent: the master may hold this secondary for a member */
+    bool over; /* the call has its answer, or has failed */
+    struct retry retry;
 };
 
 bool registrar_registered(const struct registrar *registrar)
@@ -59,13 +58,9 @@ int64_t registrar_heartbeat_ms(const struct registrar *registrar)
 
 static void registrar_pause(struct registrar *registrar, int64_t now_ms)
 {
-    int64_t half_ms = registrar->pause_ms / 2;
     registrar->state = REGISTRAR_PAUSES;
-    registrar->until_ms = now_ms + half_ms + rand_r(&registrar->random) % (half_ms + 1);
-    registrar->rests_until_ms = now_ms + half_ms / 2;
-    registrar->pause_ms *= 2;
-    if (registrar->pause_ms > REGISTRAR_PAUSE_MOST_MS)
-        registrar->pause_ms = REGISTRAR_PAUSE_MOST_MS;
+    registrar->until_ms = now_ms + retry_pause(&registrar->retry);
+    registrar->rests_until_ms = now_ms + registrar->retry.pause_ms / 4;
 }
 
 /* A sign of life ends the pause, but not its first part: it may be no more than the echo of the last try,
@@ -76,7 +71,7 @@ void registrar_heard(struct registrar *registrar)
     if (registrar->state == REGISTRAR_PAUSES && registrar->rests_until_ms < registrar->until_ms)
         registrar->until_ms = registrar->rests_until_ms;
     if (registrar->state == REGISTRAR_LISTENS)
-        registrar->pause_ms = REGISTRAR_PAUSE_LEAST_MS;
+        registrar->retry.pause_ms = 0;
 }
 
 void registrar_called(struct registrar *registrar)
@@ -87,52 +82,46 @@ void registrar_called(struct registrar *registrar)
 
 /* ---- calls */
 
-/* Says what is wrong, once as long as it is the same. */
-static void complain(struct registrar *registrar, enum logline_level level, const char *what)
-{
-    bool said = strcmp(registrar->complaint, what) == 0;
-    logline(said ? LOGLINE_DEBUG : level, "%s", what);
-    snprintf(registrar->complaint, sizeof registrar->complaint, "%s", what);
-}
-
 static void complain_unreachable(struct registrar *registrar, int error, const char *why)
 {
-    char what[sizeof registrar->complaint];
-    snprintf(what, sizeof what, "cannot register with the master at http://%s:%u: %s%s; trying again",
-             registrar->config.master.host, registrar->config.master.port, why,
-             error == -EINVAL ? " (it is not to be reached from the address in HOST)" : "");
-    complain(registrar, LOGLINE_WARN, what);
+    char master[HTTP_AUTHORITY_MAX];
+    char what[sizeof registrar->retry.complaint];
+    http_url_authority(&registrar->config.master, master, sizeof master);
+    snprintf(what, sizeof what, "cannot register with the master at http://%s: %s%s; trying again", master,
+             why, error == -EINVAL ? " (it is not to be reached from the address in HOST)" : "");
+    retry_complain(&registrar->retry, LOGLINE_WARN, what);
 }
 
 static void complain_refused(struct registrar *registrar, int status, struct span body)
 {
     struct wire_ack answer;
-    char what[sizeof registrar->complaint];
+    char what[sizeof registrar->retry.complaint];
     if (!wire_ack_read(body, &answer))
         answer.error[0] = '\0';
     snprintf(what, sizeof what, "the master answered %d to the registration: %s", status, answer.error);
-    complain(registrar, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, what);
+    retry_complain(&registrar->retry, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, what);
 }
 
 static bool answer_take(struct registrar *registrar, struct span body)
 {
     struct wire_registered answer;
     if (wire_registered_read(body, &answer) || !answer.log[0] || !answer.epoch) {
-        complain(registrar, LOGLINE_ERROR, "the answer to the registration is not a master's");
+        retry_complain(&registrar->retry, LOGLINE_ERROR, "the answer to the registration is not a master's");
+        return false;
+    }
+    if (!registrar->config.accepted(registrar->config.ctx, &answer)) {
+        retry_complain(
+            &registrar->retry, LOGLINE_WARN,
+            "messages of another master came while this registered with the present one: registering "
+            "again");
         return false;
     }
     if (answer.id[0])
         snprintf(registrar->id, sizeof registrar->id, "%s", answer.id);
     if (answer.heartbeat_ms)
         registrar->heartbeat_ms = answer.heartbeat_ms;
-    if (!registrar->config.accepted(registrar->config.ctx, &answer)) {
-        complain(registrar, LOGLINE_WARN,
-                 "messages of another master came while this registered with the present one: registering "
-                 "again");
-        return false;
-    }
     registrar->heard_ms = clock_ms();
-    registrar->complaint[0] = '\0';
+    registrar->retry.complaint[0] = '\0';
     logline(LOGLINE_INFO, "registered with the master as %s; the log has %" PRIu64 " messages", answer.id,
             answer.last_id);
     return true;
@@ -238,8 +227,8 @@ void registrar_leave(struct registrar *registrar, int64_t goodbye_ms)
     bool known = registrar->told && registrar->id[0];
     registrar->state = known ? REGISTRAR_LEAVES : REGISTRAR_LEFT;
     registrar->until_ms = clock_ms() + goodbye_ms;
-    struct http_address master = registrar->master;
-    int result = known ? call_begin(registrar, &events, &master, "DELETE", target, (struct span){0}) : 0;
+    int result =
+        known ? call_begin(registrar, &events, &registrar->master, "DELETE", target, (struct span){0}) : 0;
     if (result < 0)
         goodbye_failed(registrar, result, strerror(-result));
 }
@@ -249,6 +238,8 @@ void registrar_leave(struct registrar *registrar, int64_t goodbye_ms)
 /* The time of a call is over, unless it has ended already. */
 static void call_expire(struct registrar *registrar, int64_t now_ms)
 {
+    if (registrar->state == REGISTRAR_CALLS && !registrar->over && http_client_looks_up(registrar->client))
+        registrar->until_ms = now_ms + CALL_MS;
     if (registrar->over || now_ms < registrar->until_ms)
         return;
     if (registrar->state == REGISTRAR_CALLS)
@@ -284,7 +275,8 @@ int64_t registrar_pass(struct registrar *registrar, int64_t now_ms)
         silence_notice(registrar, now_ms);
     else if (registrar->state == REGISTRAR_PAUSES && now_ms >= registrar->until_ms)
         registrar_register(registrar, now_ms);
-    if (registrar->over && registrar->client)
+    calls = registrar->state == REGISTRAR_CALLS || registrar->state == REGISTRAR_LEAVES;
+    if (registrar->over && (calls || registrar->client))
         return now_ms;
     return registrar->state == REGISTRAR_LEFT ? CLOCK_NEVER : registrar->until_ms;
 }
@@ -296,9 +288,7 @@ struct registrar *registrar_open(const struct registrar_config *config)
         return NULL;
     registrar->config = *config;
     registrar->state = REGISTRAR_PAUSES;
-    registrar->pause_ms = REGISTRAR_PAUSE_LEAST_MS;
     registrar->heartbeat_ms = HEARTBEAT_UNKNOWN_MS;
-    registrar->random = (unsigned)clock_us();
     return registrar;
 }
 

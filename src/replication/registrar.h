@@ -1,15 +1,14 @@
 /* The secondary's registration: it registers with the master at the start, keeps trying while the master is
  * away, registers again when nothing was heard from it for REGISTRAR_SILENCE heartbeat intervals, and says
- * goodbye at the end. The pause between two tries grows from REGISTRAR_PAUSE_LEAST_MS to
- * REGISTRAR_PAUSE_MOST_MS, with jitter, and ends with a sign of life from the master, at once but for its
- * first part (a quarter at most). Belongs to the loop's thread. */
+ * goodbye at the end. The pause between two tries grows (retry.h), and ends with a sign of life from the
+ * master, at once but for its first part (a quarter at most). Belongs to the loop's thread. */
 #ifndef REPLICATION_REGISTRAR_H
 #define REPLICATION_REGISTRAR_H
 
 #include "http/client.h"
 #include "replication/wire.h"
 
-enum { REGISTRAR_SILENCE = 3, REGISTRAR_PAUSE_LEAST_MS = 50, REGISTRAR_PAUSE_MOST_MS = 2000 };
+enum { REGISTRAR_SILENCE = 3 };
 
 struct registrar;
 

@@ -38,7 +38,7 @@ struct takeover {
     bool lost;                  /* the client has failed, or has given all it had: close it */
     int64_t dial_ms;
     int64_t until_ms;      /* the end, see TAKEOVER_TIME_MS */
-    uint64_t came;         /* bytes of lists */
+    uint64_t came;         /* bytes of messages */
     int64_t heard_ms;      /* when bytes came last, or the client was opened */
     int64_t progressed_ms; /* when messages came last, or it began */
     int64_t refused_ms;    /* since when nobody listens at the address; 0: somebody does */
@@ -54,7 +54,8 @@ struct takeover {
     size_t scanned; /* of the string at its front whose end has not come; or 0 */
 };
 
-static void takeover_end(struct takeover *takeover, enum takeover_state state, const char *why)
+/* It ends like this, unless it has ended before. */
+static void outcome_set(struct takeover *takeover, enum takeover_state state, const char *why)
 {
     if (takeover->state != TAKEOVER_FETCHES)
         return;
@@ -110,6 +111,9 @@ static bool chunk_add(struct takeover *takeover, const struct json_string *messa
     if (chunk->elements.failed || chunk->lens.failed)
         return false;
     chunk->count++;
+    takeover->came += len;
+    takeover->until_ms =
+        takeover->began_ms + TAKEOVER_TIME_MS + (int64_t)(takeover->came / MB) * TAKEOVER_TIME_MB_MS;
     takeover->reached++;
     takeover->digest = digest_chain(takeover->digest, (struct span){chunk->elements.data + start, len});
     return true;
@@ -121,11 +125,11 @@ static bool message_take(struct takeover *takeover, struct span text)
     struct json json = json_text(text);
     struct json_string message;
     if (!json_string(&json, &message) || message.value_len == 0)
-        takeover_end(takeover, TAKEOVER_FAILED, "its answer is no list");
+        outcome_set(takeover, TAKEOVER_FAILED, "its answer is no list");
     else if (message.value_len > takeover->config.max_message)
-        takeover_end(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
+        outcome_set(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
     else if (!chunk_add(takeover, &message))
-        takeover_end(takeover, TAKEOVER_FAILED, "there is no memory for its list");
+        outcome_set(takeover, TAKEOVER_FAILED, "there is no memory for its list");
     return takeover->state == TAKEOVER_FETCHES;
 }
 
@@ -184,7 +188,7 @@ static int text_take(struct takeover *takeover)
         messages_take(takeover, (size_t)begin);
     /* a string is at most so long that one of MAX_MESSAGE bytes may be, in its longest form */
     if (takeover->in.len > takeover->config.max_message * JSON_EXPANSION_MAX + LIST_BEGIN_MOST)
-        takeover_end(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
+        outcome_set(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
     return takeover->state == TAKEOVER_FETCHES && !all_fetched(takeover) ? 0 : -ECANCELED;
 }
 
@@ -214,9 +218,6 @@ static int takeover_part(void *ctx, const struct http_head *head, struct span by
     struct takeover *takeover = ctx;
     if (head->status != 200)
         return 0;
-    takeover->came += bytes.len;
-    takeover->until_ms =
-        takeover->began_ms + TAKEOVER_TIME_MS + (int64_t)(takeover->came / MB) * TAKEOVER_TIME_MB_MS;
     buf_add_span(&takeover->in, bytes);
     return takeover->in.failed ? -ENOMEM : text_take(takeover);
 }
@@ -227,7 +228,7 @@ static int takeover_answered(void *ctx, int status, struct span body)
     char why[64] = "its answer is no list";
     (void)body;
     if (status == 409) {
-        takeover_end(takeover, TAKEOVER_GONE, "another program answers at its address now");
+        outcome_set(takeover, TAKEOVER_GONE, "another program answers at its address now");
     } else if (status != 200 || !takeover->begun) {
         if (status != 200)
             snprintf(why, sizeof why, "it answered %d", status);
@@ -330,18 +331,20 @@ const char *takeover_why(const struct takeover *takeover)
 static void takeover_judge(struct takeover *takeover, int64_t now_ms)
 {
     if (all_fetched(takeover) && takeover->digest == takeover->config.digest)
-        takeover_end(takeover, TAKEOVER_PROVEN, "");
+        outcome_set(takeover, TAKEOVER_PROVEN, "");
     else if (all_fetched(takeover))
-        takeover_end(takeover, TAKEOVER_DIFFERS, "what was fetched is not the list that it told of");
+        outcome_set(takeover, TAKEOVER_DIFFERS, "what was fetched is not the list that it told of");
     else if (takeover->refused_ms && now_ms - takeover->refused_ms >= TAKEOVER_REFUSED_MS)
-        takeover_end(takeover, TAKEOVER_GONE, "nobody listens at its address any more");
+        outcome_set(takeover, TAKEOVER_GONE, "nobody listens at its address any more");
     else if (now_ms >= takeover->until_ms)
-        takeover_end(takeover, TAKEOVER_FAILED, "the time is over");
+        outcome_set(takeover, TAKEOVER_FAILED, "the time is over");
 }
 
 int64_t takeover_pass(struct takeover *takeover, int64_t now_ms)
 {
     takeover_judge(takeover, now_ms);
+    if (takeover->client && http_client_looks_up(takeover->client))
+        takeover->heard_ms = now_ms;
     bool idle = takeover->client && now_ms - takeover->heard_ms >= IDLE_MS;
     if (idle)
         attempt_failed(takeover, "nothing comes");

@@ -20,40 +20,107 @@ bool wire_name_valid(const char *name)
 
 /* ---- reading */
 
-/* Reads a string member into a fixed array; false with json->error set otherwise. */
+/* A member of a JSON object: `read` takes its value into the field at that offset. A value that is null
+ * counts as left out. */
+struct reading {
+    const char *name;
+    bool (*read)(struct json *json, void *field);
+    size_t field;
+};
+
+/* Reads the members up to the object's end; those that are not in the table, which ends with an empty row,
+ * are skipped. */
+static bool members_read(struct json *json, const struct reading *table, void *out)
+{
+    struct json_string name;
+    while (json_member(json, &name)) {
+        const struct reading *row = table;
+        while (row->name && !json_string_is(&name, row->name))
+            row++;
+        bool read =
+            row->name && json_peek(json) != 'n' ? row->read(json, (char *)out + row->field) : json_skip(json);
+        if (!read)
+            return false;
+    }
+    return !json->error;
+}
+
+/* Reads an object and nothing behind it. Returns NULL, or what is wrong. */
+static const char *object_read(struct span body, const struct reading *table, void *out)
+{
+    struct json json = json_text(body);
+    if (json_object(&json) && members_read(&json, table, out) && !json_end(&json))
+        json.error = "something follows the JSON object";
+    return json.error;
+}
+
+/* Reads a string into a fixed array. */
 static bool read_text(struct json *json, char *out, size_t out_size, const char *error)
 {
     struct json_string string;
     if (!json_string(json, &string))
         return false;
-    if (json_string_copy(&string, out, out_size))
-        return true;
-    json->error = error;
-    return false;
+    if (!json_string_copy(&string, out, out_size))
+        json->error = error;
+    return !json->error;
 }
 
-static bool read_name(struct json *json, char *out)
+static bool read_id(struct json *json, void *field)
+{
+    return read_text(json, field, WIRE_ID_SIZE, "\"id\" is longer than 263 bytes");
+}
+
+static bool read_url(struct json *json, void *field)
+{
+    return read_text(json, field, WIRE_URL_SIZE, "\"url\" is longer than 299 bytes");
+}
+
+static bool read_name(struct json *json, void *field)
 {
     static const char error[] = "a log or boot is named by 1 to 71 bytes of visible ASCII";
-    if (!read_text(json, out, WIRE_NAME_SIZE, error))
+    char *name = field;
+    if (!read_text(json, name, WIRE_NAME_SIZE, error))
         return false;
-    if (!*out || wire_name_valid(out))
-        return true;
-    json->error = error;
-    return false;
+    if (*name && !wire_name_valid(name))
+        json->error = error;
+    return !json->error;
 }
 
-static bool read_port(struct json *json, uint16_t *out)
+static bool read_uint(struct json *json, void *field)
+{
+    return json_uint(json, field);
+}
+
+static bool read_told(struct json *json, void *field)
+{
+    struct wire_told *told = field;
+    return told->is = json_uint(json, &told->value);
+}
+
+static bool read_port(struct json *json, void *field)
 {
     uint64_t port;
     if (!json_uint(json, &port))
         return false;
-    if (port >= 1 && port <= UINT16_MAX) {
-        *out = (uint16_t)port;
-        return true;
-    }
-    json->error = "\"port\" must be a number from 1 to 65535";
-    return false;
+    if (port < 1 || port > UINT16_MAX)
+        json->error = "\"port\" must be a number from 1 to 65535";
+    *(uint16_t *)field = (uint16_t)port;
+    return !json->error;
+}
+
+static bool read_epoch(struct json *json, void *field)
+{
+    if (!json_uint(json, field))
+        return false;
+    if (*(uint64_t *)field > WIRE_EPOCH_MAX)
+        json->error = "\"epoch\" is too large";
+    return !json->error;
+}
+
+static bool read_true(struct json *json, void *field)
+{
+    *(bool *)field = json_peek(json) == 't';
+    return json_skip(json);
 }
 
 static bool digest_parse(const char *text, uint64_t *digest)
@@ -68,113 +135,67 @@ static bool digest_parse(const char *text, uint64_t *digest)
     return true;
 }
 
-static bool read_digest(struct json *json, uint64_t *digest, bool *has_digest)
+static bool read_digest(struct json *json, void *field)
 {
-    static const char error[] = "\"digest\" must be 16 hexadecimal digits";
+    struct wire_told *digest = field;
     struct json_string text;
     if (!json_string(json, &text))
         return false;
-    *has_digest = text.raw.len == DIGEST_DIGITS && digest_parse(text.raw.at, digest);
-    if (!*has_digest)
-        json->error = error;
-    return *has_digest;
-}
-
-/* One more must fit, for the next master. */
-static bool read_epoch(struct json *json, uint64_t *epoch)
-{
-    if (!json_uint(json, epoch))
-        return false;
-    if (*epoch < UINT64_MAX)
-        return true;
-    json->error = "\"epoch\" is too large";
-    return false;
-}
-
-static const char *read_end(struct json *json)
-{
-    if (!json->error && !json_end(json))
-        json->error = "something follows the JSON object";
-    return json->error;
-}
-
-static bool register_member(struct json *json, const struct json_string *name, struct wire_register *out)
-{
-    if (json_string_is(name, "id"))
-        return read_text(json, out->id, sizeof out->id, "\"id\" is longer than 255 bytes");
-    if (json_string_is(name, "url"))
-        return read_text(json, out->url, sizeof out->url, "\"url\" is longer than 299 bytes");
-    if (json_string_is(name, "port"))
-        return read_port(json, &out->port);
-    if (json_string_is(name, "log"))
-        return json_peek(json) == 'n' ? json_skip(json) : read_name(json, out->log);
-    if (json_string_is(name, "last_id"))
-        return json_uint(json, &out->last_id);
-    if (json_string_is(name, "digest"))
-        return read_digest(json, &out->digest, &out->has_digest);
-    if (json_string_is(name, "stored"))
-        return json_uint(json, &out->stored);
-    if (json_string_is(name, "epoch"))
-        return read_epoch(json, &out->epoch);
-    if (json_string_is(name, "boot"))
-        return read_name(json, out->boot);
-    return json_skip(json);
-}
-
-const char *wire_register_read(struct span body, struct wire_register *out)
-{
-    struct json json = json_text(body);
-    struct json_string name;
-    *out = (struct wire_register){0};
-    if (!json_object(&json))
-        return json.error;
-    while (json_member(&json, &name))
-        if (!register_member(&json, &name, out))
-            return json.error;
-    if (out->stored < out->last_id)
-        out->stored = out->last_id;
-    return read_end(&json);
+    digest->is = text.raw.len == DIGEST_DIGITS && digest_parse(text.raw.at, &digest->value);
+    if (!digest->is)
+        json->error = "\"digest\" must be 16 hexadecimal digits";
+    return digest->is;
 }
 
 /* A master tells what it likes; what would make a secondary register without end, or never again, is not
  * believed. */
-static int64_t heartbeat_clamp(double seconds)
+static bool read_heartbeat(struct json *json, void *field)
 {
-    if (!(seconds * 1000 > WIRE_HEARTBEAT_LEAST_MS))
-        return WIRE_HEARTBEAT_LEAST_MS;
-    return seconds * 1000 < WIRE_HEARTBEAT_MOST_MS ? (int64_t)(seconds * 1000) : WIRE_HEARTBEAT_MOST_MS;
+    double seconds;
+    if (!json_number(json, &seconds))
+        return false;
+    double ms = seconds * 1000;
+    if (!(ms > WIRE_HEARTBEAT_LEAST_MS))
+        ms = WIRE_HEARTBEAT_LEAST_MS;
+    *(int64_t *)field = (int64_t)(ms < WIRE_HEARTBEAT_MOST_MS ? ms : WIRE_HEARTBEAT_MOST_MS);
+    return true;
 }
 
-static bool registered_member(struct json *json, const struct json_string *name, struct wire_registered *out)
+const char *wire_register_read(struct span body, struct wire_register *out)
 {
-    double heartbeat;
-    if (json_string_is(name, "log"))
-        return read_name(json, out->log);
-    if (json_string_is(name, "last_id"))
-        return json_uint(json, &out->last_id);
-    if (json_string_is(name, "id"))
-        return read_text(json, out->id, sizeof out->id, "\"id\" is longer than 255 bytes");
-    if (json_string_is(name, "epoch"))
-        return read_epoch(json, &out->epoch);
-    if (!json_string_is(name, "heartbeat"))
-        return json_skip(json);
-    if (!json_number(json, &heartbeat))
-        return false;
-    out->heartbeat_ms = heartbeat_clamp(heartbeat);
-    return true;
+    static const struct reading table[] = {
+        {"id", read_id, offsetof(struct wire_register, id)},
+        {"url", read_url, offsetof(struct wire_register, url)},
+        {"port", read_port, offsetof(struct wire_register, port)},
+        {"log", read_name, offsetof(struct wire_register, log)},
+        {"epoch", read_epoch, offsetof(struct wire_register, epoch)},
+        {"last_id", read_uint, offsetof(struct wire_register, last_id)},
+        {"stored", read_uint, offsetof(struct wire_register, stored)},
+        {"digest", read_digest, offsetof(struct wire_register, digest)},
+        {"boot", read_name, offsetof(struct wire_register, boot)},
+        {"complete", read_true, offsetof(struct wire_register, complete)},
+        {0},
+    };
+    *out = (struct wire_register){0};
+    const char *error = object_read(body, table, out);
+    if (out->stored < out->last_id)
+        out->stored = out->last_id;
+    return error;
 }
 
 const char *wire_registered_read(struct span body, struct wire_registered *out)
 {
-    struct json json = json_text(body);
-    struct json_string name;
+    static const struct reading table[] = {
+        {"log", read_name, offsetof(struct wire_registered, log)},
+        {"epoch", read_epoch, offsetof(struct wire_registered, epoch)},
+        {"last_id", read_uint, offsetof(struct wire_registered, last_id)},
+        {"id", read_id, offsetof(struct wire_registered, id)},
+        {"boot", read_name, offsetof(struct wire_registered, boot)},
+        {"heartbeat", read_heartbeat, offsetof(struct wire_registered, heartbeat_ms)},
+        {0},
+    };
     *out = (struct wire_registered){0};
-    if (!json_object(&json))
-        return json.error;
-    while (json_member(&json, &name))
-        if (!registered_member(&json, &name, out))
-            return json.error;
-    return read_end(&json);
+    return object_read(body, table, out);
 }
 
 /* Adds a message to those that are rewritten; returns its length there. */
@@ -189,13 +210,15 @@ static size_t rewritten_add(struct wire_replicate *out, const struct json_string
 
 /* Checks the messages, counts them and notes their lengths. They are borrowed where the text is canonical and
  * has no white space between them, as a master sends it, and rewritten otherwise. */
-static bool read_messages(struct json *json, struct wire_replicate *out)
+static bool read_messages(struct json *json, void *field)
 {
+    struct wire_replicate *out = field;
     const char *start = NULL;
     const char *end = NULL;
     bool borrowed = true;
     if (!json_array(json))
         return false;
+    out->has_messages = true;
     out->count = out->longest = 0;
     buf_clear(&out->lens);
     buf_clear(&out->rewritten);
@@ -233,59 +256,44 @@ static bool read_messages(struct json *json, struct wire_replicate *out)
     return !json->error;
 }
 
-static bool replicate_member(struct json *json, const struct json_string *name, struct wire_replicate *out)
-{
-    if (json_string_is(name, "log"))
-        return read_name(json, out->log);
-    if (json_string_is(name, "epoch"))
-        return read_epoch(json, &out->epoch);
-    if (json_string_is(name, "first"))
-        return json_uint(json, &out->first);
-    if (json_string_is(name, "digest"))
-        return read_digest(json, &out->digest, &out->has_digest);
-    if (json_string_is(name, "messages"))
-        return read_messages(json, out);
-    return json_skip(json);
-}
-
-static const char *replicate_check(const struct wire_replicate *request, bool has_messages)
+static const char *replicate_check(const struct wire_replicate *request)
 {
     if (!request->expected && !request->log[0])
         return "\"log\" is missing";
     if (!request->first)
         return "\"first\" is missing, or not a number from 1 on";
-    if (!has_messages)
+    if (!request->has_messages)
         return "\"messages\" is missing";
     if (request->count > UINT64_MAX - request->first)
         return "\"first\" is too large";
     return NULL;
 }
 
-static bool span_begins(struct span span, struct span with)
+/* Whether the body begins with just these members, and others follow: "epoch":31 is not "epoch":3. */
+static bool members_begin(struct span body, struct span members)
 {
-    return span.len >= with.len && with.len && memcmp(span.at, with.at, with.len) == 0;
+    return members.len && body.len > members.len && memcmp(body.at, members.at, members.len) == 0 &&
+           body.at[members.len] == ',';
 }
 
 const char *wire_replicate_read(struct span body, struct span expected, struct wire_replicate *out)
 {
+    static const struct reading table[] = {
+        {"first", read_uint, offsetof(struct wire_replicate, first)},
+        {"digest", read_digest, offsetof(struct wire_replicate, digest)},
+        {"messages", read_messages, 0},
+        {"log", read_name, offsetof(struct wire_replicate, log)},
+        {"epoch", read_epoch, offsetof(struct wire_replicate, epoch)},
+        {0},
+    };
     struct json json = json_text(body);
-    struct json_string name;
-    bool has_messages = false;
-    const char *error = NULL;
     memset(out, 0, sizeof *out);
-    out->expected = span_begins(body, expected);
+    out->expected = members_begin(body, expected);
     if (out->expected)
         json.at += expected.len; /* at the comma behind the object's first members */
-    else if (!json_object(&json))
-        return json.error;
-    while (json_member(&json, &name)) {
-        has_messages = has_messages || json_string_is(&name, "messages");
-        if (!replicate_member(&json, &name, out))
-            break;
-    }
-    error = read_end(&json);
-    if (!error)
-        error = replicate_check(out, has_messages);
+    if ((out->expected || json_object(&json)) && members_read(&json, table, out) && !json_end(&json))
+        json.error = "something follows the JSON object";
+    const char *error = json.error ? json.error : replicate_check(out);
     if (error)
         wire_replicate_free(out);
     return error;
@@ -297,41 +305,18 @@ void wire_replicate_free(struct wire_replicate *request)
     buf_free(&request->rewritten);
 }
 
-static void read_error(const struct json_string *text, struct wire_ack *out)
-{
-    size_t len = text->raw.len < sizeof out->error ? text->raw.len : sizeof out->error - 1;
-    memcpy(out->error, text->raw.at, len);
-    out->error[len] = '\0';
-}
-
-/* A name, or null. */
-static bool read_name_or_null(struct json *json, char *out)
-{
-    return json_peek(json) == 'n' ? json_skip(json) : read_name(json, out);
-}
-
-static bool ack_member(struct json *json, const struct json_string *name, struct wire_ack *out)
+/* A sentence, cut to fit; what is no string is no sentence. */
+static bool read_error(struct json *json, void *field)
 {
     struct json_string text;
-    if (json_string_is(name, "last_id"))
-        return out->has_last_id = json_uint(json, &out->last_id);
-    if (json_string_is(name, "id"))
-        return json_peek(json) == 'n'
-                   ? json_skip(json)
-                   : read_text(json, out->from.id, sizeof out->from.id, "\"id\" is too long");
-    if (json_string_is(name, "boot"))
-        return read_name(json, out->from.boot);
-    if (json_string_is(name, "log"))
-        return read_name_or_null(json, out->from.log);
-    if (json_string_is(name, "epoch"))
-        return read_epoch(json, &out->from.epoch);
-    if (json_string_is(name, "digest"))
-        return read_digest(json, &out->digest, &out->has_digest);
-    if (!json_string_is(name, "error") || json_peek(json) != '"')
+    char *out = field;
+    if (json_peek(json) != '"')
         return json_skip(json);
     if (!json_string(json, &text))
         return false;
-    read_error(&text, out);
+    size_t len = text.raw.len < WIRE_ERROR_SIZE ? text.raw.len : WIRE_ERROR_SIZE - 1;
+    memcpy(out, text.raw.at, len);
+    out[len] = '\0';
     return true;
 }
 
@@ -351,15 +336,18 @@ bool wire_ack_match(struct span body, struct span identity, uint64_t *last_id, u
 
 bool wire_ack_read(struct span body, struct wire_ack *out)
 {
-    struct json json = json_text(body);
-    struct json_string name;
+    static const struct reading table[] = {
+        {"last_id", read_told, offsetof(struct wire_ack, last_id)},
+        {"id", read_id, offsetof(struct wire_ack, from.id)},
+        {"boot", read_name, offsetof(struct wire_ack, from.boot)},
+        {"log", read_name, offsetof(struct wire_ack, from.log)},
+        {"epoch", read_epoch, offsetof(struct wire_ack, from.epoch)},
+        {"digest", read_digest, offsetof(struct wire_ack, digest)},
+        {"error", read_error, offsetof(struct wire_ack, error)},
+        {0},
+    };
     *out = (struct wire_ack){0};
-    if (!json_object(&json))
-        return false;
-    while (json_member(&json, &name))
-        if (!ack_member(&json, &name, out))
-            return false;
-    return !json.error;
+    return !object_read(body, table, out);
 }
 
 /* ---- writing */
@@ -384,9 +372,9 @@ void wire_register_write(struct buf *out, const struct wire_register *request)
     buf_addf(out, "{\"last_id\":%" PRIu64 ",\"port\":%u", request->last_id, request->port);
     if (request->stored > request->last_id)
         buf_addf(out, ",\"stored\":%" PRIu64, request->stored);
-    if (request->has_digest) {
+    if (request->digest.is) {
         buf_add_text(out, ",\"digest\":\"");
-        add_digest(out, request->digest);
+        add_digest(out, request->digest.value);
         buf_add_char(out, '"');
     }
     if (request->log[0])
@@ -395,6 +383,8 @@ void wire_register_write(struct buf *out, const struct wire_register *request)
         buf_addf(out, ",\"epoch\":%" PRIu64, request->epoch);
     if (request->boot[0])
         add_text(out, ",\"boot\":", request->boot);
+    if (request->complete)
+        buf_add_text(out, ",\"complete\":true");
     if (request->id[0])
         add_text(out, ",\"id\":", request->id);
     if (request->url[0])
@@ -407,6 +397,7 @@ void wire_registered_write(struct buf *out, const struct wire_registered *answer
     add_text(out, "{\"log\":", answer->log);
     buf_addf(out, ",\"epoch\":%" PRIu64 ",\"last_id\":%" PRIu64, answer->epoch, answer->last_id);
     add_text(out, ",\"id\":", answer->id);
+    add_text(out, ",\"boot\":", answer->boot);
     buf_addf(out, ",\"heartbeat\":%" PRId64 ".%03d}", answer->heartbeat_ms / 1000,
              (int)(answer->heartbeat_ms % 1000));
 }

@@ -2,15 +2,15 @@
  *
  *     POST /register   {"id":"s1","port":5001,"log":"…","epoch":2,"last_id":7,"stored":8,"digest":"…",
  *                       "boot":"…"}
- *                  200 {"log":"…","epoch":3,"last_id":9,"id":"s1","heartbeat":1.000}
+ *                  200 {"log":"…","epoch":3,"last_id":9,"id":"s1","boot":"…","heartbeat":1.000}
  *     POST /replicate  {"log":"…","epoch":3,"first":17,"digest":"…","messages":["a","b"]}
  *                  200 {"last_id":18,"id":"s1","boot":"…","log":"…","epoch":3,"digest":"…"}
  *                  409 the same, and "error" before it
  *
  * - `log` names a list. It is made up with an empty list; two lists of one name have grown from one.
- * - `epoch` is a number: 1 for a new list, one more for each master that goes on with it. A log and an epoch
- *   name one life of one master.
- * - `id` names a member, `boot` one life of a program.
+ * - `epoch` is a number: 1 for a new list, one more for each master that goes on with it.
+ * - `id` names a member, `boot` one process: in the answer to a registration the master's, else a
+ * secondary's.
  * - `digest` is a log_digest: in a registration of all that is stored, in a request of what comes before
  *   `first`, in an answer of the list up to `last_id`. So each side sees that the two lists are the same, and
  *   not merely as long.
@@ -23,12 +23,22 @@
 
 enum {
     WIRE_NAME_SIZE = 72, /* a log's or boot's name, its terminator included */
-    WIRE_ID_SIZE = 256,  /* a member's id */
-    WIRE_URL_SIZE = 300
+    WIRE_ID_SIZE = 264,  /* a member's id; a host and its port fit */
+    WIRE_URL_SIZE = 300,
+    WIRE_ERROR_SIZE = 320
 };
+
+/* Of an epoch: one more must fit, for the next master. */
+#define WIRE_EPOCH_MAX ((uint64_t)1000000000000000)
 
 /* Makes up a name that no other will have: 32 hexadecimal digits. */
 void wire_name_new(char out[WIRE_NAME_SIZE]);
+
+/* A number that may be left out. */
+struct wire_told {
+    bool is; /* it is there */
+    uint64_t value;
+};
 
 struct wire_register {
     char id[WIRE_ID_SIZE];   /* "": as its host:port */
@@ -38,9 +48,9 @@ struct wire_register {
     uint64_t epoch;           /* of the master that the list followed last; 0: not told */
     uint64_t last_id;         /* up to where the messages show */
     uint64_t stored;          /* up to where they are there, shown or not yet; last_id where it is left out */
-    bool has_digest;
-    uint64_t digest;           /* of the messages up to `stored` */
+    struct wire_told digest;  /* of the messages up to `stored` */
     char boot[WIRE_NAME_SIZE]; /* "": not told */
+    bool complete;             /* all that its masters had when it registered has been there once */
 };
 
 void wire_register_write(struct buf *out, const struct wire_register *request);
@@ -53,8 +63,8 @@ struct wire_registered {
     uint64_t epoch;
     uint64_t last_id;
     char id[WIRE_ID_SIZE];
-    int64_t
-        heartbeat_ms; /* WIRE_HEARTBEAT_LEAST_MS to WIRE_HEARTBEAT_MOST_MS, whatever was told; 0: not told */
+    char boot[WIRE_NAME_SIZE]; /* of the master */
+    int64_t heartbeat_ms;      /* within the limits below, whatever was told; 0: not told */
 };
 
 enum { WIRE_HEARTBEAT_LEAST_MS = 10, WIRE_HEARTBEAT_MOST_MS = 60000 };
@@ -66,7 +76,8 @@ const char *wire_registered_read(struct span body, struct wire_registered *out);
  * process of the secondary it is meant for. */
 #define WIRE_LOG_FIELD "Log"
 #define WIRE_EPOCH_FIELD "Epoch"
-#define WIRE_BOOT_FIELD "Boot"
+#define WIRE_MASTER_FIELD "Master" /* the master's boot */
+#define WIRE_BOOT_FIELD "Boot"     /* the secondary's */
 
 /* What a /replicate body begins with: the same in all requests of a master. */
 void wire_replicate_begin(struct buf *out, const char *log, uint64_t epoch);
@@ -78,12 +89,12 @@ void wire_replicate_first(struct buf *out, uint64_t first, uint64_t digest);
 #define WIRE_REPLICATE_END "]}"
 
 struct wire_replicate {
+    bool has_messages;
     bool expected; /* it begins as expected: `log` and `epoch` were not read */
     char log[WIRE_NAME_SIZE];
     uint64_t epoch; /* 0: not told */
     uint64_t first;
-    bool has_digest;
-    uint64_t digest; /* of the messages before `first` */
+    struct wire_told digest; /* of the messages before `first` */
     uint64_t count;
     uint64_t longest; /* bytes of the longest message's value */
     struct span
@@ -113,11 +124,9 @@ struct wire_identity {
 
 struct wire_ack {
     struct wire_identity from;
-    bool has_last_id;
-    uint64_t last_id;
-    bool has_digest;
-    uint64_t digest;
-    char error[320]; /* "": none */
+    struct wire_told last_id;
+    struct wire_told digest;
+    char error[WIRE_ERROR_SIZE]; /* "": none */
 };
 
 /* Writes what is the same in all answers of a secondary as long as its identity is: `,"id":…,"digest":"`. */

@@ -114,6 +114,12 @@ int http_client_open(struct http_client **out, const struct http_dialer *dialer,
     return 0;
 }
 
+bool http_client_looks_up(const struct http_client *client)
+{
+    (void)client;
+    return false;
+}
+
 bool http_client_connected(const struct http_client *client)
 {
     return client->connected && !client->over;

@@ -57,12 +57,19 @@ static void wish_read(void)
         wish.workers = 1;
 }
 
-static _Noreturn void worker_run(struct board *board, unsigned self, time_t until)
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static _Noreturn void worker_run(struct board *board, unsigned self, double until)
 {
     mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024);
     mallopt(M_TRIM_THRESHOLD, 512 * 1024 * 1024);
     mallopt(M_TOP_PAD, 16 * 1024 * 1024);
-    for (uint64_t i = self; i < wish.schedules && time(NULL) < until; i += wish.workers) {
+    for (uint64_t i = self; i < wish.schedules && seconds_now() < until; i += wish.workers) {
         board->workers[self].seed = wish.seed + i;
         alarm(HANGS_SECONDS);
         schedule_play(wish.seed + i, wish.verbose);
@@ -120,12 +127,11 @@ int main(void)
 {
     struct board *board =
         mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct timespec begin, end;
     if (board == MAP_FAILED)
         return 1;
     wish_read();
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    time_t until = time(NULL) + wish.seconds;
+    double began = seconds_now();
+    double until = began + wish.seconds;
     for (unsigned i = 0; i < wish.workers; i++) {
         pid_t pid = fork();
         if (pid < 0)
@@ -135,7 +141,6 @@ int main(void)
         board->workers[i].pid = pid;
     }
     bool good = workers_wait(board);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    summary_print(board, (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
+    summary_print(board, seconds_now() - began);
     return good ? 0 : 1;
 }

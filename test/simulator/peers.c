@@ -48,10 +48,10 @@ static const struct machine *dialler(const struct http_exchange *exchange)
 static struct wire_ack truth(const struct machine *master, bool whole)
 {
     const struct node_view view = node_view(master->node);
-    struct wire_ack ack = {.from = *view.own, .has_last_id = true, .last_id = whole ? log_last(view.log) : 0};
+    struct wire_ack ack = {.from = *view.own, .last_id = {true, whole ? log_last(view.log) : 0}};
     snprintf(ack.from.id, sizeof ack.from.id, "liar");
     snprintf(ack.from.boot, sizeof ack.from.boot, "%s", liar.boot);
-    ack.digest = log_digest(view.log, ack.last_id);
+    ack.digest.value = log_digest(view.log, ack.last_id.value);
     return ack;
 }
 
@@ -78,15 +78,15 @@ static void lie_into(struct wire_ack *ack, uint64_t before, const struct log *lo
         ack->from.epoch += random_percent(50) ? 1 : (uint64_t)-1;
         break;
     case LIE_AHEAD:
-        ack->last_id += 1 + random_below(3);
-        ack->digest ^= 1;
+        ack->last_id.value += 1 + random_below(3);
+        ack->digest.value ^= 1;
         break;
     case LIE_LESS:
-        ack->last_id = before;
-        ack->digest = log_digest(log, before) ^ !before; /* nothing is no lie */
+        ack->last_id.value = before;
+        ack->digest.value = log_digest(log, before) ^ !before; /* nothing is no lie */
         break;
     default:
-        ack->digest ^= 1 + random_below(100);
+        ack->digest.value ^= 1 + random_below(100);
         break;
     }
 }
@@ -99,11 +99,11 @@ static void ack_answer(struct http_exchange *exchange, const struct wire_ack *ac
         buf_addf(&body,
                  "{\"last_id\":%" PRIu64 ",\"id\":\"liar\",\"boot\":\"%s\",\"log\":\"%s\",\"epoch\":%" PRIu64
                  "}",
-                 ack->last_id, ack->from.boot, ack->from.log, ack->from.epoch);
+                 ack->last_id.value, ack->from.boot, ack->from.log, ack->from.epoch);
     } else {
         buf_add_char(&body, '{');
         wire_identity_write(&identity, &ack->from);
-        wire_ack_write(&body, ack->last_id, buf_span(&identity), ack->digest);
+        wire_ack_write(&body, ack->last_id.value, buf_span(&identity), ack->digest.value);
         buf_add_char(&body, '}');
     }
     http_answer_json(exchange, liar.lie == LIE_STATUS ? 409 : 200, &body);
@@ -201,11 +201,11 @@ static void registration_send(struct proc *person, const struct machine *master,
 static struct wire_register registration_of(const struct machine *master, unsigned more)
 {
     const struct node_view view = node_view(master->node);
-    struct wire_register registration = {.port = NETWORK_PORT, .epoch = view.own->epoch, .has_digest = true};
+    struct wire_register registration = {.port = NETWORK_PORT, .epoch = view.own->epoch, .digest.is = true};
     uint64_t last = log_last(view.log);
     registration.stored = random_below((unsigned)last + more + 1);
     registration.last_id = registration.stored;
-    registration.digest =
+    registration.digest.value =
         registration.stored <= last ? log_digest(view.log, registration.stored) : random_below(1000000);
     snprintf(registration.log, sizeof registration.log, "%s", view.own->log);
     return registration;

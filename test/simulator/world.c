@@ -94,6 +94,11 @@ int64_t clock_us(void)
     return world.now_us;
 }
 
+int64_t clock_suspended_ms(void)
+{
+    return 0;
+}
+
 int64_t clock_ms(void)
 {
     return world.now_us / 1000;

@@ -1,0 +1,42 @@
+/* What is tried again and again: the pause before the next try, which grows from RETRY_LEAST_MS to
+ * RETRY_MOST_MS with jitter, and what the last failure was logged as. All zero is valid. Belongs to the
+ * loop's thread. */
+#ifndef REPLICATION_RETRY_H
+#define REPLICATION_RETRY_H
+
+#include "clock.h"
+#include "logline.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RETRY_LEAST_MS = 50, RETRY_MOST_MS = 2000 };
+
+struct retry {
+    int64_t pause_ms; /* the last one; 0: the next one is the least */
+    unsigned random;
+    char complaint[512]; /* "" when all is well */
+};
+
+/* Returns a pause between half of its length and all of it, so that those who try do not march in step; the
+ * next one is twice as long. */
+static inline int64_t retry_pause(struct retry *retry)
+{
+    if (!retry->random)
+        retry->random = (unsigned)clock_us() | 1;
+    int64_t twice_ms = 2 * retry->pause_ms;
+    retry->pause_ms = twice_ms < RETRY_LEAST_MS  ? RETRY_LEAST_MS
+                      : twice_ms < RETRY_MOST_MS ? twice_ms
+                                                 : RETRY_MOST_MS;
+    return retry->pause_ms / 2 + rand_r(&retry->random) % (retry->pause_ms / 2 + 1);
+}
+
+/* Logs what is wrong; as long as it is the same, at debug alone. */
+static inline void retry_complain(struct retry *retry, enum logline_level level, const char *what)
+{
+    bool said = strcmp(retry->complaint, what) == 0;
+    logline(said ? LOGLINE_DEBUG : level, "%s", what);
+    snprintf(retry->complaint, sizeof retry->complaint, "%s", what);
+}
+
+#endif
