@@ -9,9 +9,7 @@
 enum { LATE_MOST_US = 2000 };
 
 static struct {
-    unsigned nodes, quorum, secondaries;
-    int write_concern;
-    bool sole;
+    struct check_terms terms;
     unsigned count;
     struct posted *posted[MESSAGES_MAX];
 } check;
@@ -23,14 +21,10 @@ struct check_totals check_totals(void)
     return totals;
 }
 
-void check_begin(unsigned nodes, unsigned quorum, int write_concern, unsigned secondaries, bool sole)
+void check_begin(const struct check_terms *terms)
 {
     memset(&check, 0, sizeof check);
-    check.nodes = nodes;
-    check.quorum = quorum;
-    check.write_concern = write_concern;
-    check.secondaries = secondaries;
-    check.sole = sole;
+    check.terms = *terms;
 }
 
 struct posted *posted_new(enum message_source source, int w, int64_t timeout_ms)
@@ -106,7 +100,7 @@ static unsigned witnesses_without(const struct machine *run, const struct posted
             continue;
         if (machine->node && check_holds(machine, posted))
             with[machine->slot] = true;
-        else if (!stores(machine, posted) && (machine->listed || !check.nodes) &&
+        else if (!stores(machine, posted) && (machine->listed || !check.terms.nodes) &&
                  (machine->node || is_proven(run, machine)))
             without[machine->slot] = true;
     }
@@ -128,10 +122,10 @@ static unsigned concern_number(int w, unsigned nodes)
  * default write concern, and lives, must be there. */
 static void run_judge(const struct machine *run)
 {
-    unsigned nodes = check.secondaries + 1;
-    unsigned w = concern_number(check.write_concern, nodes);
-    unsigned witnesses = check.nodes ? nodes - w + 1 : check.quorum - 1;
-    if (!check.sole || (!check.nodes && check.quorum < nodes - w + 2))
+    unsigned nodes = check.terms.secondaries + 1;
+    unsigned w = concern_number(check.terms.write_concern, nodes);
+    unsigned witnesses = check.terms.nodes ? nodes - w + 1 : check.terms.quorum - 1;
+    if (!check.terms.sole || (!check.terms.nodes && check.terms.quorum < nodes - w + 2))
         return;
     totals.judged++;
     for (unsigned i = 1; i <= check.count; i++) {
@@ -342,11 +336,11 @@ static void all_check(struct machine *master, const struct posted *posted)
 static void concern_check(struct machine *master, const struct posted *posted, int concern, unsigned w)
 {
     unsigned least = concern > 0              ? (unsigned)concern
-                     : concern == CONCERN_ALL ? check.nodes
-                                              : check.nodes / 2 + 1;
+                     : concern == CONCERN_ALL ? check.terms.nodes
+                                              : check.terms.nodes / 2 + 1;
     if (w < least)
         broken("%s has answered %s with w %u, and %u was wanted", master->proc.name, posted->text, w, least);
-    if (concern == CONCERN_ALL)
+    if (concern == CONCERN_ALL && !check.terms.ghosts)
         all_check(master, posted);
 }
 
@@ -365,6 +359,9 @@ static void answer_of(const struct answer *answer, struct posted *posted, int co
     if (!posted || posted->id != id || !stores(master, posted))
         broken("%s tells id %u of %s, which is not there", answer->proc->name, id,
                posted ? posted->text : "a message");
+    if (posted->expects && id != posted->expects)
+        broken("%s has appended %s as %u, and it was meant for %u", answer->proc->name, posted->text, id,
+               posted->expects);
     unsigned held = holders_of(master, posted);
     if (acks > held)
         broken("%s tells that %u nodes hold %s, and %u do", answer->proc->name, acks, posted->text, held);
@@ -485,7 +482,15 @@ const struct network_rules check_rules = {.arrived = check_arrived,
                                           .acknowledged = check_acknowledged,
                                           .registered = check_registered};
 
-bool check_counts(struct machine *master, const struct machine *secondary)
+static bool is_registered(struct machine *secondary)
+{
+    struct buf report = network_peek(&secondary->proc, "/health");
+    bool registered = memmem(report.data, report.len, "\"registered\":true", 17) != NULL;
+    buf_free(&report);
+    return registered;
+}
+
+bool check_counts(struct machine *master, struct machine *secondary)
 {
     char row[96];
     int len = snprintf(row, sizeof row, "\"state\":\"healthy\",\"acked\":%u,", master->listed);
@@ -505,7 +510,7 @@ bool check_counts(struct machine *master, const struct machine *secondary)
         there = end && memmem(at, (size_t)(end - at), row, (size_t)len) != NULL;
     }
     buf_free(&report);
-    return there;
+    return there && is_registered(secondary);
 }
 
 void check_nobody_waits(const struct machine *master)
@@ -513,7 +518,7 @@ void check_nobody_waits(const struct machine *master)
     for (unsigned i = 1; i <= check.count; i++) {
         const struct posted *posted = check.posted[i];
         bool waits = posted->at == master && !posted->answered && !posted->abandoned;
-        if (waits && posted->w <= (int)check.secondaries + 1)
+        if (waits && posted->w <= (int)check.terms.secondaries + 1)
             broken("%s came to %s at %.3f s, and is not answered", posted->text, master->proc.name,
                    (double)posted->arrived_us / 1e6);
     }

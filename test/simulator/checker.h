@@ -19,6 +19,7 @@ struct posted {
     enum message_source source;
     char text[64];
     int w;
+    unsigned expects;   /* the id that it must get, or none; 0: any */
     int64_t timeout_ms; /* 0: for ever */
     struct machine *at; /* the master that it has come to */
     int64_t arrived_us;
@@ -32,7 +33,13 @@ extern const struct network_rules check_rules;
 
 /* How many nodes the log is meant to have (0: not told), and the default write concern. `sole`: there is one
  * master at a time, so that what the recipe of NODES or QUORUM promises must hold. */
-void check_begin(unsigned nodes, unsigned quorum, int write_concern, unsigned secondaries, bool sole);
+struct check_terms {
+    unsigned nodes, quorum, secondaries;
+    int write_concern;
+    bool sole;
+    bool ghosts; /* a process may be a member under two ids, one after the other */
+};
+void check_begin(const struct check_terms *terms);
 
 /* A new message, or NULL where there are too many. */
 struct posted *posted_new(enum message_source source, int w, int64_t timeout_ms);
@@ -50,7 +57,7 @@ bool check_begins(const struct machine *secondary, const struct machine *master)
 bool check_holds(const struct machine *machine, const struct posted *posted);
 
 /* Whether the master counts the process as a member with its whole list. */
-bool check_counts(struct machine *master, const struct machine *secondary);
+bool check_counts(struct machine *master, struct machine *secondary);
 
 /* Nobody waits any more who has no reason to. */
 void check_nobody_waits(const struct machine *master);

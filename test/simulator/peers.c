@@ -6,6 +6,7 @@
 #include "world.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PATIENCE_US = 5000000 };
@@ -31,6 +32,7 @@ static struct {
     struct proc proc;
     enum lie lie;
     bool greets;
+    bool stingy; /* tells of messages, and gives none */
     char boot[WIRE_NAME_SIZE];
 } liar;
 
@@ -53,7 +55,14 @@ static struct wire_ack truth(const struct machine *master, bool whole)
     return ack;
 }
 
-static void lie_into(struct wire_ack *ack)
+static uint64_t before_of(struct span body)
+{
+    const char *first = body.len ? strstr(body.at, "\"first\":") : NULL;
+    return first ? strtoull(first + 8, NULL, 10) - 1 : 0;
+}
+
+/* `before`: what comes before the messages of the request. */
+static void lie_into(struct wire_ack *ack, uint64_t before, const struct log *log)
 {
     switch (liar.lie) {
     case LIE_ID:
@@ -114,7 +123,7 @@ static void liar_replicate(void *ctx, const struct http_request *request, const 
     }
     struct wire_ack ack = truth(master, !greeting || !liar.greets);
     if (!greeting || !liar.greets)
-        lie_into(&ack);
+        lie_into(&ack, before_of(request->body), node_view(master->node).log);
     enum lie lie = liar.lie;
     if (greeting && liar.greets)
         liar.lie = LIE_DIGEST; /* which is not looked at */
@@ -127,7 +136,7 @@ static void liar_messages(void *ctx, const struct http_request *request, const c
                           struct http_exchange *exchange)
 {
     struct buf body = {0};
-    unsigned count = random_below(5);
+    unsigned count = liar.stingy ? 0 : random_below(5);
     (void)ctx;
     (void)request;
     (void)rest;
@@ -160,6 +169,7 @@ void liar_start(bool greets)
     memset(&liar, 0, sizeof liar);
     liar.lie = random_below(LIES);
     liar.greets = greets;
+    liar.stingy = random_percent(30);
     wire_name_new(liar.boot);
     liar.proc.host = HOST_LIAR;
     liar.proc.serves = true;

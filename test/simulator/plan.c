@@ -67,13 +67,15 @@ struct plan plan_draw(void)
     plan.hands = random_percent(5);
     plan.removals = random_percent(10);
     master_draw(&plan);
-    plan.named = plan.named || plan.recipe || plan.forges; /* who moves keeps its name */
+    plan.named = plan.named || plan.recipe; /* who moves keeps its name */
     plan.liar_greets = !plan.recipe && random_percent(50);
     for (int slot = 0; slot < SECONDARIES_MAX; slot++)
         secondary_draw(&plan, slot);
     tokens_draw(&plan);
     plan.actions = 10 + (int)random_below(50);
     plan.gap_us = random_percent(50) ? random_between(1000, 20000) : random_between(20000, 300000);
+    if (random_percent(2))
+        plan.gap_us = random_between(1000000, 2000000); /* take-overs that come to no end */
     plan.latency_us = latency_draw();
     return plan;
 }

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "peers.h"
 #include "plan.h"
+#include "replication/reads.h"
 #include "world.h"
 #include <stdio.h>
 #include <string.h>
@@ -127,6 +128,22 @@ static int64_t patience_draw(void)
     return random_percent(10) ? random_between(1000, 500000) : PATIENCE_US;
 }
 
+/* The append is meant for the list as it is now. */
+static const char *condition_draw(int host, struct posted *posted)
+{
+    char etag[READS_ETAG_SIZE];
+    char field[READS_ETAG_SIZE + 16];
+    const struct proc *proc = network_proc(host);
+    if (!proc)
+        return "";
+    const struct log *log = node_view(((struct machine *)proc->owner)->node).log;
+    uint64_t last = log_last(log);
+    reads_etag(log, 1, last, etag);
+    posted->expects = (unsigned)last + 1;
+    int len = snprintf(field, sizeof field, "If-Match: %s\r\n", etag);
+    return world_copy(field, (size_t)len);
+}
+
 static void act_post(void)
 {
     char target[96];
@@ -138,7 +155,8 @@ static void act_post(void)
     if (!posted)
         return;
     snprintf(target, sizeof target, "/messages%s", query);
-    network_ask(client_any(), host, "POST", target, "", span_of(posted->text), posted, patience_draw());
+    network_ask(client_any(), host, "POST", target, random_percent(10) ? condition_draw(host, posted) : "",
+                span_of(posted->text), posted, patience_draw());
 }
 
 static void act_wait(void)
@@ -564,9 +582,13 @@ void schedule_play(uint64_t seed, bool verbose)
     cluster_begin();
     memset(&run, 0, sizeof run);
     run.plan = plan_draw();
-    int quorum = run.plan.master.quorum > 0 ? run.plan.master.quorum : 0;
-    check_begin(run.plan.master.nodes, (unsigned)quorum, run.plan.master.write_concern,
-                (unsigned)run.plan.secondaries, !run.plan.second_master);
+    const struct plan *plan = &run.plan;
+    check_begin(&(struct check_terms){.nodes = plan->master.nodes,
+                                      .quorum = plan->master.quorum > 0 ? (unsigned)plan->master.quorum : 0,
+                                      .secondaries = (unsigned)plan->secondaries,
+                                      .write_concern = plan->master.write_concern,
+                                      .sole = !plan->second_master,
+                                      .ghosts = plan->forges && !plan->named});
     cluster_start();
     faults_play();
     check_all();
