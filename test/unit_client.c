@@ -700,6 +700,15 @@ Test(client, a_chunked_body_comes_in_parts_however_it_is_cut)
     }
 }
 
+Test(client, one_body_of_known_length_may_follow_another)
+{
+    say("HTTP/1.1 200 X\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 X\r\nContent-Length: 1\r\n\r\nb");
+    peer.stays = true;
+    ask(&in_parts);
+    run_until(owner.answers == 2);
+    cr_expect(span_equals(buf_span(&owner.body), "ab"));
+}
+
 Test(client, one_chunked_body_may_follow_another)
 {
     say("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"

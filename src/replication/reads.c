@@ -46,7 +46,7 @@ static bool query_number(const struct http_request *request, const char *name, u
     return false;
 }
 
-void reads_etag(struct log *log, uint64_t from, uint64_t to, char out[READS_ETAG_SIZE])
+void reads_etag(const struct log *log, uint64_t from, uint64_t to, char out[READS_ETAG_SIZE])
 {
     snprintf(out, READS_ETAG_SIZE, "\"%" PRIu64 "-%" PRIu64 "-%016" PRIx64 "\"", from, to,
              log_digest(log, to));

@@ -19,7 +19,7 @@ struct http_source reads_source(const struct log_slice *slice);
 /* The entity tag of the messages from `from` to `to` (ids that are there, or none), with its quotes. Two
  * nodes give the same one where their messages 1 to `to` are the same. */
 enum { READS_ETAG_SIZE = 64 };
-void reads_etag(struct log *log, uint64_t from, uint64_t to, char out[READS_ETAG_SIZE]);
+void reads_etag(const struct log *log, uint64_t from, uint64_t to, char out[READS_ETAG_SIZE]);
 
 /* Reads an id. Returns false where the text is none. */
 bool reads_id(const char *text, uint64_t *id);

@@ -440,7 +440,8 @@ static void removal_answered(const struct answer *answer)
     if (removed && boot && secondary->node && strcmp(boot + 5, secondary->boot) != 0)
         broken("%s has removed %s, which lives, for the goodbye of another process", answer->proc->name,
                secondary->proc.name);
-    if (removed)
+    /* where yet another process has registered as the member, it is there again, not proven */
+    if (removed || (boot && strcmp(boot + 5, secondary->boot) == 0))
         proof->counts = false;
     buf_free(&report);
 }
