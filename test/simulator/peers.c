@@ -82,8 +82,8 @@ static void lie_into(struct wire_ack *ack, uint64_t before, const struct log *lo
         ack->digest.value ^= 1;
         break;
     case LIE_LESS:
-        ack->last_id.value -= ack->last_id.value > 0;
-        ack->digest.value ^= ack->last_id.value == 0; /* less than nothing is no lie */
+        ack->last_id.value = before;
+        ack->digest.value = log_digest(log, before) ^ !before; /* nothing is no lie */
         break;
     default:
         ack->digest.value ^= 1 + random_below(100);
