@@ -494,8 +494,10 @@ int64_t append_pass(struct append *append, int64_t now_ms)
 {
     int64_t next_ms = acks_expire(append->config.acks, now_ms);
     posts_release(append);
-    if (append_unannounced_bytes(append)) /* POSTs that the gate has let through wait for ACKs now */
+    if (append_unannounced_bytes(append)) { /* POSTs that the gate has let through wait for ACKs now */
         next_ms = acks_expire(append->config.acks, now_ms);
+        posts_release(append); /* whose time is over already */
+    }
     answers_log(&append->answers);
     append->answers.count = append->answers.last = 0;
     append->answers.waited_ms = 0;
