@@ -2,6 +2,7 @@
 #include "buf.h"
 #include "world.h"
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,10 +87,9 @@ static bool is_proven(const struct machine *run, const struct machine *machine)
     return false;
 }
 
-/* Nodes that may be witnesses although they do not have the message: secondaries, each name once, of which
- * some process that lived since the run began had messages (or, with a quorum, was there at all) and not this
- * one. *holders: those that live and show it. */
-static unsigned witnesses_without(const struct machine *run, const struct posted *posted, unsigned *holders)
+/* Nodes that may have made the quorum without the message: secondaries, each name once, of which some process
+ * that lives or was proven does not have it. *holders: those that live and show it. */
+static unsigned others_without(const struct machine *run, const struct posted *posted, unsigned *holders)
 {
     bool without[SECONDARIES_MAX] = {false};
     bool with[SECONDARIES_MAX] = {false};
@@ -100,8 +100,7 @@ static unsigned witnesses_without(const struct machine *run, const struct posted
             continue;
         if (machine->node && check_holds(machine, posted))
             with[machine->slot] = true;
-        else if (!stores(machine, posted) && (machine->listed || !check.terms.nodes) &&
-                 (machine->node || is_proven(run, machine)))
+        else if (!stores(machine, posted) && (machine->node || is_proven(run, machine)))
             without[machine->slot] = true;
     }
     for (int slot = 0; slot < SECONDARIES_MAX; slot++) {
@@ -119,12 +118,13 @@ static unsigned concern_number(int w, unsigned nodes)
 }
 
 /* A run of the master that goes by the recipe adds its first message: what was acknowledged before with the
- * default write concern, and lives, must be there. */
+ * default write concern, and lives, must be there. With NODES it is as simple as that. With a QUORUM alone it
+ * is so unless so many others were there that the quorum was made of them. */
 static void run_judge(const struct machine *run)
 {
     unsigned nodes = check.terms.secondaries + 1;
     unsigned w = concern_number(check.terms.write_concern, nodes);
-    unsigned witnesses = check.terms.nodes ? nodes - w + 1 : check.terms.quorum - 1;
+    unsigned others = check.terms.nodes ? UINT_MAX : check.terms.quorum - 1;
     if (!check.terms.sole || (!check.terms.nodes && check.terms.quorum < nodes - w + 2))
         return;
     totals.judged++;
@@ -133,8 +133,8 @@ static void run_judge(const struct machine *run)
         unsigned holders;
         if (!posted->acked || posted->run == run || posted->acks < w || stores(run, posted))
             continue;
-        unsigned without = witnesses_without(run, posted, &holders);
-        if (holders && without < witnesses)
+        unsigned without = others_without(run, posted, &holders);
+        if (holders && without < others)
             broken("%s goes on without %s (id %u), which %u nodes held and %u secondaries still hold",
                    run->proc.name, posted->text, posted->id, posted->acks, holders);
     }
@@ -307,7 +307,9 @@ static bool member_holds(const struct proof *proof, const struct posted *posted)
 static unsigned holders_of(const struct machine *master, const struct posted *posted)
 {
     unsigned count = 1;
-    for (int i = 0; i < PROOFS_MAX && master->proofs[i].process; i++)
+    for (const struct machine *machine = machines; machine && check.terms.ghosts; machine = machine->next)
+        count += machine->role == SETTINGS_SECONDARY && check_holds(machine, posted);
+    for (int i = 0; i < PROOFS_MAX && master->proofs[i].process && !check.terms.ghosts; i++)
         count += member_holds(&master->proofs[i], posted);
     return count;
 }
