@@ -23,6 +23,7 @@ static struct {
     struct machine *secondary[SECONDARIES_MAX];
     int points_to[SECONDARIES_MAX]; /* what `master` stands for on a secondary's host */
     struct proc clients[CLIENTS];
+    bool mended; /* no fault comes any more */
 } run;
 
 static bool alive(const struct machine *machine)
@@ -304,6 +305,28 @@ static void act_disaster(void)
         act_start_secondary();
 }
 
+static void master_restart_later(void *subject, void *object)
+{
+    (void)subject;
+    (void)object;
+    if (run.mended)
+        return;
+    if (alive(run.master))
+        machine_kill(run.master, random_percent(30));
+    act_start_master();
+}
+
+/* A secondary comes back empty, and before it has all again the master does, too. */
+static void act_relapse(void)
+{
+    struct machine *machine = secondary_any();
+    if (!machine)
+        return;
+    machine_kill(machine, random_percent(30));
+    world_after(random_between(0, 50000), start_later, NULL, NULL);
+    world_after(random_between(0, 200000), master_restart_later, NULL, NULL);
+}
+
 /* ---- a second master */
 
 static void act_start_other(void)
@@ -389,6 +412,7 @@ static unsigned acts_of(const struct plan *plan, struct act acts[])
         {act_kill_secondary, plan->kills ? 4 : 0},
         {act_kill_master, plan->kills ? 3 : 0},
         {act_disaster, plan->kills ? 1 : 0},
+        {act_relapse, plan->kills ? 1 : 0},
         {act_stop_secondary, plan->stops ? 4 : 0},
         {act_stop_master, plan->stops ? 1 : 0},
         {act_start_other, plan->second_master ? 3 : 0},
@@ -448,6 +472,7 @@ static void master_restart(void)
 static void mend(void)
 {
     trace("all is mended");
+    run.mended = true;
     int64_t latest_us = network_mend();
     liar_end();
     for (struct machine *machine = machines; machine; machine = machine->next) {
