@@ -254,6 +254,8 @@ static void nodes_show(const void *field, struct buf *out)
 {
     if (*(const unsigned *)field)
         buf_addf(out, "%u", *(const unsigned *)field);
+    else
+        buf_add_text(out, "none");
 }
 
 /* ---- Numbers with decimals ---- */

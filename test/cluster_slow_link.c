@@ -95,14 +95,15 @@ SCENARIO(cluster_slow_link, a_registration_of_the_same_process_leaves_a_slow_lin
 
 /* ---- whose bytes count */
 
-/* A request that does not end, of that log's master. */
+/* A request that does not end, of that log's master to this process. */
 static int request_begin(const struct node *s1, const char *log)
 {
+    struct reply asked = http_post_json(s1->port, "/replicate", "");
     int fd = raw_open(s1->port);
     cr_assert(raw_text(fd,
-                       "POST /replicate HTTP/1.1\r\nHost: x\r\nLog: %s\r\nEpoch: 1\r\n"
+                       "POST /replicate HTTP/1.1\r\nHost: x\r\nLog: %s\r\nEpoch: 1\r\nBoot: %s\r\n"
                        "Content-Length: 1000\r\n\r\n",
-                       log));
+                       log, json_text_of(asked.body, "boot")));
     return fd;
 }
 

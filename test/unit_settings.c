@@ -431,7 +431,7 @@ Test(settings, the_log_tells_all_in_one_line)
     cr_assert_str_eq(
         logged(SETTINGS_MASTER),
         "INFO  r settings HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=text MAX_MESSAGE=1048576 "
-        "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0.25 QUORUM=2 "
+        "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0.25 NODES=none QUORUM=2 "
         "HEARTBEAT_INTERVAL=1 CLUSTER_TOKEN=set\n");
     cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--secondary-delays", "1.005", "--secondary-errors", "0.10"),
                  SETTINGS_RUN);

@@ -335,7 +335,7 @@ static int interim_count(struct http_client *client)
         client->interim_ms = now_ms;
         client->interims = 0;
     }
-    return ++client->interims > HTTP_INTERIM_MOST ? -EPROTO : 0;
+    return ++client->interims > HTTP_INTERIM_MOST ? -EOVERFLOW : 0;
 }
 
 /* Takes a part of the body off the front of `in`. Returns 1 where the body is complete, 0 where more must
@@ -467,7 +467,9 @@ static const char *failure_text(int error)
     case -ECONNRESET:
         return "it closed the connection";
     case -EPROTO:
-        return "its answer is not HTTP, or interim without end";
+        return "its answer is not HTTP";
+    case -EOVERFLOW:
+        return "its interim answers have no end";
     case -EMSGSIZE:
         return "its answer has no Content-Length, or too large a one";
     default:
