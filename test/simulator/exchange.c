@@ -191,7 +191,8 @@ void http_answer(struct http_exchange *exchange, int status, const char *fields,
     exchange_answer(exchange, status, body);
 }
 
-static void answer_sentence(struct http_exchange *exchange, int status, const char *format, va_list args)
+static __attribute__((format(printf, 3, 0))) void answer_sentence(struct http_exchange *exchange, int status,
+                                                                  const char *format, va_list args)
 {
     char sentence[512];
     struct buf body = {0};

@@ -191,7 +191,7 @@ void world_speaker(const char *name)
     world.speaker = name;
 }
 
-static void say(const char *format, va_list args)
+static __attribute__((format(printf, 1, 0))) void say(const char *format, va_list args)
 {
     printf("%9.4f %-9s ", (double)world.now_us / 1e6, world.speaker);
     vprintf(format, args);
