@@ -274,13 +274,13 @@ static int member_record(struct members *members, struct member *member, const s
     return member->ack ? 0 : -ENOMEM;
 }
 
-/* The member is the other one under a new name: what that one counts for, it counts for from now on. */
+/* The member is the other one under a new name: what that one counts for, it counts for from now on. What the
+ * member counted for itself was an earlier process, and goes with the other. */
 static void member_inherit(struct member *member, struct member *other)
 {
-    if (!member->ack) {
-        member->ack = other->ack;
-        other->ack = NULL;
-    }
+    struct acks_member *own = member->ack;
+    member->ack = other->ack;
+    other->ack = own;
     member->witness = other->witness;
     snprintf(member->boot, sizeof member->boot, "%s", other->boot);
 }
@@ -297,9 +297,8 @@ static int boot_claim(struct members *members, struct member *member, struct lin
     logline(LOGLINE_INFO, "%s is the program that was %s: %s is removed", member->id, (*other)->id,
             (*other)->id);
     member_inherit(member, *other);
-    int result = member_record(members, member, link);
-    member_unlink(members, other);
-    return result;
+    member_unlink(members, other); /* before the position is recorded: a process never counts twice */
+    return member_record(members, member, link);
 }
 
 /* The first proof on a link. Returns 0 or a negative errno. */
