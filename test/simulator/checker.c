@@ -34,10 +34,7 @@ static void check_acknowledged(struct proc *at, struct proc *from, struct span b
         proof->before = proof->process;
         proof->since_us = world_now_us();
         proof->process = secondary;
-        proof->position = 0;
     }
-    if (position > proof->position)
-        proof->position = position;
     if (position > proof->highest)
         proof->highest = position;
     if (position > secondary->shown)
@@ -183,7 +180,8 @@ static void post_answered(const struct answer *answer)
 
 /* ---- goodbyes */
 
-/* A goodbye of an earlier process of a member that is proven by another one, alive, removes nobody. */
+/* A goodbye of an earlier process of a member that is proven by another one, alive, removes nobody. (Where
+ * somebody has registered as the member since, it is there again at once, not proven.) */
 static void removal_answered(const struct answer *answer)
 {
     struct machine *master = answer->proc->owner;
@@ -199,12 +197,14 @@ static void removal_answered(const struct answer *answer)
     struct buf report = network_peek(answer->proc, "/health");
     bool removed = !member_row(buf_span(&report), secondary->id);
     const char *boot = strstr(answer->target, "boot=");
-    if (removed && boot && secondary->node && strcmp(boot + 5, secondary->boot) != 0)
+    bool is_its = boot && strcmp(boot + 5, secondary->boot) == 0;
+    if (boot && secondary->node && !is_its && proof->since_us > master->removed_us)
         broken("%s has removed %s, which lives, for the goodbye of another process", answer->proc->name,
                secondary->proc.name);
-    /* where yet another process has registered as the member, it is there again, not proven */
-    if (removed || (boot && strcmp(boot + 5, secondary->boot) == 0))
+    if (removed || is_its)
         proof->counts = false;
+    if (!boot)
+        master->removed_us = world_now_us();
     buf_free(&report);
 }
 

@@ -41,7 +41,6 @@ struct machine *machine_start(enum settings_role role, int slot, int host, const
     machine->role = role;
     machine->slot = slot;
     machine->settings = *settings;
-    machine->started_us = world_now_us();
     machine->proc.host = host;
     machine->proc.owner = machine;
     machine->proc.serves = true;

@@ -20,11 +20,11 @@ enum {
 
 /* What a master knows of a member. */
 struct proof {
-    struct machine *process;    /* that was proven last */
-    unsigned position, highest; /* of this process, and of any with the id */
-    bool counts;                /* for w=all */
-    struct machine *before;     /* the process that was in its place, */
-    int64_t since_us;           /* until then */
+    struct machine *process; /* that was proven last */
+    unsigned highest;        /* what any process of that id has proven */
+    bool counts;             /* for w=all */
+    struct machine *before;  /* the process that was in its place, */
+    int64_t since_us;        /* until then */
 };
 
 /* One process. What the checker knows of it stays when it is dead. */
@@ -47,8 +47,8 @@ struct machine {
     struct machine *source; /* the master whose list it was a beginning of when it was looked at last */
 
     /* a master's */
-    bool appended; /* something that was posted to it */
-    int64_t started_us;
+    bool appended;                   /* something that was posted to it */
+    int64_t removed_us;              /* when a person removed a member last */
     struct proof proofs[PROOFS_MAX]; /* each id once */
 };
 
