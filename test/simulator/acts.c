@@ -290,7 +290,7 @@ static unsigned acts_of(const struct plan *plan, struct act acts[])
         {act_kill_secondary, plan->kills ? 4 : 0},
         {act_kill_master, plan->kills ? 3 : 0},
         {act_disaster, plan->kills ? 1 : 0},
-        {act_relapse, plan->kills ? 1 : 0},
+        {act_relapse, plan->kills ? 2 : 0},
         {act_stop_secondary, plan->stops ? 4 : 0},
         {act_stop_master, plan->stops ? 1 : 0},
         {act_start_other, plan->second_master ? 3 : 0},
