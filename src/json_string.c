@@ -66,29 +66,6 @@ static int32_t hex_four(const char *at, const char *end)
     return code;
 }
 
-/* The byte that a short escape such as \n stands for, or -1. */
-static int short_escape(char c)
-{
-    switch (c) {
-    case '"':
-    case '\\':
-    case '/':
-        return c;
-    case 'b':
-        return '\b';
-    case 't':
-        return '\t';
-    case 'n':
-        return '\n';
-    case 'f':
-        return '\f';
-    case 'r':
-        return '\r';
-    default:
-        return -1;
-    }
-}
-
 struct escape {
     uint32_t code; /* the character it stands for */
     size_t len;    /* its bytes in the text, the backslash included; 0: it is wrong */
@@ -114,14 +91,14 @@ static struct escape unicode_escape(const char *at, const char *end)
 /* Reads the escape whose backslash is at `at`. */
 static struct escape escape_read(const char *at, const char *end)
 {
+    static const char bytes[UINT8_MAX + 1] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                              ['t'] = '\t', ['n'] = '\n',  ['f'] = '\f', ['r'] = '\r'};
     if (end - at < 2)
         return (struct escape){0};
     if (at[1] == 'u')
         return unicode_escape(at, end);
-    int byte = short_escape(at[1]);
-    if (byte < 0)
-        return (struct escape){0};
-    return (struct escape){.code = (uint32_t)byte, .len = 2};
+    uint32_t byte = (unsigned char)bytes[(unsigned char)at[1]];
+    return (struct escape){.code = byte, .len = byte ? 2 : 0};
 }
 
 static bool needs_escape(char c)
