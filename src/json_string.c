@@ -237,21 +237,13 @@ static bool piece_next(struct span *raw, char scratch[4], struct span *piece)
     return true;
 }
 
-/* Whether there is any escape: each is longer than what it stands for. */
-static bool is_escaped(const struct json_string *string)
-{
-    return string->raw.len != string->value_len;
-}
-
 bool json_string_is(const struct json_string *string, const char *text)
 {
     struct span raw = string->raw;
-    if (string->value_len != strlen(text))
-        return false;
-    if (!is_escaped(string))
-        return memcmp(raw.at, text, raw.len) == 0;
     struct span piece;
     char scratch[4];
+    if (string->value_len != strlen(text))
+        return false;
     for (; piece_next(&raw, scratch, &piece); text += piece.len)
         if (memcmp(piece.at, text, piece.len) != 0)
             return false;
@@ -272,7 +264,7 @@ static bool holds_nul(const struct json_string *string)
 
 bool json_string_copy(const struct json_string *string, char *out, size_t out_size)
 {
-    if (string->value_len >= out_size || (is_escaped(string) && holds_nul(string)))
+    if (string->value_len >= out_size || holds_nul(string))
         return false;
     struct span raw = string->raw;
     struct span piece;
