@@ -130,27 +130,6 @@ static bool skip_word(struct json *json, const char *word)
     return true;
 }
 
-static bool skip_value(struct json *json, int depth);
-
-static bool skip_object(struct json *json, int depth)
-{
-    struct json_string name;
-    json_object(json);
-    while (json_member(json, &name))
-        if (!skip_value(json, depth))
-            return false;
-    return !json->error;
-}
-
-static bool skip_array(struct json *json, int depth)
-{
-    json_array(json);
-    while (json_element(json))
-        if (!skip_value(json, depth))
-            return false;
-    return !json->error;
-}
-
 /* `depth` is how many more arrays and objects may open; it bounds the recursion. */
 static bool skip_value(struct json *json, int depth)
 {
@@ -161,9 +140,15 @@ static bool skip_value(struct json *json, int depth)
         return json_fail(json, "the JSON text is nested too deeply");
     switch (next) {
     case '{':
-        return skip_object(json, depth - 1);
+        json_object(json);
+        while (json_member(json, &string) && skip_value(json, depth - 1))
+            continue;
+        return !json->error;
     case '[':
-        return skip_array(json, depth - 1);
+        json_array(json);
+        while (json_element(json) && skip_value(json, depth - 1))
+            continue;
+        return !json->error;
     case '"':
         return json_string(json, &string);
     case 't':
