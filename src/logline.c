@@ -62,8 +62,7 @@ static pthread_t writer;
  * `finished`. */
 static pthread_cond_t wake;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
-static bool running;
-static bool stopping;
+static bool stopping = true;                              /* or stopped, or not started yet */
 static bool finished;
 static bool urgent;      /* do not wait for more lines */
 static uint64_t dropped; /* lines, since the last line that told of it */
@@ -315,12 +314,10 @@ int logline_start(int fd, enum logline_level least, bool json, const char *role)
     filling->len = 0;
     error = writer_start();
     if (error) {
+        stopping = true;
         pthread_cond_destroy(&wake);
         return error;
     }
-    pthread_mutex_lock(&mutex);
-    running = true;
-    pthread_mutex_unlock(&mutex);
     atomic_store(&least_level, (int)least);
     return 0;
 }
@@ -360,11 +357,10 @@ void logline_stop(void)
 {
     atomic_store(&least_level, OFF);
     pthread_mutex_lock(&mutex);
-    if (!running) {
+    if (stopping) {
         pthread_mutex_unlock(&mutex);
         return;
     }
-    running = false;
     stopping = true;
     pthread_cond_signal(&wake);
     if (!wait_for_writer(STOP_MS))
@@ -394,7 +390,7 @@ static size_t event_cut(char event[LOGLINE_EVENT_MAX + 1])
 static void line_hand_over(const struct line *line, enum logline_level level)
 {
     pthread_mutex_lock(&mutex);
-    if (running) {
+    if (!stopping) {
         bool first = filling->len == 0;
         bool hurry = !urgent && (level >= LOGLINE_WARN || filling->len > HALF / 2);
         fill_line(line);
