@@ -13,7 +13,8 @@ enum { OF_BOTH = SETTING_OF_MASTER | SETTING_OF_SECONDARY };
 #define TEXT(name, is_valid) .kind = SETTING_TEXT, FIELD(name), .valid = (is_valid)
 #define WORDS(name, ...) .kind = SETTING_NUMBER, FIELD(name), .most = -1, .words = {__VA_ARGS__}
 #define NUMBER(name, from, to) .kind = SETTING_NUMBER, FIELD(name), .least = (from), .most = (to)
-#define SECONDS(name, from, to) .kind = SETTING_SECONDS, FIELD(name), .least = (from), .most = (to)
+#define SECONDS(name, from, to)                                                                              \
+    .kind = SETTING_SECONDS, FIELD(name), .least = (from), .most = (to), .about = "SECONDS"
 #define SHARE(name) .kind = SETTING_SHARE, FIELD(name), .most = SETTING_SHARE
 
 const struct setting settings_table[SETTINGS_COUNT] = {
@@ -86,7 +87,6 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .of = OF_BOTH,
         SECONDS(idle_timeout_ms, 1, LONGEST_MS),
         .standard = "75",
-        .about = "SECONDS",
         .want = "seconds from 0.001 to " DIGITS(CLOCK_LONGEST_S) ", such as 75 or 0.25",
         .meaning = "closes a keep-alive connection without a request for so long",
     },
@@ -105,7 +105,6 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .of = SETTING_OF_MASTER,
         SECONDS(ack_timeout_ms, 0, LONGEST_MS),
         .standard = "0",
-        .about = "SECONDS",
         .want = "seconds from 0 to " DIGITS(CLOCK_LONGEST_S) ", such as 2 or 0.25",
         .meaning = "wait of a POST for its ACKs, then it is answered 202; 0: for ever",
     },
@@ -133,7 +132,6 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .of = SETTING_OF_MASTER,
         SECONDS(heartbeat_ms, 10, 60000),
         .standard = "1",
-        .about = "SECONDS",
         .want = "seconds from 0.01 to 60, such as 1 or 0.25",
         .meaning = "time between signs of life on an idle link",
     },
@@ -169,7 +167,6 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .of = SETTING_OF_SECONDARY,
         SECONDS(delay_ms, 0, LONGEST_MS),
         .standard = "0",
-        .about = "SECONDS",
         .want = "seconds from 0 to " DIGITS(CLOCK_LONGEST_S) ", such as 2 or 0.25",
         .meaning = "time by which every message shows, and its ACK leaves, late here",
     },
