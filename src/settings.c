@@ -196,22 +196,18 @@ static const char *find_variable(char *const environment[], const char *name)
     return NULL;
 }
 
-static void take_environment(struct reading *reading, char *const environment[])
-{
-    for (size_t i = 0; i < SETTINGS_COUNT; i++) {
-        const char *value = find_variable(environment, settings_table[i].name);
-        if (value && *value && !reading->given[i].by_flag)
-            reading->given[i].value = value;
-    }
-}
-
 /* ---- Values ---- */
 
-static enum settings_result take_values(const struct reading *reading, struct settings *out)
+static enum settings_result take_values(struct reading *reading, char *const environment[],
+                                        struct settings *out)
 {
     for (size_t i = 0; i < SETTINGS_COUNT; i++) {
         const struct setting *setting = &settings_table[i];
-        const char *value = reading->given[i].value ? reading->given[i].value : setting->standard;
+        struct given *given = &reading->given[i];
+        const char *variable = find_variable(environment, setting->name);
+        if (!given->by_flag && variable && *variable)
+            given->value = variable;
+        const char *value = given->value ? given->value : setting->standard;
         if (has_role(setting, reading->role) && value &&
             !setting_take(setting, value, (char *)out + setting->field))
             return wrong_value(reading, i);
@@ -246,13 +242,13 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
     enum settings_result result = take_flags(&reading, argc, argv, out_file);
     if (result != SETTINGS_RUN)
         return result;
-    take_environment(&reading, environment);
     settings.health_check = reading.health_check;
-    if ((result = take_values(&reading, &settings)) != SETTINGS_RUN ||
-        (result = fit_connections(&reading, &settings, descriptor_limit)) != SETTINGS_RUN)
-        return result;
-    *out = settings;
-    return SETTINGS_RUN;
+    result = take_values(&reading, environment, &settings);
+    if (result == SETTINGS_RUN)
+        result = fit_connections(&reading, &settings, descriptor_limit);
+    if (result == SETTINGS_RUN)
+        *out = settings;
+    return result;
 }
 
 void settings_log(const struct settings *settings, enum settings_role role)
