@@ -8,6 +8,7 @@
  * stop then, a signal without SA_RESTART ends the write. */
 #include "logline.h"
 #include "block.h"
+#include "clock.h"
 #include "format.h"
 #include "utf8.h"
 #include <assert.h>
@@ -218,12 +219,8 @@ static void fill_dropped(void)
 
 static struct timespec point_after_ms(int ms)
 {
-    struct timespec point;
-    clock_gettime(CLOCK_MONOTONIC, &point);
-    point.tv_nsec += (long)(ms % 1000) * 1000000;
-    point.tv_sec += ms / 1000 + point.tv_nsec / 1000000000;
-    point.tv_nsec %= 1000000000;
-    return point;
+    int64_t us = clock_us() + ms * 1000;
+    return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 }
 
 /* Waits for lines, and then for more. Returns false where none will come any more. */
