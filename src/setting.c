@@ -78,7 +78,7 @@ static bool is_digit(char c)
 
 /* Digits, with a point among them at most where there are steps below 1. strtod(3) alone would take signs,
  * exponents, "inf" and hex. */
-static bool is_number(const char *text, int steps)
+static bool is_number(const char *text, unsigned steps)
 {
     size_t whole = strspn(text, DIGITS);
     size_t point = steps > 1 && text[whole] == '.';
@@ -98,7 +98,7 @@ static bool number_read(const struct setting *setting, const char *text, int64_t
     if (number > setting->most)
         return false;
     text += *text == '.';
-    for (int steps = setting->kind; steps > 1; steps /= 10)
+    for (unsigned steps = setting->kind; steps > 1; steps /= 10)
         number = number * 10 + (is_digit(*text) ? *text++ - '0' : 0);
     *out = number + (text[strspn(text, "0")] != '\0');
     return *out >= setting->least && *out <= setting->most;

@@ -24,20 +24,21 @@ struct setting_word {
 
 struct setting {
     const char *name;     /* of the environment variable; the flag's is made from it */
-    unsigned of;          /* the roles that have it, a bit for each */
     const char *standard; /* its default as text, or NULL: the field stays empty */
     const char *empty;    /* what an empty field stands for, in the help */
     const char *about;    /* the value's place holder in the help */
     const char *want;     /* which values are taken, to stand behind "want" */
     const char *meaning;
-    enum setting_kind kind;
     size_t field; /* offset in struct settings */
     size_t size;  /* of the field */
-    bool secret;  /* never shown, not in errors either */
+    enum setting_kind kind;
+    unsigned of; /* the roles that have it, a bit for each */
 
     bool (*valid)(const char *text);              /* of a text: whether it is taken */
     int64_t least, most;                          /* of a number, in steps; most -1: words alone */
     struct setting_word words[LOGLINE_ERROR + 2]; /* of a number, up to one without text */
+
+    bool secret; /* never shown, not in errors either */
 };
 
 enum { SETTINGS_COUNT = 19 };
