@@ -4,8 +4,7 @@
  * that is taken is shown in a form that reads as the same value. */
 #include "check.h"
 #include "concern.h"
-#include "settings.h"
-#include "settings_kinds.h"
+#include "setting.h"
 #include <strings.h>
 
 enum { WORDS_MAX = 24 };
@@ -88,22 +87,22 @@ union field {
     double share;
 };
 
-static void check_kind(const struct settings_kind *kind, const char *text)
+static void check_setting(const struct setting *setting, const char *text)
 {
     union field field, again;
     struct buf shown = {0}, shown_again = {0};
     memset(&field, 0x5a, sizeof field);
     memset(&again, 0x5a, sizeof again);
-    if (!kind->take(text, &field)) {
+    if (!setting_take(setting, text, &field)) {
         CHECK(memcmp(field.text, again.text, sizeof field.text) == 0);
         return;
     }
-    kind->show(&field, &shown);
+    setting_show(setting, &field, &shown);
     buf_add_char(&shown, '\0');
     CHECK(!shown.failed);
-    if (!kind->secret) {
-        CHECK(kind->take(shown.data, &again));
-        kind->show(&again, &shown_again);
+    if (!setting->secret) {
+        CHECK(setting_take(setting, shown.data, &again));
+        setting_show(setting, &again, &shown_again);
         buf_add_char(&shown_again, '\0');
         CHECK(strcmp(shown.data, shown_again.data) == 0);
     }
@@ -111,16 +110,10 @@ static void check_kind(const struct settings_kind *kind, const char *text)
     buf_free(&shown_again);
 }
 
-static void check_kinds(const char *text)
+static void check_value(const char *text)
 {
-    static const struct settings_kind *const kinds[] = {
-        &settings_kind_host,        &settings_kind_url,      &settings_kind_id,     &settings_kind_token,
-        &settings_kind_port,        &settings_kind_level,    &settings_kind_format, &settings_kind_bytes,
-        &settings_kind_connections, &settings_kind_concern,  &settings_kind_quorum, &settings_kind_duration,
-        &settings_kind_timeout,     &settings_kind_interval, &settings_kind_share,
-    };
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        check_kind(kinds[i], text);
+    for (size_t i = 0; i < SETTINGS_COUNT; i++)
+        check_setting(&settings_table[i], text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -135,9 +128,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct words words = words_split(text, text + size);
     check_read(role, &words, data[0] & 2 ? 1024 : UINT64_MAX);
     for (int i = 1; i < words.argc; i++)
-        check_kinds(words.argv[i]);
+        check_value(words.argv[i]);
     for (size_t i = 0; words.environment[i]; i++)
-        check_kinds(strchr(words.environment[i], '=') + 1);
+        check_value(strchr(words.environment[i], '=') + 1);
     free(text);
     return 0;
 }

@@ -5,65 +5,35 @@
 
 #include <stdint.h>
 #include <string.h>
+#if defined __SSE2__ && !defined BLOCK_PORTABLE
+#include <emmintrin.h>
+#endif
 
 enum { BLOCK_BYTES = 64 };
 
-#if defined __SSE2__ && !defined BLOCK_PORTABLE
-#include <emmintrin.h>
-
-typedef __m128i block_part;
+/* Both compilers make the machine's own vector instructions of these. */
+typedef unsigned char block_part __attribute__((vector_size(16)));
 
 enum { BLOCK_PARTS = 4 };
 
-/* In each byte of what the next three return the highest bit is the answer. */
-static inline block_part block_part_equal(block_part part, char byte)
+/* The highest bit of each byte, the first byte's lowest. */
+static inline uint64_t block_part_mask(block_part part)
 {
-    return _mm_cmpeq_epi8(part, _mm_set1_epi8(byte));
-}
-
-static inline block_part block_part_control(block_part part)
-{
-    return _mm_cmpeq_epi8(part, _mm_min_epu8(part, _mm_set1_epi8(0x1f)));
-}
-
-static inline uint64_t block_part_mask(block_part answers)
-{
-    return (unsigned)_mm_movemask_epi8(answers);
-}
-
+#if defined __SSE2__ && !defined BLOCK_PORTABLE
+    return (unsigned)_mm_movemask_epi8((__m128i)part);
 #else
-
-typedef uint64_t block_part;
-
-enum { BLOCK_PARTS = 8 };
-
-static inline uint64_t block_each(unsigned char byte)
-{
-    return UINT64_C(0x0101010101010101) * byte;
-}
-
-/* A byte whose lower bits are not all 0 carries into its highest bit. */
-static inline block_part block_part_equal(block_part part, char byte)
-{
-    uint64_t differs = part ^ block_each((unsigned char)byte);
-    return ~(((differs & block_each(0x7f)) + block_each(0x7f)) | differs);
-}
-
-static inline block_part block_part_control(block_part part)
-{
-    return ~(((part & block_each(0x7f)) + block_each(0x60)) | part);
-}
-
-/* The product brings the eight bits together at the top, the first byte's lowest. */
-static inline uint64_t block_part_mask(block_part answers)
-{
+    uint64_t halves[2];
+    memcpy(halves, &part, sizeof halves);
+    for (int i = 0; i < 2; i++) {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    answers = __builtin_bswap64(answers);
+        halves[i] = __builtin_bswap64(halves[i]);
 #endif
-    return (answers >> 7 & block_each(1)) * UINT64_C(0x0102040810204080) >> 56;
+        /* The product brings the eight bits together at the top. */
+        halves[i] = (halves[i] >> 7 & UINT64_C(0x0101010101010101)) * UINT64_C(0x0102040810204080) >> 56;
+    }
+    return halves[0] | halves[1] << 8;
+#endif
 }
-
-#endif
 
 struct block {
     block_part parts[BLOCK_PARTS];
@@ -90,9 +60,9 @@ static inline struct block block_read(const char *at, const char *end)
 static inline uint64_t block_equal(const struct block *block, char byte)
 {
     uint64_t mask = 0;
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < BLOCK_PARTS; i++)
-        mask |= block_part_mask(block_part_equal(block->parts[i], byte)) << i * (BLOCK_BYTES / BLOCK_PARTS);
+        mask |= block_part_mask((block_part)(block->parts[i] == (unsigned char)byte)) << 16 * i;
     return mask;
 }
 
@@ -100,9 +70,9 @@ static inline uint64_t block_equal(const struct block *block, char byte)
 static inline uint64_t block_control(const struct block *block)
 {
     uint64_t mask = 0;
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < BLOCK_PARTS; i++)
-        mask |= block_part_mask(block_part_control(block->parts[i])) << i * (BLOCK_BYTES / BLOCK_PARTS);
+        mask |= block_part_mask((block_part)(block->parts[i] < 0x20)) << 16 * i;
     return mask;
 }
 
@@ -110,9 +80,9 @@ static inline uint64_t block_control(const struct block *block)
 static inline uint64_t block_high(const struct block *block)
 {
     uint64_t mask = 0;
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int i = 0; i < BLOCK_PARTS; i++)
-        mask |= block_part_mask(block->parts[i]) << i * (BLOCK_BYTES / BLOCK_PARTS);
+        mask |= block_part_mask(block->parts[i]) << 16 * i;
     return mask;
 }
 

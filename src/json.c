@@ -8,20 +8,20 @@ struct json json_text(struct span text)
     return (struct json){.at = text.at, .end = span_after(text, text.len).at};
 }
 
+static bool open_take(struct json *json, char open, const char *error)
+{
+    json->opened = json_take(json, open);
+    return json->opened || json_fail_here(json, error);
+}
+
 bool json_object(struct json *json)
 {
-    if (!json_take(json, '{'))
-        return json_fail_here(json, "a JSON object is wanted");
-    json->opened = true;
-    return true;
+    return open_take(json, '{', "a JSON object is wanted");
 }
 
 bool json_array(struct json *json)
 {
-    if (!json_take(json, '['))
-        return json_fail_here(json, "a JSON array is wanted");
-    json->opened = true;
-    return true;
+    return open_take(json, '[', "a JSON array is wanted");
 }
 
 /* What comes before a member or an element: the closing byte (false), or a comma unless it is the first. */
@@ -57,18 +57,13 @@ bool json_element(struct json *json)
 
 /* ---- Numbers and other values ---- */
 
-static const char *skip_digits(const char *at, const char *end)
-{
-    while (at < end && *at >= '0' && *at <= '9')
-        at++;
-    return at;
-}
-
 /* The end of the digits, or NULL where there is not one. */
 static const char *need_digits(const char *at, const char *end)
 {
-    const char *stop = skip_digits(at, end);
-    return stop > at ? stop : NULL;
+    const char *start = at;
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
+    return at > start ? at : NULL;
 }
 
 /* The end of the number that starts at `at`, or NULL where the grammar of RFC 8259 section 6 has none. */
@@ -135,27 +130,6 @@ static bool skip_word(struct json *json, const char *word)
     return true;
 }
 
-static bool skip_value(struct json *json, int depth);
-
-static bool skip_object(struct json *json, int depth)
-{
-    struct json_string name;
-    json_object(json);
-    while (json_member(json, &name))
-        if (!skip_value(json, depth))
-            return false;
-    return !json->error;
-}
-
-static bool skip_array(struct json *json, int depth)
-{
-    json_array(json);
-    while (json_element(json))
-        if (!skip_value(json, depth))
-            return false;
-    return !json->error;
-}
-
 /* `depth` is how many more arrays and objects may open; it bounds the recursion. */
 static bool skip_value(struct json *json, int depth)
 {
@@ -166,9 +140,15 @@ static bool skip_value(struct json *json, int depth)
         return json_fail(json, "the JSON text is nested too deeply");
     switch (next) {
     case '{':
-        return skip_object(json, depth - 1);
+        json_object(json);
+        while (json_member(json, &string) && skip_value(json, depth - 1))
+            continue;
+        return !json->error;
     case '[':
-        return skip_array(json, depth - 1);
+        json_array(json);
+        while (json_element(json) && skip_value(json, depth - 1))
+            continue;
+        return !json->error;
     case '"':
         return json_string(json, &string);
     case 't':

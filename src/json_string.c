@@ -66,29 +66,6 @@ static int32_t hex_four(const char *at, const char *end)
     return code;
 }
 
-/* The byte that a short escape such as \n stands for, or -1. */
-static int short_escape(char c)
-{
-    switch (c) {
-    case '"':
-    case '\\':
-    case '/':
-        return c;
-    case 'b':
-        return '\b';
-    case 't':
-        return '\t';
-    case 'n':
-        return '\n';
-    case 'f':
-        return '\f';
-    case 'r':
-        return '\r';
-    default:
-        return -1;
-    }
-}
-
 struct escape {
     uint32_t code; /* the character it stands for */
     size_t len;    /* its bytes in the text, the backslash included; 0: it is wrong */
@@ -114,14 +91,14 @@ static struct escape unicode_escape(const char *at, const char *end)
 /* Reads the escape whose backslash is at `at`. */
 static struct escape escape_read(const char *at, const char *end)
 {
+    static const char bytes[UINT8_MAX + 1] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                              ['t'] = '\t', ['n'] = '\n',  ['f'] = '\f', ['r'] = '\r'};
     if (end - at < 2)
         return (struct escape){0};
     if (at[1] == 'u')
         return unicode_escape(at, end);
-    int byte = short_escape(at[1]);
-    if (byte < 0)
-        return (struct escape){0};
-    return (struct escape){.code = (uint32_t)byte, .len = 2};
+    uint32_t byte = (unsigned char)bytes[(unsigned char)at[1]];
+    return (struct escape){.code = byte, .len = byte ? 2 : 0};
 }
 
 static bool needs_escape(char c)
@@ -260,21 +237,15 @@ static bool piece_next(struct span *raw, char scratch[4], struct span *piece)
     return true;
 }
 
-/* Whether there is any escape: each is longer than what it stands for. */
-static bool is_escaped(const struct json_string *string)
-{
-    return string->raw.len != string->value_len;
-}
-
 bool json_string_is(const struct json_string *string, const char *text)
 {
     struct span raw = string->raw;
-    if (string->value_len != strlen(text))
-        return false;
-    if (!is_escaped(string))
-        return memcmp(raw.at, text, raw.len) == 0;
     struct span piece;
     char scratch[4];
+    if (string->value_len != strlen(text))
+        return false;
+    if (raw.len == string->value_len) /* no escapes: each is longer than what it stands for */
+        return memcmp(raw.at, text, raw.len) == 0;
     for (; piece_next(&raw, scratch, &piece); text += piece.len)
         if (memcmp(piece.at, text, piece.len) != 0)
             return false;
@@ -295,7 +266,7 @@ static bool holds_nul(const struct json_string *string)
 
 bool json_string_copy(const struct json_string *string, char *out, size_t out_size)
 {
-    if (string->value_len >= out_size || (is_escaped(string) && holds_nul(string)))
+    if (string->value_len >= out_size || holds_nul(string))
         return false;
     struct span raw = string->raw;
     struct span piece;

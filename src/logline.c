@@ -8,6 +8,7 @@
  * stop then, a signal without SA_RESTART ends the write. */
 #include "logline.h"
 #include "block.h"
+#include "clock.h"
 #include "format.h"
 #include "utf8.h"
 #include <assert.h>
@@ -58,11 +59,11 @@ static atomic_int least_level = OFF;
 static atomic_bool abandon;
 
 static pthread_t writer;
-static pthread_cond_t wake_writer;                        /* `urgent`, `stopping`, or a first line */
-static pthread_cond_t wake_stop;                          /* `finished` */
+/* The writer waits for `urgent`, `stopping` or a first line; logline_stop, when no line comes any more, for
+ * `finished`. */
+static pthread_cond_t wake;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
-static bool running;
-static bool stopping;
+static bool stopping = true;                              /* or stopped, or not started yet */
 static bool finished;
 static bool urgent;      /* do not wait for more lines */
 static uint64_t dropped; /* lines, since the last line that told of it */
@@ -218,22 +219,18 @@ static void fill_dropped(void)
 
 static struct timespec point_after_ms(int ms)
 {
-    struct timespec point;
-    clock_gettime(CLOCK_MONOTONIC, &point);
-    point.tv_nsec += (long)(ms % 1000) * 1000000;
-    point.tv_sec += ms / 1000 + point.tv_nsec / 1000000000;
-    point.tv_nsec %= 1000000000;
-    return point;
+    int64_t us = clock_us() + ms * 1000;
+    return (struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 }
 
 /* Waits for lines, and then for more. Returns false where none will come any more. */
 static bool wait_for_lines(void)
 {
     while (filling->len == 0 && !stopping)
-        pthread_cond_wait(&wake_writer, &mutex);
+        pthread_cond_wait(&wake, &mutex);
     struct timespec flush = point_after_ms(LOGLINE_FLUSH_MS);
     while (!urgent && !stopping)
-        if (pthread_cond_timedwait(&wake_writer, &mutex, &flush) == ETIMEDOUT)
+        if (pthread_cond_timedwait(&wake, &mutex, &flush) == ETIMEDOUT)
             break;
     return filling->len > 0;
 }
@@ -269,7 +266,7 @@ static void *writer_run(void *unused)
         pthread_mutex_lock(&mutex);
     }
     finished = true;
-    pthread_cond_signal(&wake_stop);
+    pthread_cond_signal(&wake);
     pthread_mutex_unlock(&mutex);
     return NULL;
 }
@@ -288,29 +285,21 @@ static int writer_start(void)
     return -error;
 }
 
-static int conds_open(void)
+static int wake_open(void)
 {
     pthread_condattr_t attr;
     int error = pthread_condattr_init(&attr);
     if (error)
         return -error;
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    error = pthread_cond_init(&wake_writer, &attr);
-    if (!error && (error = pthread_cond_init(&wake_stop, &attr)) != 0)
-        pthread_cond_destroy(&wake_writer);
+    error = pthread_cond_init(&wake, &attr);
     pthread_condattr_destroy(&attr);
     return -error;
 }
 
-static void conds_close(void)
-{
-    pthread_cond_destroy(&wake_stop);
-    pthread_cond_destroy(&wake_writer);
-}
-
 int logline_start(int fd, enum logline_level least, bool json, const char *role)
 {
-    int error = conds_open();
+    int error = wake_open();
     if (error)
         return error;
     out_fd = fd;
@@ -322,12 +311,10 @@ int logline_start(int fd, enum logline_level least, bool json, const char *role)
     filling->len = 0;
     error = writer_start();
     if (error) {
-        conds_close();
+        stopping = true;
+        pthread_cond_destroy(&wake);
         return error;
     }
-    pthread_mutex_lock(&mutex);
-    running = true;
-    pthread_mutex_unlock(&mutex);
     atomic_store(&least_level, (int)least);
     return 0;
 }
@@ -337,7 +324,7 @@ static bool wait_for_writer(int ms)
 {
     struct timespec end = point_after_ms(ms);
     while (!finished)
-        if (pthread_cond_timedwait(&wake_stop, &mutex, &end) == ETIMEDOUT)
+        if (pthread_cond_timedwait(&wake, &mutex, &end) == ETIMEDOUT)
             break;
     return finished;
 }
@@ -367,18 +354,17 @@ void logline_stop(void)
 {
     atomic_store(&least_level, OFF);
     pthread_mutex_lock(&mutex);
-    if (!running) {
+    if (stopping) {
         pthread_mutex_unlock(&mutex);
         return;
     }
-    running = false;
     stopping = true;
-    pthread_cond_signal(&wake_writer);
+    pthread_cond_signal(&wake);
     if (!wait_for_writer(STOP_MS))
         writer_abandon();
     pthread_mutex_unlock(&mutex);
     pthread_join(writer, NULL);
-    conds_close();
+    pthread_cond_destroy(&wake);
 }
 
 /* ---- Logging ---- */
@@ -401,13 +387,13 @@ static size_t event_cut(char event[LOGLINE_EVENT_MAX + 1])
 static void line_hand_over(const struct line *line, enum logline_level level)
 {
     pthread_mutex_lock(&mutex);
-    if (running) {
+    if (!stopping) {
         bool first = filling->len == 0;
         bool hurry = !urgent && (level >= LOGLINE_WARN || filling->len > HALF / 2);
         fill_line(line);
         urgent = urgent || hurry;
         if (first || hurry)
-            pthread_cond_signal(&wake_writer);
+            pthread_cond_signal(&wake);
     }
     pthread_mutex_unlock(&mutex);
 }

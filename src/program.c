@@ -35,20 +35,16 @@ static bool program_begin(struct settings *settings, enum settings_role role, in
 {
     sigset_t set;
     stop_signals(&set);
-    switch (settings_read(settings, role, argc, argv, environ, descriptors_raise(), stdout, stderr)) {
-    case SETTINGS_DONE:
-        *status = 0;
+    enum settings_result result =
+        settings_read(settings, role, argc, argv, environ, descriptors_raise(), stdout, stderr);
+    if (result != SETTINGS_RUN) {
+        *status = result == SETTINGS_DONE ? 0 : 2;
         return false;
-    case SETTINGS_WRONG:
-        *status = 2;
-        return false;
-    case SETTINGS_RUN:
-        break;
     }
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN); /* a reader of the log lines that went away must not end the node */
-    setenv("RES_OPTIONS", "timeout:1 attempts:2",
-           0); /* a name server that is silent must not hold up the end */
+    /* A name server that is silent must not hold up the end. */
+    setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
     if (settings->health_check)
         return true;
     if (logline_start(STDERR_FILENO, settings->log_level, settings->log_json,

@@ -1,181 +1,13 @@
 #include "settings.h"
-#include "settings_kinds.h"
+#include "setting.h"
 #include <assert.h>
 #include <string.h>
 
 enum {
     DESCRIPTORS_KEPT = 64, /* for listener, links to other nodes, standard streams and the like */
-    SHOWN_MAX = 100        /* bytes of a wrong value that its error repeats */
+    SHOWN_MAX = 100,       /* bytes of a wrong value that its error repeats */
+    FLAG_MAX = 32
 };
-
-enum { OF_MASTER = 1 << SETTINGS_MASTER, OF_SECONDARY = 1 << SETTINGS_SECONDARY, OF_BOTH = 3 };
-
-struct setting {
-    const char *name; /* of the environment variable; the flag's is made from it */
-    const struct settings_kind *kind;
-    size_t field;         /* offset in struct settings */
-    unsigned of;          /* the roles that have it, a bit for each */
-    const char *standard; /* its default as text, or NULL: the field stays empty */
-    const char *empty;    /* what an empty field stands for, in the help */
-    const char *meaning;
-};
-
-static const struct setting table[] = {
-    {
-        .name = "HOST",
-        .kind = &settings_kind_host,
-        .field = offsetof(struct settings, host),
-        .of = OF_BOTH,
-        .standard = "127.0.0.1",
-        .meaning = "address to listen on; 0.0.0.0 is every IPv4 address",
-    },
-    {
-        .name = "PORT",
-        .kind = &settings_kind_port,
-        .field = offsetof(struct settings, port),
-        .of = OF_MASTER,
-        .standard = "5000",
-        .meaning = "port to listen on; 0 lets the kernel choose",
-    },
-    {
-        .name = "PORT",
-        .kind = &settings_kind_port,
-        .field = offsetof(struct settings, port),
-        .of = OF_SECONDARY,
-        .standard = "5001",
-        .meaning = "port to listen on; 0 lets the kernel choose",
-    },
-    {
-        .name = "LOG_LEVEL",
-        .kind = &settings_kind_level,
-        .field = offsetof(struct settings, log_level),
-        .of = OF_BOTH,
-        .standard = "info",
-        .meaning = "least of the events that are logged: debug, info, warn or error",
-    },
-    {
-        .name = "LOG_FORMAT",
-        .kind = &settings_kind_format,
-        .field = offsetof(struct settings, log_json),
-        .of = OF_BOTH,
-        .standard = "text",
-        .meaning = "text or json; one line an event, on standard error",
-    },
-    {
-        .name = "MAX_MESSAGE",
-        .kind = &settings_kind_bytes,
-        .field = offsetof(struct settings, max_message),
-        .of = OF_BOTH,
-        .standard = "1048576",
-        .meaning = "longest message that is taken",
-    },
-    {
-        .name = "MAX_CONNECTIONS",
-        .kind = &settings_kind_connections,
-        .field = offsetof(struct settings, max_connections),
-        .of = OF_BOTH,
-        .standard = "10000",
-        .meaning = "clients at a time; less where the descriptor limit is lower",
-    },
-    {
-        .name = "IDLE_TIMEOUT",
-        .kind = &settings_kind_timeout,
-        .field = offsetof(struct settings, idle_timeout_ms),
-        .of = OF_BOTH,
-        .standard = "75",
-        .meaning = "closes a keep-alive connection without a request for so long",
-    },
-    {
-        .name = "WRITE_CONCERN",
-        .kind = &settings_kind_concern,
-        .field = offsetof(struct settings, write_concern),
-        .of = OF_MASTER,
-        .standard = "all",
-        .meaning = "nodes to hold a message before its POST ends: number, majority, all",
-    },
-    {
-        .name = "ACK_TIMEOUT",
-        .kind = &settings_kind_duration,
-        .field = offsetof(struct settings, ack_timeout_ms),
-        .of = OF_MASTER,
-        .standard = "0",
-        .meaning = "wait of a POST for its ACKs, then it is answered 202; 0: for ever",
-    },
-    {
-        .name = "NODES",
-        .kind = &settings_kind_nodes,
-        .field = offsetof(struct settings, nodes),
-        .of = OF_MASTER,
-        .empty = "not told",
-        .meaning = "nodes that this log is meant to have, the master included",
-    },
-    {
-        .name = "QUORUM",
-        .kind = &settings_kind_quorum,
-        .field = offsetof(struct settings, quorum),
-        .of = OF_MASTER,
-        .standard = "off",
-        .meaning = "read-only while fewer nodes are within reach: off, majority, number",
-    },
-    {
-        .name = "HEARTBEAT_INTERVAL",
-        .kind = &settings_kind_interval,
-        .field = offsetof(struct settings, heartbeat_ms),
-        .of = OF_MASTER,
-        .standard = "1",
-        .meaning = "time between signs of life on an idle link",
-    },
-    {
-        .name = "MASTER_URL",
-        .kind = &settings_kind_url,
-        .field = offsetof(struct settings, master_url),
-        .of = OF_SECONDARY,
-        .standard = "http://127.0.0.1:5000",
-        .meaning = "the master to register at",
-    },
-    {
-        .name = "ADVERTISE_URL",
-        .kind = &settings_kind_url,
-        .field = offsetof(struct settings, advertise_url),
-        .of = OF_SECONDARY,
-        .empty = "the address that the master sees, with PORT",
-        .meaning = "where the master sends messages",
-    },
-    {
-        .name = "SECONDARY_ID",
-        .kind = &settings_kind_id,
-        .field = offsetof(struct settings, secondary_id),
-        .of = OF_SECONDARY,
-        .empty = "its advertised host:port",
-        .meaning = "this node's name as a member, in /health and in logs",
-    },
-    {
-        .name = "SECONDARY_DELAYS",
-        .kind = &settings_kind_duration,
-        .field = offsetof(struct settings, delay_ms),
-        .of = OF_SECONDARY,
-        .standard = "0",
-        .meaning = "time by which every message shows, and its ACK leaves, late here",
-    },
-    {
-        .name = "SECONDARY_ERRORS",
-        .kind = &settings_kind_share,
-        .field = offsetof(struct settings, errors),
-        .of = OF_SECONDARY,
-        .standard = "0",
-        .meaning = "share of /replicate calls answered 500 after the store, from 0 to 1",
-    },
-    {
-        .name = "CLUSTER_TOKEN",
-        .kind = &settings_kind_token,
-        .field = offsetof(struct settings, cluster_token),
-        .of = OF_BOTH,
-        .empty = "none",
-        .meaning = "needed for calls between nodes where set; the same on every node",
-    },
-};
-
-enum { TABLE_LEN = sizeof table / sizeof *table, FLAG_MAX = 32 };
 
 static const char *const role_names[] = {"master", "secondary"};
 
@@ -193,7 +25,7 @@ struct given {
 struct reading {
     enum settings_role role;
     FILE *err_file;
-    struct given given[TABLE_LEN];
+    struct given given[SETTINGS_COUNT];
     bool health_check;
 };
 
@@ -223,13 +55,13 @@ static void flag_name(const struct setting *setting, char out[FLAG_MAX])
 /* "master: PORT=abc: " or "master: --port abc: ", and of a secret just the name. */
 static void print_given(const struct reading *reading, size_t index)
 {
-    const struct setting *setting = &table[index];
+    const struct setting *setting = &settings_table[index];
     const struct given *given = &reading->given[index];
     char flag[FLAG_MAX];
     assert(given->value); /* the table's own defaults are right */
     flag_name(setting, flag);
     fprintf(reading->err_file, "%s: %s", role_names[reading->role], given->by_flag ? flag : setting->name);
-    if (!setting->kind->secret) {
+    if (!setting->secret) {
         fputc(given->by_flag ? ' ' : '=', reading->err_file);
         const char *value = *given->value ? given->value : "\"\"";
         print_bytes(reading->err_file, value, strlen(value));
@@ -240,7 +72,7 @@ static void print_given(const struct reading *reading, size_t index)
 static enum settings_result wrong_value(const struct reading *reading, size_t index)
 {
     print_given(reading, index);
-    fprintf(reading->err_file, "want %s\n", table[index].kind->want);
+    fprintf(reading->err_file, "want %s\n", settings_table[index].want);
     return SETTINGS_WRONG;
 }
 
@@ -261,7 +93,7 @@ static void print_setting(FILE *file, const struct setting *setting)
     char flag[FLAG_MAX];
     char usage[FLAG_MAX + 16];
     flag_name(setting, flag);
-    snprintf(usage, sizeof usage, "%s %s", flag, setting->kind->about);
+    snprintf(usage, sizeof usage, "%s %s", flag, setting->about);
     fprintf(file, "  %-30s %s\n  %-30s [%s]\n", usage, setting->meaning, "",
             setting->standard ? setting->standard : setting->empty);
 }
@@ -278,9 +110,9 @@ static enum settings_result print_help(FILE *file, enum settings_role role)
         "Settings, with their defaults in brackets. Each may also be given in the environment: MAX_MESSAGE\n"
         "is --max-message. A flag wins. Durations are seconds, decimals allowed.\n\n",
         file);
-    for (size_t i = 0; i < TABLE_LEN; i++)
-        if (has_role(&table[i], role))
-            print_setting(file, &table[i]);
+    for (size_t i = 0; i < SETTINGS_COUNT; i++)
+        if (has_role(&settings_table[i], role))
+            print_setting(file, &settings_table[i]);
     fputs("\n  --health-check                 asks the node that runs at HOST and PORT for its health: exit\n"
           "                                 code 0 or 1\n"
           "  --version                      prints the version\n"
@@ -291,15 +123,15 @@ static enum settings_result print_help(FILE *file, enum settings_role role)
 
 /* ---- Flags and environment ---- */
 
-/* The role's setting whose flag is `flag`, up to a "=" or the end; TABLE_LEN where there is none. */
+/* The role's setting whose flag is `flag`, up to a "=" or the end; SETTINGS_COUNT where there is none. */
 static size_t find_flag(const char *flag, enum settings_role role)
 {
     struct span wanted = {.at = flag, .len = strcspn(flag, "=")};
     char name[FLAG_MAX];
     size_t i = 0;
-    for (; i < TABLE_LEN; i++) {
-        flag_name(&table[i], name);
-        if (has_role(&table[i], role) && span_equals(wanted, name))
+    for (; i < SETTINGS_COUNT; i++) {
+        flag_name(&settings_table[i], name);
+        if (has_role(&settings_table[i], role) && span_equals(wanted, name))
             break;
     }
     return i;
@@ -316,7 +148,7 @@ static enum settings_result unknown_flag(const struct reading *reading, const ch
                 role_names[reading->role], number);
         return SETTINGS_WRONG;
     }
-    if (find_flag(flag, other) < TABLE_LEN)
+    if (find_flag(flag, other) < SETTINGS_COUNT)
         return wrong_flag(reading, flag, "a flag of another program, the ", role_names[other]);
     return wrong_flag(reading, flag, "no such flag; --help lists them", "");
 }
@@ -327,10 +159,10 @@ static enum settings_result take_setting(struct reading *reading, int argc, char
     const char *flag = argv[*i];
     const char *equals = strchr(flag, '=');
     size_t index = find_flag(flag, reading->role);
-    if (index == TABLE_LEN)
+    if (index == SETTINGS_COUNT)
         return unknown_flag(reading, flag, *i);
     if (!equals && *i + 1 == argc)
-        return wrong_flag(reading, flag, "want a value behind it: ", table[index].kind->want);
+        return wrong_flag(reading, flag, "want a value behind it: ", settings_table[index].want);
     reading->given[index] = (struct given){.value = equals ? equals + 1 : argv[++*i], .by_flag = true};
     return SETTINGS_RUN;
 }
@@ -364,29 +196,20 @@ static const char *find_variable(char *const environment[], const char *name)
     return NULL;
 }
 
-static void take_environment(struct reading *reading, char *const environment[])
-{
-    for (size_t i = 0; i < TABLE_LEN; i++) {
-        const char *value = find_variable(environment, table[i].name);
-        if (value && *value && !reading->given[i].by_flag)
-            reading->given[i].value = value;
-    }
-}
-
 /* ---- Values ---- */
 
-static void *field_of(struct settings *settings, const struct setting *setting)
+static enum settings_result take_values(struct reading *reading, char *const environment[],
+                                        struct settings *out)
 {
-    return (char *)settings + setting->field;
-}
-
-static enum settings_result take_values(const struct reading *reading, struct settings *out)
-{
-    for (size_t i = 0; i < TABLE_LEN; i++) {
-        const char *value = reading->given[i].value ? reading->given[i].value : table[i].standard;
-        if (!has_role(&table[i], reading->role) || !value)
-            continue;
-        if (!table[i].kind->take(value, field_of(out, &table[i])))
+    for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+        const struct setting *setting = &settings_table[i];
+        struct given *given = &reading->given[i];
+        const char *variable = find_variable(environment, setting->name);
+        if (!given->by_flag && variable && *variable)
+            given->value = variable;
+        const char *value = given->value ? given->value : setting->standard;
+        if (has_role(setting, reading->role) && value &&
+            !setting_take(setting, value, (char *)out + setting->field))
             return wrong_value(reading, i);
     }
     return SETTINGS_RUN;
@@ -419,23 +242,24 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
     enum settings_result result = take_flags(&reading, argc, argv, out_file);
     if (result != SETTINGS_RUN)
         return result;
-    take_environment(&reading, environment);
     settings.health_check = reading.health_check;
-    if ((result = take_values(&reading, &settings)) != SETTINGS_RUN ||
-        (result = fit_connections(&reading, &settings, descriptor_limit)) != SETTINGS_RUN)
-        return result;
-    *out = settings;
-    return SETTINGS_RUN;
+    result = take_values(&reading, environment, &settings);
+    if (result == SETTINGS_RUN)
+        result = fit_connections(&reading, &settings, descriptor_limit);
+    if (result == SETTINGS_RUN)
+        *out = settings;
+    return result;
 }
 
 void settings_log(const struct settings *settings, enum settings_role role)
 {
     struct buf line = {0};
-    for (size_t i = 0; i < TABLE_LEN; i++) {
-        if (!has_role(&table[i], role))
+    for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+        const struct setting *setting = &settings_table[i];
+        if (!has_role(setting, role))
             continue;
-        buf_addf(&line, " %s=", table[i].name);
-        table[i].kind->show((const char *)settings + table[i].field, &line);
+        buf_addf(&line, " %s=", setting->name);
+        setting_show(setting, (const char *)settings + setting->field, &line);
     }
     logline(LOGLINE_INFO, "settings%.*s", (int)line.len, line.data ? line.data : "");
     buf_free(&line);

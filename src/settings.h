@@ -1,6 +1,6 @@
 /* The settings of both programs: an environment variable each and a flag of the same name (PORT is --port,
  * MASTER_URL is --master-url; `--port 5000` and `--port=5000` are the same); a flag wins. An empty
- * environment variable counts as not set. The table in settings.c is the one place that lists them. */
+ * environment variable counts as not set. The table in settings_table.c is the one place that lists them. */
 #ifndef SETTINGS_H
 #define SETTINGS_H
 

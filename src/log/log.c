@@ -37,26 +37,24 @@ struct tail_slot {
     _Atomic uint64_t marks;
 };
 
+/* What an append changes, while it is under way and then published. */
+struct draft {
+    struct log *log;
+    struct tail tail;
+    struct log_segment *segment; /* the one appended to; NULL for an empty list */
+    size_t used;                 /* bytes of it below the tail */
+    const struct mark *mark;     /* the last one, or NULL */
+    struct log_segment *fresh;   /* the first segment that is not published; the rest hangs on it */
+};
+
 struct log {
     _Atomic uint64_t version;  /* slots[version % 2] holds the published tail */
     struct tail_slot slots[2]; /* how they are read: see the top */
     struct marks marks;        /* readers' below the published count */
 
     /* The appender's alone. */
-    struct tail tail; /* what is published */
+    struct draft published;
     struct log_segment *first;
-    struct log_segment *segment; /* the one appended to; NULL for an empty list */
-    size_t used;                 /* bytes of it below the tail */
-};
-
-/* An append that is under way. */
-struct draft {
-    struct log *log;
-    struct tail tail;
-    struct log_segment *segment;
-    size_t used;
-    struct log_segment *fresh; /* the first segment that is not published; the rest hangs on it */
-    const struct mark *mark;   /* the last one, or NULL */
 };
 
 /* A message's start, and how far one may walk from it. */
@@ -98,7 +96,6 @@ static void tail_publish(struct log *log, const struct tail *tail)
     atomic_store_explicit(&slot->digest, tail->digest, memory_order_release);
     atomic_store_explicit(&slot->marks, tail->marks, memory_order_release);
     atomic_store_explicit(&log->version, version, memory_order_release);
-    log->tail = *tail;
 }
 
 /* ---- places ---- */
@@ -171,17 +168,6 @@ static struct place place_at(const struct log *log, const struct tail *tail, con
 }
 
 /* ---- appending ---- */
-
-static struct draft draft_begin(struct log *log)
-{
-    return (struct draft){
-        .log = log,
-        .tail = log->tail,
-        .segment = log->segment,
-        .used = log->used,
-        .mark = log->tail.marks > 0 ? marks_at(&log->marks, log->tail.marks - 1) : NULL,
-    };
-}
 
 static void segments_free(struct log_segment *segment)
 {
@@ -324,21 +310,22 @@ static int draft_add(struct draft *draft, struct span elements, const size_t *le
     return 0;
 }
 
-static void draft_publish(const struct draft *draft)
+static void draft_publish(struct draft *draft)
 {
     struct log *log = draft->log;
-    if (draft->fresh && log->segment)
-        atomic_store_explicit(&log->segment->next, draft->fresh, memory_order_release);
     if (!log->first)
         log->first = draft->fresh;
-    log->segment = draft->segment;
-    log->used = draft->used;
+    else if (draft->fresh)
+        atomic_store_explicit(&log->published.segment->next, draft->fresh, memory_order_release);
+    draft->fresh = NULL;
+    log->published = *draft;
     tail_publish(log, &draft->tail);
 }
 
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id)
 {
-    struct draft draft = draft_begin(log);
+    struct draft draft = log->published;
+    draft.log = log;
     if (draft_add(&draft, elements, lens, count) < 0) {
         segments_free(draft.fresh);
         return -ENOMEM;
