@@ -277,8 +277,8 @@ int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop)
     return admission->takeover ? next_ms : now_ms;
 }
 
-/* A registration comes while a list is taken over. The take-over ends where the secondary with the list has come
- * back with less, or where nothing comes any more and this secondary has messages that are missing. */
+/* A registration comes while a list is taken over. The take-over ends where the secondary with the list has
+ * come back with less, or where nothing comes any more and this secondary has messages that are missing. */
 static void takeover_look(struct admission *admission, const struct wire_register *registration)
 {
     const char *why;

@@ -139,7 +139,6 @@ struct sender {
     uint64_t epoch;  /* 0: not told */
     bool is_other;   /* it names another master than the one that is followed */
     bool names_this; /* it is meant for this process, and says so */
-    bool names_other;
 };
 
 static struct sender sender_read(const struct follow *follow, const struct http_head *head)
@@ -155,7 +154,6 @@ static struct sender sender_read(const struct follow *follow, const struct http_
                       (!is_followed(follow, sender.log, sender.epoch) ||
                        (master && !span_equals(master->value, follow->master)));
     sender.names_this = boot && span_equals(boot->value, follow->config.own->boot);
-    sender.names_other = boot && !sender.names_this;
     return sender;
 }
 
@@ -209,7 +207,8 @@ static void answer_stored(struct follow *follow, struct http_exchange *exchange)
 bool follow_misdirected(struct follow *follow, const struct http_request *request,
                         struct http_exchange *exchange)
 {
-    if (!sender_read(follow, request->head).names_other)
+    const struct http_field *boot = http_head_field(request->head, WIRE_BOOT_FIELD);
+    if (!boot || span_equals(boot->value, follow->config.own->boot))
         return false;
     answer_position(follow, exchange, "another program answers at this address than the one that registered");
     return true;
@@ -455,9 +454,9 @@ static void sign_of_life(struct follow *follow, const struct sender *sender, str
 void follow_replicate(struct follow *follow, const struct http_request *request,
                       struct http_exchange *exchange)
 {
-    struct sender sender = sender_read(follow, request->head);
     if (follow_misdirected(follow, request, exchange))
         return;
+    struct sender sender = sender_read(follow, request->head);
     /* One that does not name this process may be to another member, which somebody has registered by hand
      * with this one's address. */
     if (sender.is_master && (!follow->registered || sender.names_this))
