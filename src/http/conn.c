@@ -117,7 +117,7 @@ static bool conn_lingers(const struct http_conn *conn)
 static void conn_stop(struct http_conn *conn, enum conn_state state)
 {
     list_leave(conn, CONNS_TURNS);
-    intake_drop(&conn->intake, &conn->conns->inboxes);
+    intake_drop(&conn->intake);
     conn->state = state;
 }
 
@@ -307,20 +307,18 @@ static void requests_take(struct http_conn *conn, struct intake_bytes *bytes)
 /* The same, and keeps what is left of the bytes. */
 static void conn_take(struct http_conn *conn, struct intake_bytes *bytes)
 {
-    struct inbox_total *inboxes = &conn->conns->inboxes;
     requests_take(conn, bytes);
     if (!conn_goes_on(conn))
-        intake_drop(&conn->intake, inboxes);
-    else if (!intake_keep(&conn->intake, inboxes, bytes))
+        intake_drop(&conn->intake);
+    else if (!intake_keep(&conn->intake, bytes))
         conn_refuse_memory(conn, (struct span){bytes->data + bytes->at, bytes->len - bytes->at});
 }
 
 /* Reads once, and hands on the requests that are whole. */
 static void conn_read(struct http_conn *conn)
 {
-    struct http_conns *conns = conn->conns;
     struct intake_bytes bytes;
-    ssize_t got = intake_receive(&conn->intake, &conns->inboxes, &conn->stream, conns->read_buffer, &bytes);
+    ssize_t got = intake_receive(&conn->intake, &conn->stream, conn->conns->read_buffer, &bytes);
     if (got > 0)
         conn_take(conn, &bytes);
     else if (got == 0)
@@ -441,6 +439,7 @@ int conn_open(struct http_conns *conns, int fd, const char *peer)
     conn->watch = (struct loop_watch){.fd = fd, .ready = conn_ready, .expired = conn_expired};
     conn->conns = conns;
     conn->stream.fd = fd;
+    conn->intake.total = &conns->intakes;
     memcpy(conn->peer, peer, strlen(peer) + 1);
     conn->events = POLLIN;
     if (loop_add(conns->loop, &conn->watch, POLLIN) < 0)

@@ -16,7 +16,7 @@ void conns_sweep(struct http_conns *conns)
 {
     while (conns->lists[CONNS_CLOSED])
         conn_free(conns->lists[CONNS_CLOSED]);
-    inbox_give_back(&conns->inboxes);
+    intakes_give_back(&conns->intakes);
 }
 
 void conns_finish(struct http_conns *conns)

@@ -3,7 +3,7 @@
 #ifndef HTTP_CONNS_H
 #define HTTP_CONNS_H
 
-#include "http/inbox.h"
+#include "http/intake.h"
 #include "http/loop.h"
 #include "http/server.h"
 
@@ -31,10 +31,10 @@ struct http_conns {
 
     struct http_exchange *spare;
     int spares;
-    struct inbox_total inboxes; /* of requests that are not complete */
-    size_t answering;           /* bytes allocated for exchanges and the heads of their answers */
-    char *read_buffer;          /* HTTP_READ_BYTES: connections without a partial request read into it, and
-                                   own no memory */
+    struct intake_total intakes; /* of requests that are not complete */
+    size_t answering;            /* bytes allocated for exchanges and the heads of their answers */
+    char *read_buffer;           /* HTTP_READ_BYTES: connections without a partial request read into it, and
+                                    own no memory */
 
     char date[HTTP_DATE_SIZE];
     int64_t date_until_ms;
