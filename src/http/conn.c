@@ -17,7 +17,6 @@
  *
  * An error of the socket, lack of memory for an answer, and a deadline close a connection in any state. */
 #include "http/conn.h"
-#include "http/intake.h"
 #include "http/pipeline.h"
 #include "http/router.h"
 #include <errno.h>
@@ -121,7 +120,8 @@ static void conn_stop(struct http_conn *conn, enum conn_state state)
     conn->state = state;
 }
 
-void conn_close(struct http_conn *conn)
+/* Closes it in whatever state it is; it is in CONNS_CLOSED then, and in no other list. */
+static void conn_close(struct http_conn *conn)
 {
     struct http_conns *conns = conn->conns;
     if (conn->state == CONN_CLOSED)
@@ -373,7 +373,9 @@ static bool conn_continue(struct http_conn *conn)
     return conn_send(conn);
 }
 
-void conn_advance(struct http_conn *conn)
+/* Sends what is ready, and settles what it waits for next. Called after everything that happens to a
+ * connection. */
+static void conn_advance(struct http_conn *conn)
 {
     list_leave(conn, CONNS_TOUCHED);
     if (conn_lingers(conn) || !conn_send(conn) || !conn_continue(conn))
@@ -472,7 +474,10 @@ int conn_turn_away(struct http_conns *conns, int fd, const char *peer)
     return 0;
 }
 
-void conn_take_turn(struct http_conn *conn)
+/* ---- the table */
+
+/* Requests were left: takes them. */
+static void conn_take_turn(struct http_conn *conn)
 {
     list_leave(conn, CONNS_TURNS);
     conn->state = conn_has_room(conn) ? CONN_OPEN : CONN_KEEPS;
@@ -484,7 +489,27 @@ void conn_take_turn(struct http_conn *conn)
         conn_touch(conn);
 }
 
-void conn_finish(struct http_conn *conn)
+bool conns_advance(struct http_conns *conns)
+{
+    bool taken = conns->lists[CONNS_TURNS];
+    while (conns->lists[CONNS_TURNS])
+        conn_take_turn(conns->lists[CONNS_TURNS]);
+    while (conns->lists[CONNS_TOUCHED])
+        conn_advance(conns->lists[CONNS_TOUCHED]);
+    return taken || conns->lists[CONNS_TURNS];
+}
+
+void conns_sweep(struct http_conns *conns)
+{
+    for (struct http_conn *conn; (conn = conns->lists[CONNS_CLOSED]);) {
+        list_leave(conn, CONNS_CLOSED);
+        free(conn);
+    }
+    intakes_give_back(&conns->intakes);
+}
+
+/* The server stops: closes it, or lets it close with its last answer. */
+static void conn_finish(struct http_conn *conn)
 {
     if (conn_lingers(conn))
         conn_linger(conn); /* bytes left unread would make the close a reset, and lose the answer */
@@ -494,13 +519,19 @@ void conn_finish(struct http_conn *conn)
         conn_stop(conn, CONN_ENDING);
 }
 
-struct http_conn *conn_next(const struct http_conn *conn, enum conn_list list)
+void conns_finish(struct http_conns *conns)
 {
-    return conn->next[list];
+    conns->stopping = true;
+    for (struct http_conn *conn = conns->lists[CONNS_OPEN], *next; conn; conn = next) {
+        next = conn->next[CONNS_OPEN];
+        conn_finish(conn);
+    }
 }
 
-void conn_free(struct http_conn *conn)
+void conns_close(struct http_conns *conns)
 {
-    list_leave(conn, CONNS_CLOSED);
-    free(conn);
+    while (conns->lists[CONNS_OPEN])
+        conn_close(conns->lists[CONNS_OPEN]);
+    conns_sweep(conns);
+    exchanges_free_spare(conns);
 }
