@@ -17,7 +17,7 @@
  *
  * An error of the socket, lack of memory for an answer, and a deadline close a connection in any state. */
 #include "http/conn.h"
-#include "http/pipeline.h"
+#include "http/exchange.h"
 #include "http/router.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -196,10 +196,7 @@ static void conn_refuse(struct http_conn *conn, int status, const char *why, boo
         return;
     exchange->close = true;
     exchange->to_head = to_head;
-    if (status == 503)
-        http_answer_unavailable(exchange, "%s", why);
-    else
-        http_answer_error(exchange, status, NULL, "%s", why);
+    http_answer_error(exchange, status, status == 503 ? HTTP_RETRY : NULL, "%s", why);
     conn_stop(conn, CONN_ENDING);
 }
 

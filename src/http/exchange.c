@@ -8,7 +8,8 @@
 enum {
     SPARES_MAX = 1024,   /* exchanges kept for reuse */
     SPARE_BUFFER = 1024, /* a kept one gives a larger buffer back */
-    ERROR_SENTENCE = 512
+    ERROR_SENTENCE = 512,
+    SEND_TOGETHER = 60 /* answers in one call to the kernel */
 };
 
 struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *conn, const char *peer)
@@ -32,7 +33,8 @@ struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *c
     return exchange;
 }
 
-void exchange_free(struct http_exchange *exchange)
+/* Keeps it for the next request, or frees it. */
+static void exchange_free(struct http_exchange *exchange)
 {
     struct http_conns *conns = exchange->conns;
     conns->answering -= sizeof *exchange + (exchange->ready ? exchange->out.head.cap : 0);
@@ -67,6 +69,8 @@ const char *http_exchange_peer(const struct http_exchange *exchange)
 {
     return exchange->peer;
 }
+
+/* ---- answers */
 
 static const char *date_now(struct http_conns *conns)
 {
@@ -111,17 +115,12 @@ static bool answer_dropped(struct http_exchange *exchange)
     return true;
 }
 
-static bool status_has_body(int status)
-{
-    return status != 204 && status != 304;
-}
-
 void http_answer(struct http_exchange *exchange, int status, const char *fields, struct span body)
 {
     if (answer_dropped(exchange))
         return;
     answer_head(exchange, status, fields, body.len);
-    if (!exchange->to_head && status_has_body(status))
+    if (!exchange->to_head && http_status_has_body(status))
         buf_add_span(&exchange->out.head, body);
     answer_ready(exchange);
 }
@@ -136,11 +135,9 @@ static void sentence_mend(char *sentence)
             *sentence = '?';
 }
 
-static void answer_sentence(struct http_exchange *exchange, int status, const char *fields,
-                            const char *format, va_list args) __attribute__((format(printf, 4, 0)));
-
-static void answer_sentence(struct http_exchange *exchange, int status, const char *fields,
-                            const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void answer_sentence(struct http_exchange *exchange, int status,
+                                                                  const char *fields, const char *format,
+                                                                  va_list args)
 {
     char sentence[ERROR_SENTENCE];
     vsnprintf(sentence, sizeof sentence, format, args);
@@ -167,7 +164,7 @@ void http_answer_unavailable(struct http_exchange *exchange, const char *format,
 {
     va_list args;
     va_start(args, format);
-    answer_sentence(exchange, 503, "Retry-After: 1\r\n", format, args);
+    answer_sentence(exchange, 503, HTTP_RETRY, format, args);
     va_end(args);
 }
 
@@ -193,4 +190,69 @@ void http_answer_source(struct http_exchange *exchange, int status, const char *
         exchange->out.after = end;
     }
     answer_ready(exchange);
+}
+
+/* ---- the pipeline */
+
+void pipeline_add(struct pipeline *pipeline, struct http_exchange *exchange)
+{
+    if (pipeline->first)
+        pipeline->last->next = exchange;
+    else
+        pipeline->first = exchange;
+    pipeline->last = exchange;
+    pipeline->count++;
+}
+
+static void pipeline_pop(struct pipeline *pipeline)
+{
+    struct http_exchange *exchange = pipeline->first;
+    pipeline->first = exchange->next;
+    pipeline->count--;
+    exchange_free(exchange);
+}
+
+bool pipeline_is_ready(const struct pipeline *pipeline)
+{
+    return pipeline->first && pipeline->first->ready;
+}
+
+/* The answers that are ready, up to one that is not, or for which there was no memory. */
+static int ready_list(const struct pipeline *pipeline, struct outgoing *list[SEND_TOGETHER])
+{
+    int count = 0;
+    for (struct http_exchange *exchange = pipeline->first;
+         exchange && exchange->ready && !exchange->out.head.failed && count < SEND_TOGETHER;
+         exchange = exchange->next)
+        list[count++] = &exchange->out;
+    return count;
+}
+
+enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stream, struct stream_turn *turn)
+{
+    enum stream_verdict verdict = STREAM_SENT;
+    while (verdict == STREAM_SENT && pipeline_is_ready(pipeline)) {
+        struct outgoing *list[SEND_TOGETHER];
+        int count = ready_list(pipeline, list);
+        if (!count)
+            return STREAM_BROKEN;
+        verdict = stream_send(stream, list, count, turn);
+        for (int i = 0; i < count && outgoing_done(list[i]); i++)
+            pipeline_pop(pipeline);
+    }
+    return verdict;
+}
+
+void pipeline_drop(struct pipeline *pipeline, const struct http_service *service)
+{
+    while (pipeline->first) {
+        struct http_exchange *exchange = pipeline->first;
+        pipeline->first = exchange->next;
+        exchange->conn = NULL;
+        if (exchange->ready)
+            exchange_free(exchange);
+        else if (exchange->waiter && service->gone)
+            service->gone(service->ctx, exchange->waiter);
+    }
+    pipeline->count = 0;
 }
