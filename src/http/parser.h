@@ -75,4 +75,9 @@ enum http_parse http_parse_response(struct span in, size_t *scanned, bool to_hea
 /* The first field of that name (compared without case), or NULL. */
 const struct http_field *http_head_field(const struct http_head *head, const char *name);
 
+/* Takes the next element off the front of a comma-separated list; empty ones are passed over (RFC 9110
+ * section 5.6.1.2), and a comma in a quoted string separates nothing. Returns false when there is none left.
+ */
+bool http_list_next(struct span *list, struct span *element);
+
 #endif
