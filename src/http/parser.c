@@ -7,8 +7,8 @@
  * Every refusal depends on the bytes up to some place alone, not on how they were cut into reads. */
 #include "http/parser.h"
 
-#include "http/authority.h"
 #include "http/bytes.h"
+#include "http/target.h"
 
 #include <string.h>
 
