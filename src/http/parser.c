@@ -433,10 +433,8 @@ enum http_parse http_parse_response(struct span in, size_t *scanned, bool to_hea
 
 const struct http_field *http_head_field(const struct http_head *head, const char *name)
 {
-    for (size_t i = 0; i < head->field_count; i++) {
-        const struct http_field *field = &head->fields[i];
-        if (span_equals_nocase(field->name, name))
-            return field;
-    }
+    for (size_t i = 0; i < head->field_count; i++)
+        if (span_equals_nocase(head->fields[i].name, name))
+            return &head->fields[i];
     return NULL;
 }

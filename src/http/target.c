@@ -7,7 +7,6 @@
 #include <arpa/inet.h>
 #include <limits.h>
 #include <string.h>
-#include <strings.h>
 
 static int refuse(int status, const char *text, const char **why)
 {
@@ -114,12 +113,8 @@ static bool query_valid(struct span query)
  */
 static bool authority_drop(struct span *text)
 {
-    size_t start;
-    if (text->len > 7 && strncasecmp(text->at, "http://", 7) == 0)
-        start = 7;
-    else if (text->len > 8 && strncasecmp(text->at, "https://", 8) == 0)
-        start = 8;
-    else
+    size_t start = span_starts_nocase(*text, "http://") ? 7 : span_starts_nocase(*text, "https://") ? 8 : 0;
+    if (!start)
         return false;
     size_t end = start;
     while (end < text->len && text->at[end] != '/' && text->at[end] != '?')
@@ -130,15 +125,13 @@ static bool authority_drop(struct span *text)
     return http_authority_split(authority, &host, &port);
 }
 
-/* Cuts the query, and the "?" before it, off *text, which leaves the path. */
-static struct span query_cut(struct span *text)
+/* Takes what stands before the next `mark`, and the mark, off the front of *text. */
+static struct span part_take(struct span *text, char mark)
 {
-    const char *mark = text->len > 0 ? memchr(text->at, '?', text->len) : NULL;
-    if (!mark)
-        return (struct span){0};
-    struct span query = span_after(*text, (size_t)(mark - text->at) + 1);
-    text->len = (size_t)(mark - text->at);
-    return query;
+    const char *end = text->len > 0 ? memchr(text->at, mark, text->len) : NULL;
+    struct span part = {text->at, end ? (size_t)(end - text->at) : text->len};
+    *text = span_after(*text, part.len + (end != NULL));
+    return part;
 }
 
 int http_target_parse(struct span method, struct span target, struct http_target *out, const char **why)
@@ -153,35 +146,22 @@ int http_target_parse(struct span method, struct span target, struct http_target
         return refuse(400, "the target is empty", why);
     if (memchr(target.at, '#', target.len))
         return refuse(400, "the target has a fragment", why);
-    bool options = span_equals(method, "OPTIONS");
-    if (span_equals(target, "*")) {
-        return options ? path_decode(target, out, why)
-                       : refuse(400, "the target * is for OPTIONS alone", why);
-    }
+    bool asks_server = span_equals(method, "OPTIONS") && !memchr(target.at, '?', target.len);
+    if (span_equals(target, "*"))
+        return asks_server ? path_decode(target, out, why)
+                           : refuse(400, "the target * is for OPTIONS alone", why);
     if (target.at[0] != '/' && !authority_drop(&target))
         return refuse(400, "the target is neither a path nor an http URL", why);
-    out->query = query_cut(&target);
+    struct span path = part_take(&target, '?');
+    out->query = target;
     if (!query_valid(out->query))
         return refuse(400, "the query holds a byte that must be percent-encoded", why);
-    if (target.len == 0) /* "OPTIONS http://host" asks about the server (RFC 9112 section 3.2.4) */
-        target = span_of(options && !out->query.at ? "*" : "/");
-    return path_decode(target, out, why);
+    if (path.len == 0) /* "OPTIONS http://host" asks about the server (RFC 9112 section 3.2.4) */
+        path = span_of(asks_server ? "*" : "/");
+    return path_decode(path, out, why);
 }
 
 /* ---- queries */
-
-/* Takes what stands before the next `mark`, and the mark, off the front of *text. */
-static struct span part_take(struct span *text, char mark)
-{
-    const char *end = text->len > 0 ? memchr(text->at, mark, text->len) : NULL;
-    struct span part = *text;
-    if (end)
-        part.len = (size_t)(end - text->at);
-    *text = span_after(*text, part.len);
-    if (end)
-        *text = span_after(*text, 1);
-    return part;
-}
 
 bool http_query_next(struct span *query, struct span *name, struct span *value)
 {
