@@ -26,10 +26,9 @@
 #include <unistd.h>
 
 enum {
-    TURN_REQUESTS = 256,   /* taken of a connection before the others have their turn */
-    SEND_EARLY = 64,       /* so many answers do not wait for the end of the pass */
-    DRAIN_CHECK_MS = 2000, /* a slow reader is looked after so often */
-    CONTINUE = 100
+    TURN_REQUESTS = 256,  /* taken of a connection before the others have their turn */
+    SEND_EARLY = 64,      /* so many answers do not wait for the end of the pass */
+    DRAIN_CHECK_MS = 2000 /* a slow reader is looked after so often */
 };
 
 enum conn_state {
@@ -142,15 +141,13 @@ static void conn_close(struct http_conn *conn)
 static void linger_on(struct http_conn *conn)
 {
     int64_t until_ms = loop_now_ms(conn->conns->loop) + HTTP_LINGER_MS;
-    loop_deadline(conn->conns->loop, &conn->watch,
-                  until_ms < conn->linger_until_ms ? until_ms : conn->linger_until_ms);
+    loop_deadline(conn->conns->loop, &conn->watch, clock_earlier(until_ms, conn->linger_until_ms));
 }
 
 static void conn_want(struct http_conn *conn, short events)
 {
-    if (events != conn->events)
-        loop_want(conn->conns->loop, &conn->watch, events);
     conn->events = events;
+    loop_want(conn->conns->loop, &conn->watch, events);
 }
 
 /* Behind the last answer. */
@@ -235,6 +232,13 @@ static bool conn_send(struct http_conn *conn)
 
 /* ---- requests */
 
+/* Sends a 100, for which the client may wait. */
+static void request_continue(struct http_conn *conn)
+{
+    conn->intake.request.wants_continue = false;
+    conn_add_interim(conn, 100);
+}
+
 /* More of a request that is not complete has come. */
 static void request_tell(struct http_conn *conn)
 {
@@ -247,8 +251,7 @@ static void request_tell(struct http_conn *conn)
     if (!pause_ms || now_ms < intake->tell_ms || conn->pipeline.first || conn->interim.len)
         return;
     intake->tell_ms = now_ms + pause_ms;
-    intake->request.wants_continue = false;
-    conn_add_interim(conn, CONTINUE);
+    request_continue(conn);
 }
 
 static void request_dispatch(struct http_conn *conn, const struct request_parts *parts)
@@ -360,14 +363,14 @@ static void conn_set_deadline(struct http_conn *conn)
     loop_deadline(conn->conns->loop, &conn->watch, deadline_ms);
 }
 
-/* A 100 that the client waits for, unless an earlier answer is due. Returns as conn_send. */
-static bool conn_continue(struct http_conn *conn)
+static void conn_wait(struct http_conn *conn)
 {
-    if (!conn->intake.request.wants_continue || conn->pipeline.first)
-        return true;
-    conn->intake.request.wants_continue = false;
-    conn_add_interim(conn, CONTINUE);
-    return conn_send(conn);
+    if (conn->state == CONN_KEEPS && conn_has_room(conn)) {
+        conn->state = CONN_TURN;
+        list_put(conn, CONNS_TURNS);
+    }
+    conn_want(conn, conn_events(conn));
+    conn_set_deadline(conn);
 }
 
 /* Sends what is ready, and settles what it waits for next. Called after everything that happens to a
@@ -375,22 +378,16 @@ static bool conn_continue(struct http_conn *conn)
 static void conn_advance(struct http_conn *conn)
 {
     list_leave(conn, CONNS_TOUCHED);
-    if (conn_lingers(conn) || !conn_send(conn) || !conn_continue(conn))
+    if (conn_lingers(conn) || !conn_send(conn))
         return;
-    if (!conn->pipeline.first && conn->state == CONN_ENDED) {
-        conn_close(conn);
-        return;
-    }
-    if (!conn->pipeline.first && conn->state == CONN_ENDING) {
+    if (conn->intake.request.wants_continue && !conn->pipeline.first)
+        request_continue(conn);
+    if (conn->pipeline.first || conn_goes_on(conn))
+        conn_wait(conn);
+    else if (conn->state == CONN_ENDING)
         linger_begin(conn, CONN_LINGER, HTTP_LINGER_MOST_MS);
-        return;
-    }
-    if (conn->state == CONN_KEEPS && conn_has_room(conn)) {
-        conn->state = CONN_TURN;
-        list_put(conn, CONNS_TURNS);
-    }
-    conn_want(conn, conn_events(conn));
-    conn_set_deadline(conn);
+    else
+        conn_close(conn);
 }
 
 static void conn_ready(struct loop_watch *watch, short revents)
@@ -464,10 +461,10 @@ int conn_turn_away(struct http_conns *conns, int fd, const char *peer)
         return 0;
     if (conn->pipeline.first) { /* not even a few bytes can be sent */
         conn_close(conn);
-        return 0;
+    } else {
+        linger_begin(conn, CONN_TURNED_AWAY, HTTP_LINGER_MS);
+        conns->turned_away++;
     }
-    linger_begin(conn, CONN_TURNED_AWAY, HTTP_LINGER_MS);
-    conns->turned_away++;
     return 0;
 }
 

@@ -98,31 +98,30 @@ static void answer_head(struct http_exchange *exchange, int status, const char *
     http_write_response_head(&exchange->out.head, &head);
 }
 
-/* Hands a written answer to its connection. */
-static void answer_ready(struct http_exchange *exchange)
+void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
+                        const struct http_source *source, const char *after)
 {
+    struct span end = span_of(after);
+    struct outgoing *out = &exchange->out;
+    if (!exchange->conn) { /* the client has gone */
+        exchange_free(exchange);
+        return;
+    }
+    answer_head(exchange, status, fields, before.len + (source ? source->len : 0) + end.len);
+    if (!exchange->to_head && http_status_has_body(status)) {
+        buf_add_span(&out->head, before);
+        if (source)
+            out->source = *source;
+        out->after = end;
+    }
     exchange->ready = true;
-    exchange->conns->answering += exchange->out.head.cap;
+    exchange->conns->answering += out->head.cap;
     conn_touch(exchange->conn);
-}
-
-/* For an exchange whose client has gone: drops it and returns true. */
-static bool answer_dropped(struct http_exchange *exchange)
-{
-    if (exchange->conn)
-        return false;
-    exchange_free(exchange);
-    return true;
 }
 
 void http_answer(struct http_exchange *exchange, int status, const char *fields, struct span body)
 {
-    if (answer_dropped(exchange))
-        return;
-    answer_head(exchange, status, fields, body.len);
-    if (!exchange->to_head && http_status_has_body(status))
-        buf_add_span(&exchange->out.head, body);
-    answer_ready(exchange);
+    http_answer_source(exchange, status, fields, body, NULL, "");
 }
 
 /* JSON holds UTF-8 alone, and a sentence may quote anything, and end anywhere. */
@@ -175,21 +174,6 @@ void http_answer_json(struct http_exchange *exchange, int status, struct buf *bo
     else
         http_answer(exchange, status, NULL, buf_span(body));
     buf_free(body);
-}
-
-void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
-                        const struct http_source *source, const char *after)
-{
-    if (answer_dropped(exchange))
-        return;
-    struct span end = span_of(after);
-    answer_head(exchange, status, fields, before.len + source->len + end.len);
-    if (!exchange->to_head) {
-        buf_add_span(&exchange->out.head, before);
-        exchange->out.source = *source;
-        exchange->out.after = end;
-    }
-    answer_ready(exchange);
 }
 
 /* ---- the pipeline */

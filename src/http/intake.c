@@ -125,8 +125,10 @@ ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffe
 static enum request_verdict head_came(struct intake *intake, const struct http_service *service, char *bytes,
                                       size_t *len, struct request_parts *parts)
 {
-    intake->route = http_route_find(service->routes, parts->head.method, parts->target.path);
-    intake->request.limit = http_route_body_limit(service, intake->route, &parts->head);
+    const struct http_route *route = http_route_find(service->routes, parts->head.method, parts->target.path);
+    intake->route = route;
+    intake->request.limit =
+        route && route->body_limit ? route->body_limit(service->ctx, &parts->head) : HTTP_SMALL_BODY;
     enum request_verdict verdict = request_take(&intake->request, bytes, len, parts);
     if (verdict == REQUEST_MORE && service->watches_body)
         intake->watched = service->watches_body(service->ctx, &parts->head, &parts->target);
