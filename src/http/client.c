@@ -460,8 +460,9 @@ static const char *failure_text(int error)
 
 /* ---- what the loop tells */
 
-/* POLLOUT, or an error, of a socket that was being connected. */
-static void connected(struct http_client *client)
+/* POLLOUT, or an error, of a socket that was being connected. Returns 0, also where the next address is tried
+ * or `failed` was told, or a negative errno. */
+static int connected(struct http_client *client)
 {
     int error = 0;
     socklen_t len = sizeof error;
@@ -472,25 +473,20 @@ static void connected(struct http_client *client)
     }
     if (error) {
         connect_failed(client, -error);
-        return;
+        return 0;
     }
     client->state = CLIENT_OPEN;
     client->stream = (struct stream){.fd = client->watch.fd};
     loop_deadline(client->dialer->loop, &client->watch, CLOCK_NEVER);
-    int result = client_send(client);
-    if (result < 0)
-        client_fail(client, result, failure_text(result));
+    return client_send(client);
 }
 
 static void client_ready(struct loop_watch *watch, short revents)
 {
     struct http_client *client = (struct http_client *)watch;
-    if (client->state == CLIENT_CONNECTS) {
-        connected(client);
-        return;
-    }
-    int result = revents & ~POLLOUT ? client_receive(client) : 0;
-    if (result >= 0 && revents & POLLOUT)
+    bool connects = client->state == CLIENT_CONNECTS;
+    int result = connects ? connected(client) : revents & ~POLLOUT ? client_receive(client) : 0;
+    if (!connects && result >= 0 && revents & POLLOUT)
         result = client_send(client);
     if (result < 0)
         client_fail(client, result, failure_text(result));

@@ -2,9 +2,9 @@
  * their answers are sent together at the end of the pass. Only a request that is not complete yet is kept in
  * the connection's own buffer, and only an answer that the socket did not take waits for POLLOUT.
  *
- *             .--> KEEPS --> TURN --.        requests are left: first there must be room, then it is its turn
+ *             .------ KEEPS <-------.        requests are left: first there must be room, then it is its turn
  *             |                     |
- *             '------- OPEN <-------'
+ *             '------> OPEN --------'
  *                     /    \
  *        refused, or /      \ the client
  *   asked to close, /        \ has closed its side
@@ -33,8 +33,8 @@ enum {
 
 enum conn_state {
     CONN_OPEN,        /* reads and takes requests, while there is room for their answers */
-    CONN_KEEPS,       /* the intake may hold whole requests; they come before what is in the socket */
-    CONN_TURN,        /* the same, and there is room: they are taken in the next pass */
+    CONN_KEEPS,       /* the intake may hold whole requests; they come before what is in the socket, and are
+                         taken in the pass after there is room (CONNS_TURNS) */
     CONN_ENDING,      /* takes no further request; our side is closed behind its last answer */
     CONN_ENDED,       /* the client sends no more; closed behind its last answer */
     CONN_LINGER,      /* all is sent and our side closed; drops what still comes in */
@@ -103,7 +103,7 @@ static bool conn_takes_requests(const struct http_conn *conn)
 /* Whether it will take requests, now or later. */
 static bool conn_goes_on(const struct http_conn *conn)
 {
-    return conn->state <= CONN_TURN;
+    return conn->state <= CONN_KEEPS;
 }
 
 static bool conn_lingers(const struct http_conn *conn)
@@ -277,18 +277,14 @@ static void request_dispatch(struct http_conn *conn, const struct request_parts 
 static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes)
 {
     struct request_parts parts;
-    switch (intake_next(&conn->intake, conn->conns->service, bytes, &parts)) {
-    case REQUEST_WHOLE:
+    enum request_verdict verdict = intake_next(&conn->intake, conn->conns->service, bytes, &parts);
+    if (verdict == REQUEST_WHOLE)
         request_dispatch(conn, &parts);
-        return true;
-    case REQUEST_REFUSED:
+    else if (verdict == REQUEST_REFUSED)
         conn_refuse(conn, parts.status, parts.why, parts.to_head);
-        return false;
-    case REQUEST_HEAD:
-    case REQUEST_MORE:
+    else
         request_tell(conn);
-    }
-    return false;
+    return verdict == REQUEST_WHOLE;
 }
 
 /* Hands on the whole requests in the bytes, a turn of them at most. */
@@ -331,13 +327,6 @@ static void conn_read(struct http_conn *conn)
 
 /* ---- what to wait for */
 
-static short conn_events(const struct http_conn *conn)
-{
-    if (conn->stream.full)
-        return POLLOUT;
-    return conn_takes_requests(conn) ? POLLIN : 0;
-}
-
 /* Whether the rest of a request is the client's to send. It is not while its bytes are left in the socket,
  * nor while the client waits for a 100 that an earlier answer holds up. */
 static bool conn_lacks_request(const struct http_conn *conn)
@@ -365,11 +354,9 @@ static void conn_set_deadline(struct http_conn *conn)
 
 static void conn_wait(struct http_conn *conn)
 {
-    if (conn->state == CONN_KEEPS && conn_has_room(conn)) {
-        conn->state = CONN_TURN;
+    if (conn->state == CONN_KEEPS && conn_has_room(conn))
         list_put(conn, CONNS_TURNS);
-    }
-    conn_want(conn, conn_events(conn));
+    conn_want(conn, conn->stream.full ? POLLOUT : conn_takes_requests(conn) ? POLLIN : 0);
     conn_set_deadline(conn);
 }
 

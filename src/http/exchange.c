@@ -24,12 +24,8 @@ struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *c
             return NULL;
     }
     conns->answering += sizeof *exchange;
-    exchange->next = NULL;
-    exchange->conn = conn;
-    exchange->conns = conns;
-    exchange->waiter = NULL;
+    *exchange = (struct http_exchange){.conn = conn, .conns = conns, .out = exchange->out};
     memcpy(exchange->peer, peer, sizeof exchange->peer);
-    exchange->ready = exchange->to_head = exchange->http10 = exchange->close = false;
     return exchange;
 }
 
