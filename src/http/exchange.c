@@ -24,7 +24,11 @@ struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *c
             return NULL;
     }
     conns->answering += sizeof *exchange;
-    *exchange = (struct http_exchange){.conn = conn, .conns = conns, .out = exchange->out};
+    exchange->next = NULL;
+    exchange->conn = conn;
+    exchange->conns = conns;
+    exchange->waiter = NULL;
+    exchange->ready = exchange->to_head = exchange->http10 = exchange->close = false;
     memcpy(exchange->peer, peer, sizeof exchange->peer);
     return exchange;
 }

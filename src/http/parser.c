@@ -430,11 +430,3 @@ enum http_parse http_parse_response(struct span in, size_t *scanned, bool to_hea
     head->len = *scanned;
     return response_read(&reader, to_head) ? HTTP_PARSE_DONE : HTTP_PARSE_BAD;
 }
-
-const struct http_field *http_head_field(const struct http_head *head, const char *name)
-{
-    for (size_t i = 0; i < head->field_count; i++)
-        if (span_equals_nocase(head->fields[i].name, name))
-            return &head->fields[i];
-    return NULL;
-}
