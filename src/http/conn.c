@@ -380,15 +380,11 @@ static void conn_advance(struct http_conn *conn)
 static void conn_ready(struct loop_watch *watch, short revents)
 {
     struct http_conn *conn = (struct http_conn *)watch;
-    if (conn_lingers(conn)) {
+    if (conn_lingers(conn))
         conn_linger(conn);
-        return;
-    }
-    if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN))) {
-        conn_close(conn); /* both sides are closed: nobody is there to take an answer */
-        return;
-    }
-    if (conn_takes_requests(conn)) /* since the loop was asked, others may have used the room up */
+    else if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN)))
+        conn_close(conn);               /* both sides are closed: nobody is there to take an answer */
+    else if (conn_takes_requests(conn)) /* since the loop was asked, others may have used the room up */
         conn_read(conn);
     if (conn->state != CONN_CLOSED)
         conn_touch(conn);
@@ -397,19 +393,17 @@ static void conn_ready(struct loop_watch *watch, short revents)
 static void conn_expired(struct loop_watch *watch)
 {
     struct http_conn *conn = (struct http_conn *)watch;
+    struct span kept = buf_span(&conn->intake.kept);
     if (conn->stream.full &&
         stream_drains(&conn->stream, loop_now_ms(conn->conns->loop), HTTP_WRITE_TIME_MS)) {
         conn_set_deadline(conn);
-        return;
+    } else if (!conn->stream.full && conn->state == CONN_OPEN && kept.len) {
+        conn_refuse(conn, 408, "the request was not complete in time", request_asks_head(kept));
+    } else {
+        if (conn->stream.full)
+            stream_abort(&conn->stream);
+        conn_close(conn);
     }
-    if (!conn->stream.full && conn->state == CONN_OPEN && conn->intake.kept.len) {
-        conn_refuse(conn, 408, "the request was not complete in time",
-                    request_asks_head(buf_span(&conn->intake.kept)));
-        return;
-    }
-    if (conn->stream.full)
-        stream_abort(&conn->stream);
-    conn_close(conn);
 }
 
 /* ---- life */

@@ -43,30 +43,22 @@ static void kept_shrink(struct intake *intake)
     intake->total->bytes += small.cap;
 }
 
-/* Drops the first `len` bytes. */
-static void kept_drop(struct intake *intake, size_t len)
-{
-    struct buf *kept = &intake->kept;
-    if (len == kept->len) {
-        kept_free(intake);
-        return;
-    }
-    buf_drop(kept, len);
-    if (kept->cap >= SHRINK_LEAST && kept->len <= kept->cap / SHRINK_SHARE && len)
-        kept_shrink(intake);
-}
-
 bool intake_keep(struct intake *intake, const struct intake_bytes *bytes)
 {
-    if (bytes->data == intake->kept.data) {
-        intake->kept.len = bytes->len;
-        kept_drop(intake, bytes->at);
+    struct buf *kept = &intake->kept;
+    size_t left = bytes->len - bytes->at;
+    if (bytes->data != kept->data) {
+        if (left && !kept_reserve(intake, left))
+            return false;
+        buf_add(kept, bytes->data + bytes->at, left);
         return true;
     }
-    size_t left = bytes->len - bytes->at;
-    if (left && !kept_reserve(intake, left))
-        return false;
-    buf_add(&intake->kept, bytes->data + bytes->at, left);
+    kept->len = bytes->len;
+    buf_drop(kept, bytes->at);
+    if (!left)
+        kept_free(intake);
+    else if (bytes->at && kept->cap >= SHRINK_LEAST && left <= kept->cap / SHRINK_SHARE)
+        kept_shrink(intake);
     return true;
 }
 
@@ -96,25 +88,20 @@ struct intake_bytes intake_again(struct intake *intake)
     return (struct intake_bytes){.data = intake->kept.data, .len = intake->kept.len};
 }
 
-static ssize_t receive_behind(struct intake *intake, struct stream *stream)
-{
-    struct buf *kept = &intake->kept;
-    size_t missing = request_missing(&intake->request, kept->len);
-    size_t room = missing < READ_LEAST ? READ_LEAST : missing > READ_MOST ? READ_MOST : missing;
-    if (!kept_reserve(intake, room))
-        return -ENOMEM;
-    return stream_receive(stream, kept->data + kept->len, room);
-}
-
 ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffer, struct intake_bytes *bytes)
 {
-    if (!intake->kept.len) {
+    struct buf *kept = &intake->kept;
+    if (!kept->len) {
         ssize_t got = stream_receive(stream, buffer, HTTP_READ_BYTES);
         *bytes = (struct intake_bytes){.data = buffer, .len = got > 0 ? (size_t)got : 0};
         return got;
     }
-    ssize_t got = receive_behind(intake, stream);
-    intake->kept.len += got > 0 ? (size_t)got : 0;
+    size_t missing = request_missing(&intake->request, kept->len);
+    size_t room = missing < READ_LEAST ? READ_LEAST : missing > READ_MOST ? READ_MOST : missing;
+    if (!kept_reserve(intake, room))
+        return -ENOMEM;
+    ssize_t got = stream_receive(stream, kept->data + kept->len, room);
+    kept->len += got > 0 ? (size_t)got : 0;
     *bytes = intake_again(intake);
     return got;
 }
