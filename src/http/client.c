@@ -53,12 +53,12 @@ struct http_client {
     struct buf in; /* bytes of answers */
     size_t taken;  /* of `in`: handed on, to be dropped */
     size_t scanned;
-    bool head_done; /* `head`, but for its spans, is that of the answer whose body comes */
     struct http_head head;
+    bool head_done; /* `head`, but for its spans, is that of the answer whose body comes */
+    int interims;   /* since interim_ms */
+    int64_t interim_ms;
     struct http_chunked chunked;
     uint64_t left; /* of the body, with a length */
-    int interims;  /* since interim_ms */
-    int64_t interim_ms;
 };
 
 static void client_ready(struct loop_watch *watch, short revents);

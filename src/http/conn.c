@@ -476,8 +476,9 @@ bool conns_advance(struct http_conns *conns)
 
 void conns_sweep(struct http_conns *conns)
 {
-    for (struct http_conn *conn; (conn = conns->lists[CONNS_CLOSED]);) {
-        list_leave(conn, CONNS_CLOSED);
+    while (conns->lists[CONNS_CLOSED]) {
+        struct http_conn *conn = conns->lists[CONNS_CLOSED];
+        conns->lists[CONNS_CLOSED] = conn->next[CONNS_CLOSED];
         free(conn);
     }
     intakes_give_back(&conns->intakes);

@@ -37,7 +37,9 @@ struct http_server {
 /* The port has the same place in both kinds of address. */
 static uint16_t address_port(const struct sockaddr_storage *address)
 {
-    return ntohs(((const struct sockaddr_in *)address)->sin_port);
+    struct sockaddr_in in;
+    memcpy(&in, address, sizeof in);
+    return ntohs(in.sin_port);
 }
 
 /* ---- accepting */

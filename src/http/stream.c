@@ -102,7 +102,8 @@ static int iov_cut(struct iovec *iov, int count, size_t most)
 static ssize_t list_send(const struct stream *stream, struct outgoing *const *list, int count, size_t most)
 {
     struct iovec iov[IOV_MAX_PIECES];
-    int pieces = iov_cut(iov, list_iov(list, count, iov), most);
+    int pieces = list_iov(list, count, iov);
+    pieces = iov_cut(iov, pieces, most);
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
     ssize_t sent = pieces == 1 ? send(stream->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
                                : sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
