@@ -14,14 +14,12 @@ enum {
 
 struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *conn, const char *peer)
 {
-    struct http_exchange *exchange = conns->spare;
-    if (exchange) {
+    struct http_exchange *exchange = conns->spare ? conns->spare : calloc(1, sizeof *exchange);
+    if (!exchange)
+        return NULL;
+    if (exchange == conns->spare) {
         conns->spare = exchange->next;
         conns->spares--;
-    } else {
-        exchange = calloc(1, sizeof *exchange);
-        if (!exchange)
-            return NULL;
     }
     conns->answering += sizeof *exchange;
     exchange->next = NULL;
@@ -188,12 +186,12 @@ void pipeline_add(struct pipeline *pipeline, struct http_exchange *exchange)
     pipeline->count++;
 }
 
-static void pipeline_pop(struct pipeline *pipeline)
+static struct http_exchange *pipeline_take(struct pipeline *pipeline)
 {
     struct http_exchange *exchange = pipeline->first;
     pipeline->first = exchange->next;
     pipeline->count--;
-    exchange_free(exchange);
+    return exchange;
 }
 
 bool pipeline_is_ready(const struct pipeline *pipeline)
@@ -222,7 +220,7 @@ enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stre
             return STREAM_BROKEN;
         verdict = stream_send(stream, list, count, turn);
         for (int i = 0; i < count && outgoing_done(list[i]); i++)
-            pipeline_pop(pipeline);
+            exchange_free(pipeline_take(pipeline));
     }
     return verdict;
 }
@@ -230,13 +228,11 @@ enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stre
 void pipeline_drop(struct pipeline *pipeline, const struct http_service *service)
 {
     while (pipeline->first) {
-        struct http_exchange *exchange = pipeline->first;
-        pipeline->first = exchange->next;
+        struct http_exchange *exchange = pipeline_take(pipeline);
         exchange->conn = NULL;
         if (exchange->ready)
             exchange_free(exchange);
         else if (exchange->waiter && service->gone)
             service->gone(service->ctx, exchange->waiter);
     }
-    pipeline->count = 0;
 }

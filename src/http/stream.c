@@ -48,11 +48,8 @@ bool outgoing_skip(struct outgoing *outgoing, size_t *sent)
         outgoing->source.skip(outgoing->source.state, taken);
         outgoing->source.len -= taken;
     }
-    if (!outgoing->source.len && outgoing->after.len) {
-        size_t taken = sent_take(sent, outgoing->after.len);
-        outgoing->after.at += taken;
-        outgoing->after.len -= taken;
-    }
+    if (!outgoing->source.len)
+        outgoing->after = span_after(outgoing->after, sent_take(sent, outgoing->after.len));
     return outgoing_done(outgoing);
 }
 
