@@ -3,7 +3,7 @@
 #define FUZZ_CHECK_HEAD_H
 
 #include "check.h"
-#include "http/fields.h"
+#include "http/parser.h"
 
 static inline void check_name(struct span name)
 {

@@ -140,7 +140,7 @@ static void connection_run(struct span bytes, unsigned seed, unsigned how, struc
             receive(client, &got);
     }
     CHECK(hand.conns.open == 0);
-    CHECK(hand.conns.inboxes.bytes == 0 && hand.conns.answering == 0);
+    CHECK(hand.conns.intakes.bytes == 0 && hand.conns.answering == 0);
     if (!(how & CLOSES_EARLY)) {
         receive(client, &got);
         answers_check(buf_span(&got));

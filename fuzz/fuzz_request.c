@@ -1,7 +1,6 @@
 /* Request heads: cut anywhere they mean the same, and what is taken keeps the grammar. The input's first two
  * bytes say where the cut is. */
 #include "check_head.h"
-#include "http/authority.h"
 #include "http/target.h"
 
 static enum http_parse parse_cut(struct span in, size_t cut, struct http_head *head, struct http_refusal *why)

@@ -1,6 +1,5 @@
 /* Request targets, query fields and URLs of nodes. What is taken keeps what the headers promise. */
 #include "check.h"
-#include "http/authority.h"
 #include "http/target.h"
 #include "url.h"
 

@@ -34,7 +34,7 @@ static void stop(void)
         close(client);
     passes(2);
     cr_expect(hand.conns.open == 0);
-    cr_expect(hand.conns.inboxes.bytes == 0);
+    cr_expect(hand.conns.intakes.bytes == 0);
     hand_close();
 }
 
@@ -246,7 +246,7 @@ Test(conn, a_chunked_body_of_tiny_chunks_takes_no_more_memory_than_its_bytes)
     say(POST("Transfer-Encoding: chunked\r\n"));
     for (int i = 0; i < 2000; i++)
         say(chunk);
-    cr_expect(hand.conns.inboxes.bytes <= 64 * 1024, "%zu bytes are held", hand.conns.inboxes.bytes);
+    cr_expect(hand.conns.intakes.bytes <= 64 * 1024, "%zu bytes are held", hand.conns.intakes.bytes);
     say("0\r\n\r\n");
     expect_heard("200");
 }
@@ -909,10 +909,10 @@ Test(conn, at_the_end_what_the_client_goes_on_to_send_loses_no_answer)
 Test(conn, while_others_hold_much_only_requests_in_one_piece_are_taken)
 {
     say(GET POST("Content-Length: 5\r\n") "he");
-    hand.conns.inboxes.bytes += HTTP_BUFFERED_MAX;
+    hand.conns.intakes.bytes += HTTP_BUFFERED_MAX;
     say("ll");
     expect_heard("200");
-    hand.conns.inboxes.bytes += 1;
+    hand.conns.intakes.bytes += 1;
     say(GET);
     expect_heard("503 close end");
     close(client);
@@ -921,16 +921,16 @@ Test(conn, while_others_hold_much_only_requests_in_one_piece_are_taken)
     expect_heard("200");
     say("G");
     expect_heard("503 close end");
-    hand.conns.inboxes.bytes -= HTTP_BUFFERED_MAX + 1;
+    hand.conns.intakes.bytes -= HTTP_BUFFERED_MAX + 1;
 }
 
 Test(conn, a_request_alone_may_be_long)
 {
     say("G");
-    hand.conns.inboxes.bytes += HTTP_BUFFERED_MAX;
+    hand.conns.intakes.bytes += HTTP_BUFFERED_MAX;
     say("ET / HTTP/1.1\r\n" HOST "\r\n");
     expect_heard("200");
-    hand.conns.inboxes.bytes -= HTTP_BUFFERED_MAX;
+    hand.conns.intakes.bytes -= HTTP_BUFFERED_MAX;
 }
 
 /* ---- what an error says */

@@ -59,7 +59,7 @@ Test(memory, every_allocation_may_fail)
         int answers = count(got, "HTTP/1.1 200 "), refusals = count(got, "HTTP/1.1 503 ");
         cr_expect(answers <= 6 && refusals <= 1, "%d: %d and %d", failures, answers, refusals);
         cr_expect(!done || (answers == 6 && count(got, "HTTP/1.1 400 ") == 1), "%s", got);
-        cr_expect(hand.conns.open == 0 && hand.conns.inboxes.bytes == 0, "%d", failures);
+        cr_expect(hand.conns.open == 0 && hand.conns.intakes.bytes == 0, "%d", failures);
         close(client);
         cr_expect(hand.parked_first < hand.parked_end || hand.conns.answering == 0, "%d", failures);
         hand_close();
@@ -93,7 +93,7 @@ Test(memory, a_loop_for_which_there_is_none_is_not_opened)
         loop = loop_open(hand_pass, NULL);
         failing_after(-1);
     }
-    cr_expect(failures == 5, "%d", failures); /* itself, three arrays; then it is there */
+    cr_expect(failures == 4, "%d", failures); /* itself, two arrays; then it is there */
     loop_close(loop);
 }
 
@@ -155,7 +155,7 @@ Test(memory, the_first_bytes_of_a_request_do_not_keep_that_of_a_long_one_before_
     say_bytes(client, bytes, strlen(bytes) - 100);
     say(client, bytes + strlen(bytes) - 100);
     cr_expect(heard(client, "200 OK"));
-    cr_expect(hand.conns.inboxes.bytes <= 64 * 1024, "%zu bytes are held", hand.conns.inboxes.bytes);
+    cr_expect(hand.conns.intakes.bytes <= 64 * 1024, "%zu bytes are held", hand.conns.intakes.bytes);
     say(client, "TP/1.1\r\nHost: a\r\n\r\n");
     cr_expect(heard(client, "200 OK"));
     cr_expect(strstr(hand.log, "GET /a"), "%s", hand.log);
@@ -187,7 +187,7 @@ static bool long_request_end_fails(int failures)
     free(bytes);
     close(client);
     passes(2);
-    cr_expect_eq(hand.conns.inboxes.bytes, 0);
+    cr_expect_eq(hand.conns.intakes.bytes, 0);
     hand_close();
     return called;
 }
@@ -218,7 +218,7 @@ Test(memory, a_connection_that_is_idle_owns_nothing_of_what_it_had_to_say)
             before = mallinfo2().uordblks;
     }
     cr_expect_leq(mallinfo2().uordblks - before, COUNT * 8, "%zu bytes more", mallinfo2().uordblks - before);
-    cr_expect_eq(hand.conns.inboxes.bytes, 0);
+    cr_expect_eq(hand.conns.intakes.bytes, 0);
     for (int i = 0; i < COUNT; i++)
         close(clients[i]);
     passes(2);

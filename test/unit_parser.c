@@ -1,5 +1,5 @@
 #include "exact.h"
-#include "http/fields.h"
+#include "http/parser.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -49,16 +49,16 @@ struct http_client {
 
     struct stream stream;
     struct outgoing out; /* the request that is being sent */
-    short wanted;
 
-    struct buf in; /* bytes of answers not yet handed on */
+    struct buf in; /* bytes of answers */
+    size_t taken;  /* of `in`: handed on, to be dropped */
     size_t scanned;
-    bool head_done; /* of an answer whose body is handed on in parts: `head` is valid, but for its spans */
     struct http_head head;
+    bool head_done; /* `head`, but for its spans, is that of the answer whose body comes */
+    int interims;   /* since interim_ms */
+    int64_t interim_ms;
     struct http_chunked chunked;
     uint64_t left; /* of the body, with a length */
-    int interims;  /* since interim_ms */
-    int64_t interim_ms;
 };
 
 static void client_ready(struct loop_watch *watch, short revents);
@@ -168,7 +168,6 @@ static int address_connect(struct http_client *client, const struct http_address
     client->watch = (struct loop_watch){.fd = fd, .ready = client_ready, .expired = client_expired};
     if (result == 0)
         result = loop_add(client->dialer->loop, &client->watch, POLLOUT);
-    client->wanted = POLLOUT;
     if (result < 0) {
         close(fd);
         client->watch.fd = -1;
@@ -288,14 +287,6 @@ bool http_client_sending(const struct http_client *client)
     return !outgoing_done(&client->out);
 }
 
-static void client_want(struct http_client *client)
-{
-    short wanted = http_client_sending(client) ? POLLIN | POLLOUT : POLLIN;
-    if (wanted != client->wanted)
-        loop_want(client->dialer->loop, &client->watch, wanted);
-    client->wanted = wanted;
-}
-
 /* Sends what the socket takes. Returns 0 or a negative errno. */
 static int client_send(struct http_client *client)
 {
@@ -303,7 +294,7 @@ static int client_send(struct http_client *client)
     struct stream_turn turn = {.now_ms = clock_ms(), .most = SIZE_MAX};
     if (http_client_sending(client) && stream_send(&client->stream, list, 1, &turn) == STREAM_BROKEN)
         return -ECONNRESET;
-    client_want(client);
+    loop_want(client->dialer->loop, &client->watch, http_client_sending(client) ? POLLIN | POLLOUT : POLLIN);
     return 0;
 }
 
@@ -328,6 +319,7 @@ int http_client_request(struct http_client *client, const char *method, const ch
 
 /* ---- answers */
 
+/* Returns as answer_take. */
 static int interim_count(struct http_client *client)
 {
     int64_t now_ms = loop_now_ms(client->dialer->loop);
@@ -335,19 +327,24 @@ static int interim_count(struct http_client *client)
         client->interim_ms = now_ms;
         client->interims = 0;
     }
-    return ++client->interims > HTTP_INTERIM_MOST ? -EOVERFLOW : 0;
+    return ++client->interims > HTTP_INTERIM_MOST ? -EOVERFLOW : 1;
 }
 
-/* Takes a part of the body off the front of `in`. Returns 1 where the body is complete, 0 where more must
- * come, or a negative errno. */
-static int body_take(struct http_client *client)
+static struct span bytes_left(const struct http_client *client)
 {
-    struct span bytes = buf_span(&client->in);
+    return span_after(buf_span(&client->in), client->taken);
+}
+
+/* Hands on what came of a body. Returns 1 where the body is complete, 0 where more must come, or a negative
+ * errno. */
+static int part_take(struct http_client *client)
+{
+    struct span bytes = bytes_left(client);
     size_t used = bytes.len;
     enum http_parse parsed = HTTP_PARSE_MORE;
     if (client->head.framing == HTTP_FRAMING_CHUNKED) {
-        parsed =
-            http_chunked_decode(&client->chunked, bytes.at, bytes.len, &used, client->in.data, &bytes.len);
+        parsed = http_chunked_decode(&client->chunked, bytes.at, bytes.len, &used,
+                                     client->in.data + client->taken, &bytes.len);
     } else if (client->head.framing != HTTP_FRAMING_CLOSE) {
         if (bytes.len > client->left)
             used = bytes.len = (size_t)client->left;
@@ -356,87 +353,71 @@ static int body_take(struct http_client *client)
     }
     if (parsed == HTTP_PARSE_BAD)
         return -EPROTO;
+    client->taken += used;
     int result = bytes.len ? client->events->part(client->ctx, &client->head, bytes) : 0;
-    if (result < 0)
-        return result;
-    buf_drop(&client->in, used);
-    return parsed == HTTP_PARSE_DONE;
+    return result < 0 ? result : parsed == HTTP_PARSE_DONE;
 }
 
-/* The end of an answer whose body was handed on in parts. */
-static int parts_end(struct http_client *client)
+/* The answer is complete; `body` is empty where it was handed on in parts. Returns as answer_take. */
+static int answer_end(struct http_client *client, struct span body)
 {
     client->head_done = false;
-    return client->events->answered(client->ctx, client->head.status, (struct span){0});
-}
-
-/* An answer whose body is handed on as a whole. Returns as answer_take. */
-static int whole_take(struct http_client *client)
-{
-    const struct http_head *head = &client->head;
-    if (head->framing == HTTP_FRAMING_CHUNKED || head->framing == HTTP_FRAMING_CLOSE ||
-        head->content_length > HTTP_ANSWER_MAX)
-        return -EMSGSIZE;
-    size_t body_len = (size_t)head->content_length;
-    if (client->in.len - head->len < body_len) {
-        client->scanned = 0;
-        return 0;
-    }
-    struct span body = {client->in.data + head->len, body_len};
-    int result = client->events->answered(client->ctx, head->status, body);
-    buf_drop(&client->in, head->len + body_len);
-    client->scanned = 0;
+    client->taken += body.len;
+    int result = client->events->answered(client->ctx, client->head.status, body);
     return result < 0 ? result : 1;
 }
 
-/* The head is there: of an interim answer, of one that is handed on in parts, or of another. */
+static int body_take(struct http_client *client)
+{
+    struct span bytes = bytes_left(client);
+    if (!client->events->part)
+        return bytes.len < client->left ? 0 : answer_end(client, (struct span){bytes.at, client->left});
+    int result = part_take(client);
+    return result > 0 ? answer_end(client, (struct span){0}) : result;
+}
+
+/* Whether the body of such an answer may be handed on as a whole. */
+static bool is_bounded(const struct http_head *head)
+{
+    return head->framing != HTTP_FRAMING_CHUNKED && head->framing != HTTP_FRAMING_CLOSE &&
+           head->content_length <= HTTP_ANSWER_MAX;
+}
+
 static int head_take(struct http_client *client)
 {
-    bool interim = client->head.status < 200;
-    if (!interim && !client->events->part)
-        return whole_take(client);
-    buf_drop(&client->in, client->head.len);
+    struct http_head *head = &client->head;
+    struct http_refusal refusal;
+    enum http_parse parsed = http_parse_response(bytes_left(client), &client->scanned, false, head, &refusal);
+    if (parsed != HTTP_PARSE_DONE)
+        return parsed == HTTP_PARSE_MORE ? 0 : -EPROTO;
+    client->taken += head->len;
     client->scanned = 0;
-    if (interim) {
-        int result = interim_count(client);
-        return result < 0 ? result : 1;
-    }
+    if (head->status < 200)
+        return interim_count(client);
+    if (!client->events->part && !is_bounded(head))
+        return -EMSGSIZE;
     client->head_done = true;
-    client->left = client->head.framing == HTTP_FRAMING_LENGTH ? client->head.content_length : 0;
+    client->left = head->content_length;
     client->chunked = (struct http_chunked){0};
     return 1;
 }
 
-/* Takes the next thing off the front of `in`. Returns 1 where there may be more to take, 0 where more must
- * come, or a negative errno. */
+/* Takes the next thing out of `in`. Returns 1 where there may be more to take, 0 where more must come, or a
+ * negative errno. */
 static int answer_take(struct http_client *client)
 {
-    struct http_refusal refusal;
-    if (client->head_done) {
-        int result = body_take(client);
-        if (result <= 0)
-            return result;
-        result = parts_end(client);
-        return result < 0 ? result : 1;
-    }
-    switch (http_parse_response(buf_span(&client->in), &client->scanned, false, &client->head, &refusal)) {
-    case HTTP_PARSE_MORE:
-        return 0;
-    case HTTP_PARSE_BAD:
-        return -EPROTO;
-    case HTTP_PARSE_DONE:
-        break;
-    }
-    return head_take(client);
+    return client->head_done ? body_take(client) : head_take(client);
 }
 
 static int answers_take(struct http_client *client)
 {
     int result = client->events->heard ? client->events->heard(client->ctx) : 0;
-    if (result == 0)
-        do
-            result = answer_take(client);
-        while (result > 0);
+    if (result < 0)
+        return result;
+    while ((result = answer_take(client)) > 0)
+        continue;
+    buf_drop(&client->in, client->taken);
+    client->taken = 0;
     return result;
 }
 
@@ -444,7 +425,7 @@ static int answers_take(struct http_client *client)
 static int end_of_input(struct http_client *client)
 {
     bool whole = client->head_done && client->head.framing == HTTP_FRAMING_CLOSE;
-    int result = whole ? parts_end(client) : 0;
+    int result = whole ? answer_end(client, (struct span){0}) : 0;
     return result < 0 ? result : -ECONNRESET;
 }
 
@@ -479,8 +460,9 @@ static const char *failure_text(int error)
 
 /* ---- what the loop tells */
 
-/* POLLOUT, or an error, of a socket that was being connected. */
-static void connected(struct http_client *client)
+/* POLLOUT, or an error, of a socket that was being connected. Returns 0, also where the next address is tried
+ * or `failed` was told, or a negative errno. */
+static int connected(struct http_client *client)
 {
     int error = 0;
     socklen_t len = sizeof error;
@@ -491,25 +473,20 @@ static void connected(struct http_client *client)
     }
     if (error) {
         connect_failed(client, -error);
-        return;
+        return 0;
     }
     client->state = CLIENT_OPEN;
     client->stream = (struct stream){.fd = client->watch.fd};
     loop_deadline(client->dialer->loop, &client->watch, CLOCK_NEVER);
-    int result = client_send(client);
-    if (result < 0)
-        client_fail(client, result, failure_text(result));
+    return client_send(client);
 }
 
 static void client_ready(struct loop_watch *watch, short revents)
 {
     struct http_client *client = (struct http_client *)watch;
-    if (client->state == CLIENT_CONNECTS) {
-        connected(client);
-        return;
-    }
-    int result = revents & ~POLLOUT ? client_receive(client) : 0;
-    if (result >= 0 && revents & POLLOUT)
+    bool connects = client->state == CLIENT_CONNECTS;
+    int result = connects ? connected(client) : revents & ~POLLOUT ? client_receive(client) : 0;
+    if (!connects && result >= 0 && revents & POLLOUT)
         result = client_send(client);
     if (result < 0)
         client_fail(client, result, failure_text(result));

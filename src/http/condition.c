@@ -34,28 +34,20 @@ static bool tag_listed(struct span list, const char *etag, bool weakly)
     return false;
 }
 
-/* Whether a line of the field matches the tag; *there says whether there is one at all. */
-static bool field_matches(const struct http_head *head, const char *name, const char *etag, bool weakly,
-                          bool *there)
+/* Whether a line of the field matches the tag. */
+static bool field_matches(const struct http_head *head, const char *name, const char *etag, bool weakly)
 {
-    *there = false;
-    for (size_t i = 0; i < head->field_count; i++) {
-        const struct http_field *field = &head->fields[i];
-        if (!span_equals_nocase(field->name, name))
-            continue;
-        *there = true;
-        if (tag_listed(field->value, etag, weakly))
+    for (size_t i = 0; i < head->field_count; i++)
+        if (span_equals_nocase(head->fields[i].name, name) && tag_listed(head->fields[i].value, etag, weakly))
             return true;
-    }
     return false;
 }
 
 int http_condition(const struct http_head *head, const char *etag)
 {
-    bool there;
-    if (!field_matches(head, "if-match", etag, false, &there) && there)
+    if (http_head_field(head, "if-match") && !field_matches(head, "if-match", etag, false))
         return 412;
-    if (!field_matches(head, "if-none-match", etag, true, &there))
+    if (!field_matches(head, "if-none-match", etag, true))
         return 0;
     return span_equals(head->method, "GET") || span_equals(head->method, "HEAD") ? 304 : 412;
 }

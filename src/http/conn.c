@@ -2,9 +2,9 @@
  * their answers are sent together at the end of the pass. Only a request that is not complete yet is kept in
  * the connection's own buffer, and only an answer that the socket did not take waits for POLLOUT.
  *
- *             .--> KEEPS --> TURN --.        requests are left: first there must be room, then it is its turn
+ *             .------ KEEPS <-------.        requests are left: first there must be room, then it is its turn
  *             |                     |
- *             '------- OPEN <-------'
+ *             '------> OPEN --------'
  *                     /    \
  *        refused, or /      \ the client
  *   asked to close, /        \ has closed its side
@@ -17,8 +17,7 @@
  *
  * An error of the socket, lack of memory for an answer, and a deadline close a connection in any state. */
 #include "http/conn.h"
-#include "http/intake.h"
-#include "http/pipeline.h"
+#include "http/exchange.h"
 #include "http/router.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -27,16 +26,15 @@
 #include <unistd.h>
 
 enum {
-    TURN_REQUESTS = 256,   /* taken of a connection before the others have their turn */
-    SEND_EARLY = 64,       /* so many answers do not wait for the end of the pass */
-    DRAIN_CHECK_MS = 2000, /* a slow reader is looked after so often */
-    CONTINUE = 100
+    TURN_REQUESTS = 256,  /* taken of a connection before the others have their turn */
+    SEND_EARLY = 64,      /* so many answers do not wait for the end of the pass */
+    DRAIN_CHECK_MS = 2000 /* a slow reader is looked after so often */
 };
 
 enum conn_state {
     CONN_OPEN,        /* reads and takes requests, while there is room for their answers */
-    CONN_KEEPS,       /* the intake may hold whole requests; they come before what is in the socket */
-    CONN_TURN,        /* the same, and there is room: they are taken in the next pass */
+    CONN_KEEPS,       /* the intake may hold whole requests; they come before what is in the socket, and are
+                         taken in the pass after there is room (CONNS_TURNS) */
     CONN_ENDING,      /* takes no further request; our side is closed behind its last answer */
     CONN_ENDED,       /* the client sends no more; closed behind its last answer */
     CONN_LINGER,      /* all is sent and our side closed; drops what still comes in */
@@ -105,7 +103,7 @@ static bool conn_takes_requests(const struct http_conn *conn)
 /* Whether it will take requests, now or later. */
 static bool conn_goes_on(const struct http_conn *conn)
 {
-    return conn->state <= CONN_TURN;
+    return conn->state <= CONN_KEEPS;
 }
 
 static bool conn_lingers(const struct http_conn *conn)
@@ -117,11 +115,12 @@ static bool conn_lingers(const struct http_conn *conn)
 static void conn_stop(struct http_conn *conn, enum conn_state state)
 {
     list_leave(conn, CONNS_TURNS);
-    intake_drop(&conn->intake, &conn->conns->inboxes);
+    intake_drop(&conn->intake);
     conn->state = state;
 }
 
-void conn_close(struct http_conn *conn)
+/* Closes it in whatever state it is; it is in CONNS_CLOSED then, and in no other list. */
+static void conn_close(struct http_conn *conn)
 {
     struct http_conns *conns = conn->conns;
     if (conn->state == CONN_CLOSED)
@@ -142,15 +141,13 @@ void conn_close(struct http_conn *conn)
 static void linger_on(struct http_conn *conn)
 {
     int64_t until_ms = loop_now_ms(conn->conns->loop) + HTTP_LINGER_MS;
-    loop_deadline(conn->conns->loop, &conn->watch,
-                  until_ms < conn->linger_until_ms ? until_ms : conn->linger_until_ms);
+    loop_deadline(conn->conns->loop, &conn->watch, clock_earlier(until_ms, conn->linger_until_ms));
 }
 
 static void conn_want(struct http_conn *conn, short events)
 {
-    if (events != conn->events)
-        loop_want(conn->conns->loop, &conn->watch, events);
     conn->events = events;
+    loop_want(conn->conns->loop, &conn->watch, events);
 }
 
 /* Behind the last answer. */
@@ -196,10 +193,7 @@ static void conn_refuse(struct http_conn *conn, int status, const char *why, boo
         return;
     exchange->close = true;
     exchange->to_head = to_head;
-    if (status == 503)
-        http_answer_unavailable(exchange, "%s", why);
-    else
-        http_answer_error(exchange, status, NULL, "%s", why);
+    http_answer_error(exchange, status, status == 503 ? HTTP_RETRY : NULL, "%s", why);
     conn_stop(conn, CONN_ENDING);
 }
 
@@ -238,6 +232,13 @@ static bool conn_send(struct http_conn *conn)
 
 /* ---- requests */
 
+/* Sends a 100, for which the client may wait. */
+static void request_continue(struct http_conn *conn)
+{
+    conn->intake.request.wants_continue = false;
+    conn_add_interim(conn, 100);
+}
+
 /* More of a request that is not complete has come. */
 static void request_tell(struct http_conn *conn)
 {
@@ -250,8 +251,7 @@ static void request_tell(struct http_conn *conn)
     if (!pause_ms || now_ms < intake->tell_ms || conn->pipeline.first || conn->interim.len)
         return;
     intake->tell_ms = now_ms + pause_ms;
-    intake->request.wants_continue = false;
-    conn_add_interim(conn, CONTINUE);
+    request_continue(conn);
 }
 
 static void request_dispatch(struct http_conn *conn, const struct request_parts *parts)
@@ -277,18 +277,14 @@ static void request_dispatch(struct http_conn *conn, const struct request_parts 
 static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes)
 {
     struct request_parts parts;
-    switch (intake_next(&conn->intake, conn->conns->service, bytes, &parts)) {
-    case REQUEST_WHOLE:
+    enum request_verdict verdict = intake_next(&conn->intake, conn->conns->service, bytes, &parts);
+    if (verdict == REQUEST_WHOLE)
         request_dispatch(conn, &parts);
-        return true;
-    case REQUEST_REFUSED:
+    else if (verdict == REQUEST_REFUSED)
         conn_refuse(conn, parts.status, parts.why, parts.to_head);
-        return false;
-    case REQUEST_HEAD:
-    case REQUEST_MORE:
+    else
         request_tell(conn);
-    }
-    return false;
+    return verdict == REQUEST_WHOLE;
 }
 
 /* Hands on the whole requests in the bytes, a turn of them at most. */
@@ -307,20 +303,18 @@ static void requests_take(struct http_conn *conn, struct intake_bytes *bytes)
 /* The same, and keeps what is left of the bytes. */
 static void conn_take(struct http_conn *conn, struct intake_bytes *bytes)
 {
-    struct inbox_total *inboxes = &conn->conns->inboxes;
     requests_take(conn, bytes);
     if (!conn_goes_on(conn))
-        intake_drop(&conn->intake, inboxes);
-    else if (!intake_keep(&conn->intake, inboxes, bytes))
+        intake_drop(&conn->intake);
+    else if (!intake_keep(&conn->intake, bytes))
         conn_refuse_memory(conn, (struct span){bytes->data + bytes->at, bytes->len - bytes->at});
 }
 
 /* Reads once, and hands on the requests that are whole. */
 static void conn_read(struct http_conn *conn)
 {
-    struct http_conns *conns = conn->conns;
     struct intake_bytes bytes;
-    ssize_t got = intake_receive(&conn->intake, &conns->inboxes, &conn->stream, conns->read_buffer, &bytes);
+    ssize_t got = intake_receive(&conn->intake, &conn->stream, conn->conns->read_buffer, &bytes);
     if (got > 0)
         conn_take(conn, &bytes);
     else if (got == 0)
@@ -332,13 +326,6 @@ static void conn_read(struct http_conn *conn)
 }
 
 /* ---- what to wait for */
-
-static short conn_events(const struct http_conn *conn)
-{
-    if (conn->stream.full)
-        return POLLOUT;
-    return conn_takes_requests(conn) ? POLLIN : 0;
-}
 
 /* Whether the rest of a request is the client's to send. It is not while its bytes are left in the socket,
  * nor while the client waits for a 100 that an earlier answer holds up. */
@@ -365,49 +352,39 @@ static void conn_set_deadline(struct http_conn *conn)
     loop_deadline(conn->conns->loop, &conn->watch, deadline_ms);
 }
 
-/* A 100 that the client waits for, unless an earlier answer is due. Returns as conn_send. */
-static bool conn_continue(struct http_conn *conn)
+static void conn_wait(struct http_conn *conn)
 {
-    if (!conn->intake.request.wants_continue || conn->pipeline.first)
-        return true;
-    conn->intake.request.wants_continue = false;
-    conn_add_interim(conn, CONTINUE);
-    return conn_send(conn);
+    if (conn->state == CONN_KEEPS && conn_has_room(conn))
+        list_put(conn, CONNS_TURNS);
+    conn_want(conn, conn->stream.full ? POLLOUT : conn_takes_requests(conn) ? POLLIN : 0);
+    conn_set_deadline(conn);
 }
 
-void conn_advance(struct http_conn *conn)
+/* Sends what is ready, and settles what it waits for next. Called after everything that happens to a
+ * connection. */
+static void conn_advance(struct http_conn *conn)
 {
     list_leave(conn, CONNS_TOUCHED);
-    if (conn_lingers(conn) || !conn_send(conn) || !conn_continue(conn))
+    if (conn_lingers(conn) || !conn_send(conn))
         return;
-    if (!conn->pipeline.first && conn->state == CONN_ENDED) {
-        conn_close(conn);
-        return;
-    }
-    if (!conn->pipeline.first && conn->state == CONN_ENDING) {
+    if (conn->intake.request.wants_continue && !conn->pipeline.first)
+        request_continue(conn);
+    if (conn->pipeline.first || conn_goes_on(conn))
+        conn_wait(conn);
+    else if (conn->state == CONN_ENDING)
         linger_begin(conn, CONN_LINGER, HTTP_LINGER_MOST_MS);
-        return;
-    }
-    if (conn->state == CONN_KEEPS && conn_has_room(conn)) {
-        conn->state = CONN_TURN;
-        list_put(conn, CONNS_TURNS);
-    }
-    conn_want(conn, conn_events(conn));
-    conn_set_deadline(conn);
+    else
+        conn_close(conn);
 }
 
 static void conn_ready(struct loop_watch *watch, short revents)
 {
     struct http_conn *conn = (struct http_conn *)watch;
-    if (conn_lingers(conn)) {
+    if (conn_lingers(conn))
         conn_linger(conn);
-        return;
-    }
-    if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN))) {
-        conn_close(conn); /* both sides are closed: nobody is there to take an answer */
-        return;
-    }
-    if (conn_takes_requests(conn)) /* since the loop was asked, others may have used the room up */
+    else if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN)))
+        conn_close(conn);               /* both sides are closed: nobody is there to take an answer */
+    else if (conn_takes_requests(conn)) /* since the loop was asked, others may have used the room up */
         conn_read(conn);
     if (conn->state != CONN_CLOSED)
         conn_touch(conn);
@@ -416,19 +393,17 @@ static void conn_ready(struct loop_watch *watch, short revents)
 static void conn_expired(struct loop_watch *watch)
 {
     struct http_conn *conn = (struct http_conn *)watch;
+    struct span kept = buf_span(&conn->intake.kept);
     if (conn->stream.full &&
         stream_drains(&conn->stream, loop_now_ms(conn->conns->loop), HTTP_WRITE_TIME_MS)) {
         conn_set_deadline(conn);
-        return;
+    } else if (!conn->stream.full && conn->state == CONN_OPEN && kept.len) {
+        conn_refuse(conn, 408, "the request was not complete in time", request_asks_head(kept));
+    } else {
+        if (conn->stream.full)
+            stream_abort(&conn->stream);
+        conn_close(conn);
     }
-    if (!conn->stream.full && conn->state == CONN_OPEN && conn->intake.kept.len) {
-        conn_refuse(conn, 408, "the request was not complete in time",
-                    request_asks_head(buf_span(&conn->intake.kept)));
-        return;
-    }
-    if (conn->stream.full)
-        stream_abort(&conn->stream);
-    conn_close(conn);
 }
 
 /* ---- life */
@@ -441,6 +416,7 @@ int conn_open(struct http_conns *conns, int fd, const char *peer)
     conn->watch = (struct loop_watch){.fd = fd, .ready = conn_ready, .expired = conn_expired};
     conn->conns = conns;
     conn->stream.fd = fd;
+    conn->intake.total = &conns->intakes;
     memcpy(conn->peer, peer, strlen(peer) + 1);
     conn->events = POLLIN;
     if (loop_add(conns->loop, &conn->watch, POLLIN) < 0)
@@ -466,14 +442,17 @@ int conn_turn_away(struct http_conns *conns, int fd, const char *peer)
         return 0;
     if (conn->pipeline.first) { /* not even a few bytes can be sent */
         conn_close(conn);
-        return 0;
+    } else {
+        linger_begin(conn, CONN_TURNED_AWAY, HTTP_LINGER_MS);
+        conns->turned_away++;
     }
-    linger_begin(conn, CONN_TURNED_AWAY, HTTP_LINGER_MS);
-    conns->turned_away++;
     return 0;
 }
 
-void conn_take_turn(struct http_conn *conn)
+/* ---- the table */
+
+/* Requests were left: takes them. */
+static void conn_take_turn(struct http_conn *conn)
 {
     list_leave(conn, CONNS_TURNS);
     conn->state = conn_has_room(conn) ? CONN_OPEN : CONN_KEEPS;
@@ -485,7 +464,28 @@ void conn_take_turn(struct http_conn *conn)
         conn_touch(conn);
 }
 
-void conn_finish(struct http_conn *conn)
+bool conns_advance(struct http_conns *conns)
+{
+    bool taken = conns->lists[CONNS_TURNS];
+    while (conns->lists[CONNS_TURNS])
+        conn_take_turn(conns->lists[CONNS_TURNS]);
+    while (conns->lists[CONNS_TOUCHED])
+        conn_advance(conns->lists[CONNS_TOUCHED]);
+    return taken || conns->lists[CONNS_TURNS];
+}
+
+void conns_sweep(struct http_conns *conns)
+{
+    while (conns->lists[CONNS_CLOSED]) {
+        struct http_conn *conn = conns->lists[CONNS_CLOSED];
+        conns->lists[CONNS_CLOSED] = conn->next[CONNS_CLOSED];
+        free(conn);
+    }
+    intakes_give_back(&conns->intakes);
+}
+
+/* The server stops: closes it, or lets it close with its last answer. */
+static void conn_finish(struct http_conn *conn)
 {
     if (conn_lingers(conn))
         conn_linger(conn); /* bytes left unread would make the close a reset, and lose the answer */
@@ -495,13 +495,19 @@ void conn_finish(struct http_conn *conn)
         conn_stop(conn, CONN_ENDING);
 }
 
-struct http_conn *conn_next(const struct http_conn *conn, enum conn_list list)
+void conns_finish(struct http_conns *conns)
 {
-    return conn->next[list];
+    conns->stopping = true;
+    for (struct http_conn *conn = conns->lists[CONNS_OPEN], *next; conn; conn = next) {
+        next = conn->next[CONNS_OPEN];
+        conn_finish(conn);
+    }
 }
 
-void conn_free(struct http_conn *conn)
+void conns_close(struct http_conns *conns)
 {
-    list_leave(conn, CONNS_CLOSED);
-    free(conn);
+    while (conns->lists[CONNS_OPEN])
+        conn_close(conns->lists[CONNS_OPEN]);
+    conns_sweep(conns);
+    exchanges_free_spare(conns);
 }

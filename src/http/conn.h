@@ -1,11 +1,47 @@
-/* One connection of a server: bytes in, requests out to the service, answers back in order. Private to the
+/* The connections of a server: bytes in, requests out to the service, answers back in order. Private to the
  * server; all of it runs on the loop's thread. */
 #ifndef HTTP_CONN_H
 #define HTTP_CONN_H
 
-#include "http/conns.h"
+#include "http/intake.h"
+#include "http/loop.h"
+#include "http/server.h"
 
 enum { HTTP_PEER_SIZE = 56 }; /* "[IPv6]:port" */
+
+struct http_conn;
+
+/* Lists that a connection may be in, each at most once. */
+enum conn_list {
+    CONNS_OPEN,
+    CONNS_TOUCHED, /* they have something to do at the end of the pass */
+    CONNS_TURNS,   /* they take requests, which were left, in the next pass */
+    CONNS_CLOSED,  /* to be freed at the end of the pass, when nobody holds a pointer any more */
+    CONN_LISTS
+};
+
+/* The table of connections, and what they share. One without connections is all zero but for loop, service,
+ * idle_timeout_ms and read_buffer. */
+struct http_conns {
+    struct loop *loop;
+    const struct http_service *service;
+    int64_t idle_timeout_ms;
+    bool stopping; /* the last answer of each connection closes it */
+
+    struct http_conn *lists[CONN_LISTS];
+    int open;        /* how many are in CONNS_OPEN */
+    int turned_away; /* how many of these only wait for their 503 to be read */
+
+    struct http_exchange *spare;
+    int spares;
+    struct intake_total intakes; /* of requests that are not complete */
+    size_t answering;            /* bytes allocated for exchanges and the heads of their answers */
+    char *read_buffer;           /* HTTP_READ_BYTES: connections without a partial request read into it, and
+                                    own no memory */
+
+    char date[HTTP_DATE_SIZE];
+    int64_t date_until_ms;
+};
 
 /* Takes over fd, an accepted non-blocking socket. Returns 0 or -ENOMEM (the socket is closed then). */
 int conn_open(struct http_conns *conns, int fd, const char *peer);
@@ -16,25 +52,17 @@ int conn_turn_away(struct http_conns *conns, int fd, const char *peer);
 /* The connection has something to do: it is advanced at the end of the pass. */
 void conn_touch(struct http_conn *conn);
 
-/* ---- for the table */
+/* Serves what the answers of this pass touched. Returns whether there must be another pass at once, because
+ * requests were handled on the way or are left. */
+bool conns_advance(struct http_conns *conns);
 
-/* Takes it off CONNS_TURNS, and requests of it that were left. */
-void conn_take_turn(struct http_conn *conn);
+/* At the end of a pass: frees what was closed, and gives the memory of a flood of long requests back. */
+void conns_sweep(struct http_conns *conns);
 
-/* Takes it off CONNS_TOUCHED, sends what is ready, and settles what it waits for next. Called after
- * everything that happens to a connection. */
-void conn_advance(struct http_conn *conn);
+/* For stopping: closes the connections that owe no answer; the others close with their last one. */
+void conns_finish(struct http_conns *conns);
 
-/* The server stops: closes it, or lets it close with its last answer. */
-void conn_finish(struct http_conn *conn);
-
-/* Closes it in whatever state it is; it is in CONNS_CLOSED then, and in no other list. */
-void conn_close(struct http_conn *conn);
-
-/* The one behind it in a list, or NULL. */
-struct http_conn *conn_next(const struct http_conn *conn, enum conn_list list);
-
-/* Frees one that is closed. */
-void conn_free(struct http_conn *conn);
+/* Closes every connection and frees everything. */
+void conns_close(struct http_conns *conns);
 
 #endif

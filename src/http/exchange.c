@@ -8,31 +8,31 @@
 enum {
     SPARES_MAX = 1024,   /* exchanges kept for reuse */
     SPARE_BUFFER = 1024, /* a kept one gives a larger buffer back */
-    ERROR_SENTENCE = 512
+    ERROR_SENTENCE = 512,
+    SEND_TOGETHER = 60 /* answers in one call to the kernel */
 };
 
 struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *conn, const char *peer)
 {
-    struct http_exchange *exchange = conns->spare;
-    if (exchange) {
+    struct http_exchange *exchange = conns->spare ? conns->spare : calloc(1, sizeof *exchange);
+    if (!exchange)
+        return NULL;
+    if (exchange == conns->spare) {
         conns->spare = exchange->next;
         conns->spares--;
-    } else {
-        exchange = calloc(1, sizeof *exchange);
-        if (!exchange)
-            return NULL;
     }
     conns->answering += sizeof *exchange;
     exchange->next = NULL;
     exchange->conn = conn;
     exchange->conns = conns;
     exchange->waiter = NULL;
-    memcpy(exchange->peer, peer, sizeof exchange->peer);
     exchange->ready = exchange->to_head = exchange->http10 = exchange->close = false;
+    memcpy(exchange->peer, peer, sizeof exchange->peer);
     return exchange;
 }
 
-void exchange_free(struct http_exchange *exchange)
+/* Keeps it for the next request, or frees it. */
+static void exchange_free(struct http_exchange *exchange)
 {
     struct http_conns *conns = exchange->conns;
     conns->answering -= sizeof *exchange + (exchange->ready ? exchange->out.head.cap : 0);
@@ -68,6 +68,8 @@ const char *http_exchange_peer(const struct http_exchange *exchange)
     return exchange->peer;
 }
 
+/* ---- answers */
+
 static const char *date_now(struct http_conns *conns)
 {
     int64_t now_ms = loop_now_ms(conns->loop);
@@ -94,36 +96,30 @@ static void answer_head(struct http_exchange *exchange, int status, const char *
     http_write_response_head(&exchange->out.head, &head);
 }
 
-/* Hands a written answer to its connection. */
-static void answer_ready(struct http_exchange *exchange)
+void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
+                        const struct http_source *source, const char *after)
 {
+    struct span end = span_of(after);
+    struct outgoing *out = &exchange->out;
+    if (!exchange->conn) { /* the client has gone */
+        exchange_free(exchange);
+        return;
+    }
+    answer_head(exchange, status, fields, before.len + (source ? source->len : 0) + end.len);
+    if (!exchange->to_head && http_status_has_body(status)) {
+        buf_add_span(&out->head, before);
+        if (source)
+            out->source = *source;
+        out->after = end;
+    }
     exchange->ready = true;
-    exchange->conns->answering += exchange->out.head.cap;
+    exchange->conns->answering += out->head.cap;
     conn_touch(exchange->conn);
-}
-
-/* For an exchange whose client has gone: drops it and returns true. */
-static bool answer_dropped(struct http_exchange *exchange)
-{
-    if (exchange->conn)
-        return false;
-    exchange_free(exchange);
-    return true;
-}
-
-static bool status_has_body(int status)
-{
-    return status != 204 && status != 304;
 }
 
 void http_answer(struct http_exchange *exchange, int status, const char *fields, struct span body)
 {
-    if (answer_dropped(exchange))
-        return;
-    answer_head(exchange, status, fields, body.len);
-    if (!exchange->to_head && status_has_body(status))
-        buf_add_span(&exchange->out.head, body);
-    answer_ready(exchange);
+    http_answer_source(exchange, status, fields, body, NULL, "");
 }
 
 /* JSON holds UTF-8 alone, and a sentence may quote anything, and end anywhere. */
@@ -136,11 +132,9 @@ static void sentence_mend(char *sentence)
             *sentence = '?';
 }
 
-static void answer_sentence(struct http_exchange *exchange, int status, const char *fields,
-                            const char *format, va_list args) __attribute__((format(printf, 4, 0)));
-
-static void answer_sentence(struct http_exchange *exchange, int status, const char *fields,
-                            const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void answer_sentence(struct http_exchange *exchange, int status,
+                                                                  const char *fields, const char *format,
+                                                                  va_list args)
 {
     char sentence[ERROR_SENTENCE];
     vsnprintf(sentence, sizeof sentence, format, args);
@@ -167,7 +161,7 @@ void http_answer_unavailable(struct http_exchange *exchange, const char *format,
 {
     va_list args;
     va_start(args, format);
-    answer_sentence(exchange, 503, "Retry-After: 1\r\n", format, args);
+    answer_sentence(exchange, 503, HTTP_RETRY, format, args);
     va_end(args);
 }
 
@@ -180,17 +174,65 @@ void http_answer_json(struct http_exchange *exchange, int status, struct buf *bo
     buf_free(body);
 }
 
-void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
-                        const struct http_source *source, const char *after)
+/* ---- the pipeline */
+
+void pipeline_add(struct pipeline *pipeline, struct http_exchange *exchange)
 {
-    if (answer_dropped(exchange))
-        return;
-    struct span end = span_of(after);
-    answer_head(exchange, status, fields, before.len + source->len + end.len);
-    if (!exchange->to_head) {
-        buf_add_span(&exchange->out.head, before);
-        exchange->out.source = *source;
-        exchange->out.after = end;
+    if (pipeline->first)
+        pipeline->last->next = exchange;
+    else
+        pipeline->first = exchange;
+    pipeline->last = exchange;
+    pipeline->count++;
+}
+
+static struct http_exchange *pipeline_take(struct pipeline *pipeline)
+{
+    struct http_exchange *exchange = pipeline->first;
+    pipeline->first = exchange->next;
+    pipeline->count--;
+    return exchange;
+}
+
+bool pipeline_is_ready(const struct pipeline *pipeline)
+{
+    return pipeline->first && pipeline->first->ready;
+}
+
+/* The answers that are ready, up to one that is not, or for which there was no memory. */
+static int ready_list(const struct pipeline *pipeline, struct outgoing *list[SEND_TOGETHER])
+{
+    int count = 0;
+    for (struct http_exchange *exchange = pipeline->first;
+         exchange && exchange->ready && !exchange->out.head.failed && count < SEND_TOGETHER;
+         exchange = exchange->next)
+        list[count++] = &exchange->out;
+    return count;
+}
+
+enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stream, struct stream_turn *turn)
+{
+    enum stream_verdict verdict = STREAM_SENT;
+    while (verdict == STREAM_SENT && pipeline_is_ready(pipeline)) {
+        struct outgoing *list[SEND_TOGETHER];
+        int count = ready_list(pipeline, list);
+        if (!count)
+            return STREAM_BROKEN;
+        verdict = stream_send(stream, list, count, turn);
+        for (int i = 0; i < count && outgoing_done(list[i]); i++)
+            exchange_free(pipeline_take(pipeline));
     }
-    answer_ready(exchange);
+    return verdict;
+}
+
+void pipeline_drop(struct pipeline *pipeline, const struct http_service *service)
+{
+    while (pipeline->first) {
+        struct http_exchange *exchange = pipeline_take(pipeline);
+        exchange->conn = NULL;
+        if (exchange->ready)
+            exchange_free(exchange);
+        else if (exchange->waiter && service->gone)
+            service->gone(service->ctx, exchange->waiter);
+    }
 }

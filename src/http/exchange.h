@@ -1,10 +1,13 @@
-/* One request and its answer: first waiting, then ready, then sent piece by piece. Private to the server; all
- * of it runs on the loop's thread. */
+/* One request and its answer: first waiting, then ready, then sent piece by piece. And a pipeline of them:
+ * the exchanges of one connection, in the order of its requests. Private to the server; all of it runs on the
+ * loop's thread. */
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
 
 #include "http/conn.h"
-#include "http/outgoing.h"
+#include "http/stream.h"
+
+#define HTTP_RETRY "Retry-After: 1\r\n" /* the field that goes with a 503 */
 
 struct http_exchange {
     struct http_exchange *next; /* the next request of the connection; or the next spare one */
@@ -23,10 +26,26 @@ struct http_exchange {
 /* A waiting exchange, or NULL where there is no memory. */
 struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *conn, const char *peer);
 
-/* Keeps it for the next request, or frees it. */
-void exchange_free(struct http_exchange *exchange);
-
-/* Frees the kept ones. */
+/* Frees the exchanges kept for reuse. */
 void exchanges_free_spare(struct http_conns *conns);
+
+/* All zero: empty. Owns the exchanges whose answers are ready; the service owns those that wait. */
+struct pipeline {
+    struct http_exchange *first, *last; /* `last` means something where there is a first one */
+    int count;
+};
+
+void pipeline_add(struct pipeline *pipeline, struct http_exchange *exchange);
+
+/* Whether the first answer is ready. */
+bool pipeline_is_ready(const struct pipeline *pipeline);
+
+/* Sends the answers that are ready, each when those before it have left, and frees their exchanges. BROKEN
+ * also where there was no memory for the next answer. */
+enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stream, struct stream_turn *turn);
+
+/* The client has gone: exchanges whose answers are ready are freed, those that wait are told to the service,
+ * and answered into nothing some time. */
+void pipeline_drop(struct pipeline *pipeline, const struct http_service *service);
 
 #endif

@@ -1,44 +1,121 @@
 #include "http/intake.h"
 #include "http/router.h"
 #include <errno.h>
+#include <malloc.h>
 
-enum { READ_LEAST = 16 * 1024, READ_MOST = 256 * 1024 }; /* behind kept bytes */
+enum {
+    READ_LEAST = 16 * 1024, /* behind kept bytes */
+    READ_MOST = 256 * 1024,
+    SHRINK_LEAST = 32 * 1024,          /* a smaller buffer stays as it is */
+    SHRINK_SHARE = 4,                  /* one of which no more than a quarter is used is replaced */
+    GIVE_BACK_BYTES = 32 * 1024 * 1024 /* see intakes_give_back */
+};
+
+/* ---- what is kept */
+
+static bool kept_reserve(struct intake *intake, size_t room)
+{
+    struct buf *kept = &intake->kept;
+    size_t cap = kept->cap;
+    if (intake->total->bytes - cap > HTTP_BUFFERED_MAX)
+        return false;
+    bool reserved = buf_reserve(kept, room);
+    kept->failed = false; /* what is there is whole */
+    intake->total->bytes += kept->cap - cap;
+    return reserved;
+}
+
+static void kept_free(struct intake *intake)
+{
+    intake->total->bytes -= intake->kept.cap;
+    buf_free(&intake->kept);
+}
+
+/* Moves what is left of a large buffer into a small one, where there is memory for it. */
+static void kept_shrink(struct intake *intake)
+{
+    struct buf small = {0};
+    buf_add_span(&small, buf_span(&intake->kept));
+    if (small.failed)
+        return;
+    kept_free(intake);
+    intake->kept = small;
+    intake->total->bytes += small.cap;
+}
+
+bool intake_keep(struct intake *intake, const struct intake_bytes *bytes)
+{
+    struct buf *kept = &intake->kept;
+    size_t left = bytes->len - bytes->at;
+    if (bytes->data != kept->data) {
+        if (left && !kept_reserve(intake, left))
+            return false;
+        buf_add(kept, bytes->data + bytes->at, left);
+        return true;
+    }
+    kept->len = bytes->len;
+    buf_drop(kept, bytes->at);
+    if (!left)
+        kept_free(intake);
+    else if (bytes->at && kept->cap >= SHRINK_LEAST && left <= kept->cap / SHRINK_SHARE)
+        kept_shrink(intake);
+    return true;
+}
+
+void intake_drop(struct intake *intake)
+{
+    kept_free(intake);
+    intake->request = (struct request_state){0};
+    intake_begin_next(intake);
+}
+
+void intakes_give_back(struct intake_total *total)
+{
+    if (total->bytes > total->most)
+        total->most = total->bytes;
+    if (total->most < GIVE_BACK_BYTES || total->bytes > total->most / 4)
+        return;
+    total->most = total->bytes;
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
+/* ---- receiving */
 
 struct intake_bytes intake_again(struct intake *intake)
 {
     return (struct intake_bytes){.data = intake->kept.data, .len = intake->kept.len};
 }
 
-static ssize_t receive_behind(struct intake *intake, struct inbox_total *total, struct stream *stream)
+ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffer, struct intake_bytes *bytes)
 {
     struct buf *kept = &intake->kept;
-    size_t missing = request_missing(&intake->request, kept->len);
-    size_t room = missing < READ_LEAST ? READ_LEAST : missing > READ_MOST ? READ_MOST : missing;
-    if (!inbox_reserve(total, kept, room))
-        return -ENOMEM;
-    return stream_receive(stream, kept->data + kept->len, room);
-}
-
-ssize_t intake_receive(struct intake *intake, struct inbox_total *total, struct stream *stream, char *buffer,
-                       struct intake_bytes *bytes)
-{
-    if (!intake->kept.len) {
+    if (!kept->len) {
         ssize_t got = stream_receive(stream, buffer, HTTP_READ_BYTES);
         *bytes = (struct intake_bytes){.data = buffer, .len = got > 0 ? (size_t)got : 0};
         return got;
     }
-    ssize_t got = receive_behind(intake, total, stream);
-    intake->kept.len += got > 0 ? (size_t)got : 0;
+    size_t missing = request_missing(&intake->request, kept->len);
+    size_t room = missing < READ_LEAST ? READ_LEAST : missing > READ_MOST ? READ_MOST : missing;
+    if (!kept_reserve(intake, room))
+        return -ENOMEM;
+    ssize_t got = stream_receive(stream, kept->data + kept->len, room);
+    kept->len += got > 0 ? (size_t)got : 0;
     *bytes = intake_again(intake);
     return got;
 }
+
+/* ---- requests */
 
 /* The head of a request with a body is there. */
 static enum request_verdict head_came(struct intake *intake, const struct http_service *service, char *bytes,
                                       size_t *len, struct request_parts *parts)
 {
-    intake->route = http_route_find(service->routes, parts->head.method, parts->target.path);
-    intake->request.limit = http_route_body_limit(service, intake->route, &parts->head);
+    const struct http_route *route = http_route_find(service->routes, parts->head.method, parts->target.path);
+    intake->route = route;
+    intake->request.limit =
+        route && route->body_limit ? route->body_limit(service->ctx, &parts->head) : HTTP_SMALL_BODY;
     enum request_verdict verdict = request_take(&intake->request, bytes, len, parts);
     if (verdict == REQUEST_MORE && service->watches_body)
         intake->watched = service->watches_body(service->ctx, &parts->head, &parts->target);
@@ -66,21 +143,4 @@ void intake_begin_next(struct intake *intake)
     intake->watched = 0;
     intake->tell_ms = 0;
     intake->began_ms = 0;
-}
-
-bool intake_keep(struct intake *intake, struct inbox_total *total, const struct intake_bytes *bytes)
-{
-    struct span rest = {bytes->data + bytes->at, bytes->len - bytes->at};
-    if (bytes->data != intake->kept.data)
-        return !rest.len || inbox_add(total, &intake->kept, rest);
-    intake->kept.len = bytes->len;
-    inbox_drop(total, &intake->kept, bytes->at);
-    return true;
-}
-
-void intake_drop(struct intake *intake, struct inbox_total *total)
-{
-    inbox_free(total, &intake->kept);
-    intake->request = (struct request_state){0};
-    intake_begin_next(intake);
 }

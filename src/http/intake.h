@@ -1,15 +1,23 @@
 /* The bytes of one connection on their way to requests: received, looked at, kept where they make no whole
- * request yet. Tells what came, and leaves to its user what follows from that. */
+ * request yet. Tells what came, and leaves to its user what follows from that.
+ *
+ * What is kept has a buffer, which is freed when nothing is in it, and gives memory back when little is. What
+ * all buffers have allocated together has a limit. One thread at a time uses all that share a total. */
 #ifndef HTTP_INTAKE_H
 #define HTTP_INTAKE_H
 
-#include "http/inbox.h"
 #include "http/request.h"
 #include "http/server.h"
 #include "http/stream.h"
 
-/* What is known of the request that comes in. All zero: nothing of one is there. */
+struct intake_total {
+    size_t bytes; /* allocated */
+    size_t most;  /* its highest since memory was last given back to the system */
+};
+
+/* What is known of the request that comes in. All zero but for `total`: nothing of one is there. */
 struct intake {
+    struct intake_total *total;
     struct buf kept; /* the bytes from its start on; of all that come in one piece none is kept */
     struct request_state request;
     const struct http_route
@@ -30,8 +38,9 @@ struct intake_bytes {
 struct intake_bytes intake_again(struct intake *intake);
 
 /* Receives behind the kept bytes, or into `buffer` of HTTP_READ_BYTES where there are none. Returns as
- * stream_receive, with *bytes where it is more than 0; or -ENOMEM. */
-ssize_t intake_receive(struct intake *intake, struct inbox_total *total, struct stream *stream, char *buffer,
+ * stream_receive, with *bytes where it is more than 0; or -ENOMEM, also where the other intakes hold more
+ * than HTTP_BUFFERED_MAX together. */
+ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffer,
                        struct intake_bytes *bytes);
 
 /* Looks for the next request. MORE: what is there is to be kept. WHOLE: intake_begin_next must be called once
@@ -44,9 +53,13 @@ void intake_begin_next(struct intake *intake);
 
 /* Keeps what is left of the bytes, which are not to be used any more. Returns false where there is no memory
  * for that. */
-bool intake_keep(struct intake *intake, struct inbox_total *total, const struct intake_bytes *bytes);
+bool intake_keep(struct intake *intake, const struct intake_bytes *bytes);
 
 /* Drops all. */
-void intake_drop(struct intake *intake, struct inbox_total *total);
+void intake_drop(struct intake *intake);
+
+/* The allocator may keep what long requests took, for ever: after many of them at a time the system gets it
+ * back. Called now and then. */
+void intakes_give_back(struct intake_total *total);
 
 #endif

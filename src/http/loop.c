@@ -1,33 +1,24 @@
-/* A pass: poll the busy part or all, note which watches are ready, call them, meet deadlines, call `pass`.
+/* A pass: poll the busy part or all, make the ready watches busy, call them, meet deadlines, call `pass`.
  *
- * Ready watches are noted before the first is called, because a call-back may remove any watch and so move
- * others in the array; loop_remove strikes a noted one out. */
+ * A call-back may remove any watch, and so move others in the array. What moves to the place of the one that
+ * is called is looked at next; what moves to a place before that is still ready in the next pass. */
 #include "http/loop.h"
 #include <errno.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define NOT_READY SIZE_MAX
-
-struct noted {
-    struct loop_watch *watch; /* NULL: removed since */
-    short revents;
-};
-
 struct loop {
+    struct loop_watch wake; /* first, so that its watch is its loop */
     int64_t (*pass)(void *ctx, int64_t now_ms);
     void *ctx;
 
-    /* Slots 0 to busy - 1 are the busy watches, those up to count - 1 the quiet ones. All arrays have `cap`.
+    /* Slots 0 to busy - 1 are the busy watches, those up to count - 1 the quiet ones. Both arrays have `cap`.
      */
     struct pollfd *polled;
     struct loop_watch **watches;
-    struct noted *noted;
-    size_t noted_count;
     size_t busy;
     size_t count;
     size_t cap;
@@ -42,13 +33,12 @@ struct loop {
     bool waited_little;   /* the last wait for the busy part was short: the next may be so */
     int64_t spin_from_us; /* no wait spins before */
 
-    struct loop_watch wake;
     atomic_bool woken; /* a byte for `wake` is on its way */
 };
 
 static void wake_ready(struct loop_watch *watch, short revents)
 {
-    struct loop *loop = (struct loop *)((char *)watch - offsetof(struct loop, wake));
+    struct loop *loop = (struct loop *)watch;
     uint64_t count;
     (void)revents;
     while (read(watch->fd, &count, sizeof count) < 0 && errno == EINTR)
@@ -74,10 +64,7 @@ static bool loop_grow(struct loop *loop)
     struct loop_watch **watches = realloc(loop->watches, cap * sizeof *watches);
     if (watches)
         loop->watches = watches;
-    struct noted *noted = realloc(loop->noted, cap * sizeof *noted);
-    if (noted)
-        loop->noted = noted;
-    if (!polled || !watches || !noted)
+    if (!polled || !watches)
         return false;
     loop->cap = cap;
     return true;
@@ -134,7 +121,6 @@ void loop_close(struct loop *loop)
         close(loop->wake.fd);
     free(loop->polled);
     free(loop->watches);
-    free(loop->noted);
     free(loop);
 }
 
@@ -146,7 +132,6 @@ int loop_add(struct loop *loop, struct loop_watch *watch, short events)
     loop->polled[slot] = (struct pollfd){.fd = watch->fd, .events = events};
     loop->watches[slot] = watch;
     watch->slot = slot;
-    watch->ready_slot = NOT_READY;
     watch->deadline_ms = CLOCK_NEVER;
     watch->active_ms = 0;
     watch_make_busy(loop, watch);
@@ -156,8 +141,6 @@ int loop_add(struct loop *loop, struct loop_watch *watch, short events)
 void loop_remove(struct loop *loop, struct loop_watch *watch)
 {
     size_t slot = watch->slot;
-    if (watch->ready_slot != NOT_READY)
-        loop->noted[watch->ready_slot].watch = NULL;
     if (slot < loop->busy) {
         slot_move(loop, slot, loop->busy - 1);
         slot = --loop->busy;
@@ -183,31 +166,27 @@ int64_t loop_now_ms(const struct loop *loop)
     return loop->now_ms;
 }
 
-/* Notes which of the first `polled` watches are ready, and makes them busy. */
-static void ready_note(struct loop *loop, size_t polled, int ready)
+/* Makes those of the first `polled` watches busy that are ready. */
+static void ready_make_busy(struct loop *loop, size_t polled, int ready)
 {
-    loop->noted_count = 0;
     for (size_t i = 0; i < polled && ready > 0; i++) {
         if (!loop->polled[i].revents)
             continue;
         ready--;
-        loop->watches[i]->ready_slot = loop->noted_count;
-        loop->noted[loop->noted_count++] = (struct noted){loop->watches[i], loop->polled[i].revents};
+        watch_make_busy(loop, loop->watches[i]);
     }
-    for (size_t i = 0; i < loop->noted_count; i++)
-        watch_make_busy(loop, loop->noted[i].watch);
 }
 
 static void ready_call(struct loop *loop)
 {
-    for (size_t i = 0; i < loop->noted_count; i++) {
-        struct loop_watch *watch = loop->noted[i].watch;
-        if (!watch)
-            continue;
-        watch->ready_slot = NOT_READY;
-        watch->ready(watch, loop->noted[i].revents);
+    for (size_t i = 0; i < loop->busy;) {
+        struct loop_watch *watch = loop->watches[i];
+        short revents = loop->polled[i].revents;
+        loop->polled[i].revents = 0;
+        if (revents)
+            watch->ready(watch, revents);
+        i += loop->watches[i] == watch;
     }
-    loop->noted_count = 0;
 }
 
 /* Moves watches without an event behind the busy ones, before a sweep. A watch stays busy for twice the time
@@ -223,10 +202,10 @@ static void watches_make_quiet(struct loop *loop, int64_t now_us)
             slot_swap(loop, i, --loop->busy);
 }
 
-/* The earlier of the times at which something is due without any descriptor being ready. */
+/* When something is due without any descriptor being ready. */
 static int64_t loop_due_ms(const struct loop *loop)
 {
-    return loop->pass_ms < loop->expiry_ms ? loop->pass_ms : loop->expiry_ms;
+    return clock_earlier(loop->pass_ms, loop->expiry_ms);
 }
 
 /* Polls everything: without waiting where there was work since the last time, else until something happens.
@@ -271,8 +250,7 @@ static int poll_spin(struct loop *loop, int64_t start_us)
 static int poll_busy(struct loop *loop, int64_t now_us)
 {
     int64_t sweep_ms = (loop->sweep_us + 999) / 1000;
-    int64_t due_ms = loop_due_ms(loop);
-    int timeout = clock_poll_timeout(now_us / 1000, sweep_ms < due_ms ? sweep_ms : due_ms);
+    int timeout = clock_poll_timeout(now_us / 1000, clock_earlier(sweep_ms, loop_due_ms(loop)));
     bool spins = loop->waited_little && timeout != 0 && now_us >= loop->spin_from_us;
     int ready = spins ? poll_spin(loop, now_us) : 0;
     if (ready == 0)
@@ -290,7 +268,7 @@ static void loop_poll(struct loop *loop)
     if (!all)
         loop->waited_little = ready > 0 && end_us - start_us < LOOP_SPIN_US;
     loop->now_ms = end_us / 1000;
-    ready_note(loop, all ? loop->count : loop->busy, ready);
+    ready_make_busy(loop, all ? loop->count : loop->busy, ready);
 }
 
 static void deadlines_meet(struct loop *loop)

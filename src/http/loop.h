@@ -46,7 +46,6 @@ struct loop_watch {
     int64_t deadline_ms; /* private, as is all below: use the functions */
     int64_t active_ms;
     size_t slot;
-    size_t ready_slot;
 };
 
 /* `pass` is called at the end of each pass, after the ready descriptors, with the time; it returns when it

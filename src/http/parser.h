@@ -73,6 +73,17 @@ enum http_parse http_parse_response(struct span in, size_t *scanned, bool to_hea
                                     struct http_refusal *refusal);
 
 /* The first field of that name (compared without case), or NULL. */
-const struct http_field *http_head_field(const struct http_head *head, const char *name);
+static inline const struct http_field *http_head_field(const struct http_head *head, const char *name)
+{
+    for (size_t i = 0; i < head->field_count; i++)
+        if (span_equals_nocase(head->fields[i].name, name))
+            return &head->fields[i];
+    return NULL;
+}
+
+/* Takes the next element off the front of a comma-separated list; empty ones are passed over (RFC 9110
+ * section 5.6.1.2), and a comma in a quoted string separates nothing. Returns false when there is none left.
+ */
+bool http_list_next(struct span *list, struct span *element);
 
 #endif

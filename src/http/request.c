@@ -34,14 +34,11 @@ static enum request_verdict head_parse(struct request_state *state, struct span 
                                        struct request_parts *parts)
 {
     struct http_refusal refusal;
-    switch (http_parse_request(in, &state->scanned, &parts->head, &refusal)) {
-    case HTTP_PARSE_MORE:
+    enum http_parse parsed = http_parse_request(in, &state->scanned, &parts->head, &refusal);
+    if (parsed == HTTP_PARSE_MORE)
         return REQUEST_MORE;
-    case HTTP_PARSE_BAD:
+    if (parsed == HTTP_PARSE_BAD)
         return refuse(state, in, parts, refusal.status, refusal.text);
-    case HTTP_PARSE_DONE:
-        break;
-    }
     const char *why = NULL;
     int status = http_target_parse(parts->head.method, parts->head.target, &parts->target, &why);
     return status ? refuse(state, in, parts, status, why) : REQUEST_HEAD;

@@ -85,12 +85,6 @@ const struct http_route *http_route_find(const struct http_route *routes, struct
     return NULL;
 }
 
-uint64_t http_route_body_limit(const struct http_service *service, const struct http_route *route,
-                               const struct http_head *head)
-{
-    return route && route->body_limit ? route->body_limit(service->ctx, head) : HTTP_SMALL_BODY;
-}
-
 void http_route_handle(const struct http_service *service, const struct http_route *route,
                        const struct http_request *request, struct http_exchange *exchange)
 {

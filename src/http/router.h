@@ -9,10 +9,6 @@
 const struct http_route *http_route_find(const struct http_route *routes, struct span method,
                                          const char *path);
 
-/* The longest body of a request that the row takes, or that none takes (NULL). */
-uint64_t http_route_body_limit(const struct http_service *service, const struct http_route *route,
-                               const struct http_head *head);
-
 /* Lets the row answer the request, where the service admits it; without a row (NULL) answers it here. */
 void http_route_handle(const struct http_service *service, const struct http_route *route,
                        const struct http_request *request, struct http_exchange *exchange);

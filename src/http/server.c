@@ -1,6 +1,5 @@
 #include "http/conn.h"
 #include "logline.h"
-#include "url.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -17,63 +16,60 @@
 enum {
     BACKLOG = 4096,
     ACCEPTS_A_PASS = 256,
-    ACCEPT_PAUSE_MS = 100, /* without descriptors or memory: the listener rests for so long */
-    /* A client that vanished without a word, or closed while it waits for an answer, is found out by the
-       kernel. */
-    KEEPALIVE_IDLE_S = 30,
-    KEEPALIVE_INTERVAL_S = 10,
-    KEEPALIVE_PROBES = 3
+    ACCEPT_PAUSE_MS = 100 /* without descriptors or memory: the listener rests for so long */
 };
 
 struct http_server {
-    struct http_conns conns; /* the loop's thread alone, once started */
+    struct loop_watch listener; /* first, so that its watch is its server; its fd is -1 when it is closed */
+    struct http_conns conns;    /* the loop's thread alone, once started */
     struct http_service service;
-    struct loop_watch listener;
     int max_connections;
     uint16_t port;
-    bool running; /* the loop's thread alone */
-    bool listening;
+    bool running;  /* the loop's thread alone */
     bool refusing; /* the log was told that the connection limit is reached */
     bool resting;  /* the log was told that accept fails */
 
     bool started; /* main alone */
     pthread_t thread;
-    atomic_bool stop;
-    _Atomic int64_t stop_by_ms; /* set before `stop` */
+    _Atomic int64_t stop_by_ms; /* 0: not asked to stop */
 };
+
+/* The port has the same place in both kinds of address. */
+static uint16_t address_port(const struct sockaddr_storage *address)
+{
+    struct sockaddr_in in;
+    memcpy(&in, address, sizeof in);
+    return ntohs(in.sin_port);
+}
 
 /* ---- accepting */
 
 static void socket_tune(int fd)
 {
-    const int on = 1, unsent = HTTP_UNSENT_MOST, idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S,
-              probes = KEEPALIVE_PROBES;
+    const int on = 1, unsent = HTTP_UNSENT_MOST, idle_s = 30, interval_s = 10, probes = 3;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    /* A client that vanished without a word, or closed while it waits for an answer, is found out by the
+     * kernel. */
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
 static void peer_format(const struct sockaddr_storage *address, char out[HTTP_PEER_SIZE])
 {
+    const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+    bool is_v6 = address->ss_family == AF_INET6;
+    bool mapped = is_v6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr);
     char host[INET6_ADDRSTRLEN] = "?";
-    if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-            inet_ntop(AF_INET, in6->sin6_addr.s6_addr + 12, host, sizeof host);
-            snprintf(out, HTTP_PEER_SIZE, "%s:%u", host, ntohs(in6->sin6_port));
-        } else {
-            inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
-            snprintf(out, HTTP_PEER_SIZE, "[%s]:%u", host, ntohs(in6->sin6_port));
-        }
-        return;
-    }
-    struct sockaddr_in in;
-    memcpy(&in, address, sizeof in);
-    inet_ntop(AF_INET, &in.sin_addr, host, sizeof host);
-    snprintf(out, HTTP_PEER_SIZE, "%s:%u", host, ntohs(in.sin_port));
+    if (is_v6 && !mapped)
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+    else
+        inet_ntop(AF_INET, mapped ? (const void *)(in6->sin6_addr.s6_addr + 12) : &in->sin_addr, host,
+                  sizeof host);
+    snprintf(out, HTTP_PEER_SIZE, is_v6 && !mapped ? "[%s]:%u" : "%s:%u", host, address_port(address));
 }
 
 /* For more of those that are too many: a short answer as far as the socket takes it at once, and a close. */
@@ -84,8 +80,8 @@ static void client_drop(int fd)
     char dropped[4096];
     send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     shutdown(fd, SHUT_WR);
-    recv(fd, dropped, sizeof dropped,
-         MSG_DONTWAIT); /* a close with unread bytes would reset the answer away */
+    /* a close with unread bytes would reset the answer away */
+    recv(fd, dropped, sizeof dropped, MSG_DONTWAIT);
     close(fd);
 }
 
@@ -121,10 +117,20 @@ static bool accept_error_passes(int error)
            error == EHOSTUNREACH;
 }
 
+/* accept(2) fails for want of descriptors or memory: the listener rests. */
+static void listener_rest(struct http_server *server, int error)
+{
+    if (!server->resting)
+        logline(LOGLINE_WARN, "cannot accept a client: %s; trying again every %d ms", strerror(error),
+                ACCEPT_PAUSE_MS);
+    server->resting = true;
+    loop_want(server->conns.loop, &server->listener, 0);
+    loop_deadline(server->conns.loop, &server->listener, loop_now_ms(server->conns.loop) + ACCEPT_PAUSE_MS);
+}
+
 static void listener_ready(struct loop_watch *watch, short revents)
 {
-    struct http_server *server =
-        (struct http_server *)((char *)watch - offsetof(struct http_server, listener));
+    struct http_server *server = (struct http_server *)watch;
     (void)revents;
     for (int i = 0; i < ACCEPTS_A_PASS; i++) {
         struct sockaddr_storage address = {0};
@@ -136,12 +142,7 @@ static void listener_ready(struct loop_watch *watch, short revents)
         } else if (errno == EAGAIN) {
             return;
         } else if (!accept_error_passes(errno)) {
-            if (!server->resting)
-                logline(LOGLINE_WARN, "cannot accept a client: %s; trying again every %d ms", strerror(errno),
-                        ACCEPT_PAUSE_MS);
-            server->resting = true;
-            loop_want(server->conns.loop, watch, 0);
-            loop_deadline(server->conns.loop, watch, loop_now_ms(server->conns.loop) + ACCEPT_PAUSE_MS);
+            listener_rest(server, errno);
             return;
         }
     }
@@ -149,8 +150,7 @@ static void listener_ready(struct loop_watch *watch, short revents)
 
 static void listener_expired(struct loop_watch *watch)
 {
-    struct http_server *server =
-        (struct http_server *)((char *)watch - offsetof(struct http_server, listener));
+    struct http_server *server = (struct http_server *)watch;
     loop_want(server->conns.loop, watch, POLLIN);
 }
 
@@ -158,33 +158,32 @@ static void listener_expired(struct loop_watch *watch)
 
 static void listener_close(struct http_server *server)
 {
-    if (!server->listening)
+    if (server->listener.fd < 0)
         return;
-    server->listening = false;
     loop_remove(server->conns.loop, &server->listener);
     close(server->listener.fd);
+    server->listener.fd = -1;
 }
 
-static int64_t pass_stop(struct http_server *server, int64_t now_ms)
+static void pass_stop(struct http_server *server, bool over)
 {
-    int64_t stop_by_ms = atomic_load(&server->stop_by_ms);
     listener_close(server);
     conns_finish(&server->conns);
     bool busy = server->service.busy && server->service.busy(server->service.ctx);
-    server->running = (server->conns.open > 0 || busy) && now_ms < stop_by_ms;
-    return stop_by_ms;
+    server->running = (server->conns.open > 0 || busy) && !over;
 }
 
 static int64_t server_pass(void *ctx, int64_t now_ms)
 {
     struct http_server *server = ctx;
-    bool stop = atomic_load(&server->stop); /* asked before the service's last pass, which must know of it */
+    /* asked before the service's last pass, which must know of it */
+    int64_t stop_by_ms = atomic_load(&server->stop_by_ms);
     int64_t next_ms = server->service.pass(server->service.ctx, now_ms);
     if (conns_advance(&server->conns))
         next_ms = now_ms; /* the service has not yet seen the end of a pass with those requests */
-    if (stop) {
-        int64_t stop_ms = pass_stop(server, now_ms);
-        next_ms = stop_ms < next_ms ? stop_ms : next_ms;
+    if (stop_by_ms) {
+        pass_stop(server, now_ms >= stop_by_ms);
+        next_ms = clock_earlier(next_ms, stop_by_ms);
     }
     conns_sweep(&server->conns);
     return next_ms;
@@ -192,7 +191,8 @@ static int64_t server_pass(void *ctx, int64_t now_ms)
 
 /* ---- life */
 
-static int listener_bind(const struct addrinfo *address, uint16_t *port)
+/* Listens at an address. Returns the socket, or a negative errno. */
+static int address_listen(const struct addrinfo *address, uint16_t *port)
 {
     const int on = 1;
     struct sockaddr_storage bound;
@@ -207,13 +207,12 @@ static int listener_bind(const struct addrinfo *address, uint16_t *port)
         close(fd);
         return -error;
     }
-    struct sockaddr_in in; /* the port has the same place in both kinds of address */
-    memcpy(&in, &bound, sizeof in);
-    *port = ntohs(in.sin_port);
+    *port = address_port(&bound);
     return fd;
 }
 
-static int listener_open(const struct http_server_config *config, uint16_t *port, char *why, size_t why_size)
+static int listener_open(struct http_server *server, const struct http_server_config *config, char *why,
+                         size_t why_size)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *addresses;
@@ -224,11 +223,17 @@ static int listener_open(const struct http_server_config *config, uint16_t *port
         snprintf(why, why_size, "HOST=%s: %s", config->host, gai_strerror(error));
         return -EINVAL;
     }
-    int fd = listener_bind(addresses, port);
+    int fd = address_listen(addresses, &server->port);
     freeaddrinfo(addresses);
-    if (fd < 0)
+    if (fd < 0) {
         snprintf(why, why_size, "cannot listen on %s port %u: %s", config->host, config->port, strerror(-fd));
-    return fd;
+        return fd;
+    }
+    server->listener.fd = fd;
+    if (loop_add(server->conns.loop, &server->listener, POLLIN) == 0)
+        return 0;
+    close(fd);
+    return -ENOMEM;
 }
 
 static void server_free(struct http_server *server)
@@ -247,30 +252,19 @@ int http_server_open(struct http_server **out, const struct http_server_config *
     snprintf(why, why_size, "there is no memory for the server");
     if (!server)
         return result;
+    server->listener = (struct loop_watch){.fd = -1, .ready = listener_ready, .expired = listener_expired};
     server->service = *service;
     server->max_connections = config->max_connections;
     server->conns.service = &server->service;
     server->conns.idle_timeout_ms = config->idle_timeout_ms;
     server->conns.loop = loop_open(server_pass, server);
     server->conns.read_buffer = malloc(HTTP_READ_BYTES);
-    if (!server->conns.loop || !server->conns.read_buffer)
-        goto fail;
-    result = listener_open(config, &server->port, why, why_size);
+    if (server->conns.loop && server->conns.read_buffer)
+        result = listener_open(server, config, why, why_size);
     if (result < 0)
-        goto fail;
-    server->listener =
-        (struct loop_watch){.fd = result, .ready = listener_ready, .expired = listener_expired};
-    result = loop_add(server->conns.loop, &server->listener, POLLIN);
-    if (result < 0) {
-        close(server->listener.fd);
-        goto fail;
-    }
-    server->listening = true;
-    *out = server;
-    return 0;
-
-fail:
-    server_free(server);
+        server_free(server);
+    else
+        *out = server;
     return result;
 }
 
@@ -309,7 +303,6 @@ void http_server_stop(struct http_server *server, int64_t grace_ms)
     if (!server->started)
         return;
     atomic_store(&server->stop_by_ms, clock_ms() + grace_ms);
-    atomic_store(&server->stop, true);
     loop_wake(server->conns.loop);
     pthread_join(server->thread, NULL);
     server->started = false;

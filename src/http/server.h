@@ -135,7 +135,7 @@ void http_answer_unavailable(struct http_exchange *exchange, const char *format,
  * and frees the buffer. */
 void http_answer_json(struct http_exchange *exchange, int status, struct buf *body);
 
-/* A body of `before` (copied), what the source holds, and `after` (static text, not empty). */
+/* A body of `before` (copied), what the source holds (NULL: nothing), and `after` (static text). */
 void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
                         const struct http_source *source, const char *after);
 

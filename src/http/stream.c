@@ -14,6 +14,64 @@ ssize_t stream_receive(struct stream *stream, char *to, size_t room)
     return errno == EINTR ? -EAGAIN : -errno;
 }
 
+/* ---- messages */
+
+int outgoing_iov(const struct outgoing *outgoing, struct iovec *iov, int max)
+{
+    const struct http_source *source = &outgoing->source;
+    size_t head_left = outgoing->head.len - outgoing->head_sent;
+    uint64_t left = source->len;
+    int count = 0;
+    if (head_left)
+        iov[count++] = (struct iovec){outgoing->head.data + outgoing->head_sent, head_left};
+    int end = left ? count + source->pieces(source->state, iov + count, max - count - 1) : count;
+    while (count < end)
+        left -= iov[count++].iov_len;
+    if (!left && outgoing->after.len)
+        iov[count++] = (struct iovec){(void *)(uintptr_t)outgoing->after.at, outgoing->after.len};
+    return count;
+}
+
+/* The smaller one, taken off *sent. */
+static size_t sent_take(size_t *sent, uint64_t part)
+{
+    size_t taken = part < *sent ? (size_t)part : *sent;
+    *sent -= taken;
+    return taken;
+}
+
+bool outgoing_skip(struct outgoing *outgoing, size_t *sent)
+{
+    outgoing->head_sent += sent_take(sent, outgoing->head.len - outgoing->head_sent);
+    if (outgoing->source.len) {
+        size_t taken = sent_take(sent, outgoing->source.len);
+        outgoing->source.skip(outgoing->source.state, taken);
+        outgoing->source.len -= taken;
+    }
+    if (!outgoing->source.len)
+        outgoing->after = span_after(outgoing->after, sent_take(sent, outgoing->after.len));
+    return outgoing_done(outgoing);
+}
+
+bool outgoing_done(const struct outgoing *outgoing)
+{
+    return outgoing->head_sent == outgoing->head.len && !outgoing->source.len && !outgoing->after.len;
+}
+
+void outgoing_clear(struct outgoing *outgoing)
+{
+    buf_clear(&outgoing->head);
+    outgoing->head_sent = 0;
+    outgoing->source.len = 0;
+    outgoing->after = (struct span){0};
+}
+
+void outgoing_free(struct outgoing *outgoing)
+{
+    buf_free(&outgoing->head);
+    outgoing_clear(outgoing);
+}
+
 /* ---- sending */
 
 /* The messages as far as iovecs reach. */
@@ -36,22 +94,17 @@ static int iov_cut(struct iovec *iov, int count, size_t most)
     return kept;
 }
 
-/* One piece goes by send(2), which has no vector for the kernel to take in. */
-static ssize_t pieces_send(int fd, struct iovec *iov, int pieces)
-{
-    struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
-    ssize_t sent = pieces == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-                               : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sent < 0 ? -errno : sent;
-}
-
-/* Calls send once. Returns the bytes sent, or a negative errno. */
-static ssize_t list_send(const struct stream *stream, struct outgoing *const *list, int count,
-                         const struct stream_turn *turn)
+/* Calls the kernel once. One piece goes by send(2), which has no vector for the kernel to take in. Returns
+ * the bytes sent, or a negative errno. */
+static ssize_t list_send(const struct stream *stream, struct outgoing *const *list, int count, size_t most)
 {
     struct iovec iov[IOV_MAX_PIECES];
     int pieces = list_iov(list, count, iov);
-    return pieces_send(stream->fd, iov, iov_cut(iov, pieces, turn->most));
+    pieces = iov_cut(iov, pieces, most);
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
+    ssize_t sent = pieces == 1 ? send(stream->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                               : sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return sent < 0 ? -errno : sent;
 }
 
 static enum stream_verdict stream_fill(struct stream *stream)
@@ -62,41 +115,21 @@ static enum stream_verdict stream_fill(struct stream *stream)
     return STREAM_FULL;
 }
 
-/* Sending begins: from here on the other end has its time, unless it has been waited for already. */
-static void stream_begin(struct stream *stream, const struct stream_turn *turn)
-{
-    if (!stream->full)
-        stream->progress_ms = turn->now_ms;
-    stream->full = false;
-}
-
-/* Counts what was sent. Returns whether to go on; where not, *verdict says why. */
-static bool stream_goes_on(struct stream *stream, ssize_t sent, struct stream_turn *turn,
-                           enum stream_verdict *verdict)
-{
-    if (sent == -EAGAIN) {
-        *verdict = stream_fill(stream);
-        return false;
-    }
-    if (sent < 0) {
-        *verdict = STREAM_BROKEN;
-        return sent == -EINTR;
-    }
-    stream->progress_ms = turn->now_ms;
-    turn->most -= (size_t)sent;
-    return true;
-}
-
 enum stream_verdict stream_send(struct stream *stream, struct outgoing *const *list, int count,
                                 struct stream_turn *turn)
 {
-    enum stream_verdict verdict;
-    stream_begin(stream, turn);
+    if (!stream->full) /* else the other end's time has begun already */
+        stream->progress_ms = turn->now_ms;
+    stream->full = false;
     for (int at = 0; at < count;) {
-        ssize_t sent = turn->most ? list_send(stream, list + at, count - at, turn) : -EAGAIN;
-        if (!stream_goes_on(stream, sent, turn, &verdict))
-            return verdict;
-        size_t left = sent > 0 ? (size_t)sent : 0;
+        ssize_t sent = turn->most ? list_send(stream, list + at, count - at, turn->most) : -EAGAIN;
+        if (sent == -EINTR)
+            continue;
+        if (sent < 0)
+            return sent == -EAGAIN ? stream_fill(stream) : STREAM_BROKEN;
+        stream->progress_ms = turn->now_ms;
+        turn->most -= (size_t)sent;
+        size_t left = (size_t)sent;
         while (at < count && outgoing_skip(list[at], &left))
             at++;
     }
@@ -105,17 +138,11 @@ enum stream_verdict stream_send(struct stream *stream, struct outgoing *const *l
 
 enum stream_verdict stream_send_bytes(struct stream *stream, struct span *bytes, struct stream_turn *turn)
 {
-    enum stream_verdict verdict;
-    stream_begin(stream, turn);
-    while (bytes->len) {
-        struct iovec iov = {(void *)(uintptr_t)bytes->at, bytes->len};
-        ssize_t sent = turn->most ? pieces_send(stream->fd, &iov, iov_cut(&iov, 1, turn->most)) : -EAGAIN;
-        if (!stream_goes_on(stream, sent, turn, &verdict))
-            return verdict;
-        size_t taken = sent > 0 ? (size_t)sent : 0;
-        *bytes = (struct span){bytes->at + taken, bytes->len - taken};
-    }
-    return STREAM_SENT;
+    struct outgoing out = {.after = *bytes};
+    struct outgoing *const list[] = {&out};
+    enum stream_verdict verdict = stream_send(stream, list, bytes->len > 0, turn);
+    *bytes = out.after;
+    return verdict;
 }
 
 bool stream_drains(struct stream *stream, int64_t now_ms, int64_t within_ms)

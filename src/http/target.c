@@ -1,12 +1,12 @@
 #include "http/target.h"
 
 #include "hex.h"
-#include "http/authority.h"
 #include "http/bytes.h"
+#include "url.h"
 
+#include <arpa/inet.h>
 #include <limits.h>
 #include <string.h>
-#include <strings.h>
 
 static int refuse(int status, const char *text, const char **why)
 {
@@ -23,6 +23,61 @@ static int percent_decode(struct span text)
     int low = hex_digit(text.at[2]);
     return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
+
+/* ---- authorities */
+
+/* How many bytes at the start of text are a reg-name. */
+static size_t name_len(struct span text)
+{
+    size_t i = 0;
+    while (i < text.len)
+        if (http_byte_is(text.at[i], HTTP_BYTE_HOST))
+            i++;
+        else if (text.at[i] == '%' && percent_decode(span_after(text, i)) >= 0)
+            i += 3;
+        else
+            break;
+    return i;
+}
+
+/* Takes the host off the front of *text. */
+static bool host_take(struct span *text, struct span *host)
+{
+    size_t taken;
+    if (text->len > 0 && text->at[0] == '[') {
+        const char *close = memchr(text->at, ']', text->len);
+        if (!close)
+            return false;
+        taken = (size_t)(close - text->at) + 1;
+        *host = (struct span){text->at + 1, taken - 2};
+        if (!http_address_valid(AF_INET6, *host))
+            return false;
+    } else {
+        taken = name_len(*text);
+        *host = (struct span){text->at, taken};
+    }
+    *text = span_after(*text, taken);
+    return host->len > 0;
+}
+
+bool http_authority_split(struct span text, struct span *host, struct span *port)
+{
+    struct span name;
+    if (text.len == 0 || !host_take(&text, &name))
+        return false;
+    struct span digits = {0};
+    if (text.len > 0) {
+        uint64_t number;
+        digits = span_after(text, 1);
+        if (text.at[0] != ':' || (digits.len > 0 && (!span_uint(digits, &number) || number > UINT16_MAX)))
+            return false;
+    }
+    *host = name;
+    *port = digits;
+    return true;
+}
+
+/* ---- targets */
 
 static int path_decode(struct span text, struct http_target *out, const char **why)
 {
@@ -58,12 +113,8 @@ static bool query_valid(struct span query)
  */
 static bool authority_drop(struct span *text)
 {
-    size_t start;
-    if (text->len > 7 && strncasecmp(text->at, "http://", 7) == 0)
-        start = 7;
-    else if (text->len > 8 && strncasecmp(text->at, "https://", 8) == 0)
-        start = 8;
-    else
+    size_t start = span_starts_nocase(*text, "http://") ? 7 : span_starts_nocase(*text, "https://") ? 8 : 0;
+    if (!start)
         return false;
     size_t end = start;
     while (end < text->len && text->at[end] != '/' && text->at[end] != '?')
@@ -74,15 +125,13 @@ static bool authority_drop(struct span *text)
     return http_authority_split(authority, &host, &port);
 }
 
-/* Cuts the query, and the "?" before it, off *text, which leaves the path. */
-static struct span query_cut(struct span *text)
+/* Takes what stands before the next `mark`, and the mark, off the front of *text. */
+static struct span part_take(struct span *text, char mark)
 {
-    const char *mark = text->len > 0 ? memchr(text->at, '?', text->len) : NULL;
-    if (!mark)
-        return (struct span){0};
-    struct span query = span_after(*text, (size_t)(mark - text->at) + 1);
-    text->len = (size_t)(mark - text->at);
-    return query;
+    const char *end = text->len > 0 ? memchr(text->at, mark, text->len) : NULL;
+    struct span part = {text->at, end ? (size_t)(end - text->at) : text->len};
+    *text = span_after(*text, part.len + (end != NULL));
+    return part;
 }
 
 int http_target_parse(struct span method, struct span target, struct http_target *out, const char **why)
@@ -97,33 +146,22 @@ int http_target_parse(struct span method, struct span target, struct http_target
         return refuse(400, "the target is empty", why);
     if (memchr(target.at, '#', target.len))
         return refuse(400, "the target has a fragment", why);
-    bool options = span_equals(method, "OPTIONS");
-    if (span_equals(target, "*")) {
-        return options ? path_decode(target, out, why)
-                       : refuse(400, "the target * is for OPTIONS alone", why);
-    }
+    bool asks_server = span_equals(method, "OPTIONS") && !memchr(target.at, '?', target.len);
+    if (span_equals(target, "*"))
+        return asks_server ? path_decode(target, out, why)
+                           : refuse(400, "the target * is for OPTIONS alone", why);
     if (target.at[0] != '/' && !authority_drop(&target))
         return refuse(400, "the target is neither a path nor an http URL", why);
-    out->query = query_cut(&target);
+    struct span path = part_take(&target, '?');
+    out->query = target;
     if (!query_valid(out->query))
         return refuse(400, "the query holds a byte that must be percent-encoded", why);
-    if (target.len == 0) /* "OPTIONS http://host" asks about the server (RFC 9112 section 3.2.4) */
-        target = span_of(options && !out->query.at ? "*" : "/");
-    return path_decode(target, out, why);
+    if (path.len == 0) /* "OPTIONS http://host" asks about the server (RFC 9112 section 3.2.4) */
+        path = span_of(asks_server ? "*" : "/");
+    return path_decode(path, out, why);
 }
 
-/* Takes what stands before the next `mark`, and the mark, off the front of *text. */
-static struct span part_take(struct span *text, char mark)
-{
-    const char *end = text->len > 0 ? memchr(text->at, mark, text->len) : NULL;
-    struct span part = *text;
-    if (end)
-        part.len = (size_t)(end - text->at);
-    *text = span_after(*text, part.len);
-    if (end)
-        *text = span_after(*text, 1);
-    return part;
-}
+/* ---- queries */
 
 bool http_query_next(struct span *query, struct span *name, struct span *value)
 {

@@ -39,17 +39,11 @@ static struct worker_job *queue_take(struct queue *queue)
     return job;
 }
 
-static void queue_drop(struct queue *queue)
-{
-    struct worker_job *job;
-    while ((job = queue_take(queue)))
-        job->drop(job);
-}
-
 static void worker_free(struct worker *worker)
 {
-    queue_drop(&worker->jobs);
-    queue_drop(&worker->done);
+    struct worker_job *job;
+    while ((job = queue_take(&worker->jobs)) || (job = queue_take(&worker->done)))
+        job->drop(job);
     pthread_mutex_destroy(&worker->mutex);
     pthread_cond_destroy(&worker->called);
     free(worker);
@@ -97,29 +91,24 @@ struct worker *worker_open(void (*wake)(void *ctx), void *ctx)
     return worker;
 }
 
-/* Starts the thread, detached: nobody waits for its end. */
-static int worker_start(struct worker *worker)
-{
-    pthread_t thread;
-    int error = pthread_create(&thread, NULL, worker_thread, worker);
-    if (error)
-        return -error;
-    pthread_detach(thread);
-    worker->started = true;
-    return 0;
-}
-
 int worker_do(struct worker *worker, struct worker_job *job)
 {
+    pthread_t thread;
+    int error = 0;
     pthread_mutex_lock(&worker->mutex);
-    int result = worker->started ? 0 : worker_start(worker);
-    if (result == 0) {
+    if (!worker->started) {
+        error = pthread_create(&thread, NULL, worker_thread, worker);
+        worker->started = !error;
+        if (!error)
+            pthread_detach(thread); /* nobody waits for its end */
+    }
+    if (!error) {
         job->abandoned = false;
         queue_add(&worker->jobs, job);
         pthread_cond_signal(&worker->called);
     }
     pthread_mutex_unlock(&worker->mutex);
-    return result;
+    return -error;
 }
 
 void worker_abandon(struct worker *worker, struct worker_job *job)

@@ -61,7 +61,7 @@ static void write_length(struct buf *out, uint64_t length)
     buf_add_text(out, "\r\n");
 }
 
-static bool status_has_body(int status)
+bool http_status_has_body(int status)
 {
     return status >= 200 && status != 204 && status != 304;
 }
@@ -75,7 +75,7 @@ void http_write_response_head(struct buf *out, const struct http_response_head *
     buf_add_text(out, "\r\nDate: ");
     buf_add_text(out, head->date);
     buf_add_text(out, "\r\n");
-    if (status_has_body(head->status)) {
+    if (http_status_has_body(head->status)) {
         buf_add_text(out, "Content-Type: application/json\r\n");
         write_length(out, head->length);
     }

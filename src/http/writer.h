@@ -22,6 +22,9 @@ struct http_source {
 /* The reason phrase of a status that this program uses, "Unknown" for another. */
 const char *http_reason(int status);
 
+/* Whether an answer with that status may have a body. */
+bool http_status_has_body(int status);
+
 /* The whole of an interim answer (RFC 9110 section 15.2), static: status 100 or 102. */
 struct span http_interim_answer(int status);
 

@@ -1,5 +1,5 @@
 #include "exact.h"
-#include "http/authority.h"
+#include "http/target.h"
 
 #include <criterion/criterion.h>
 

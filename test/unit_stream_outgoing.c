@@ -1,5 +1,5 @@
 /* What is left of a message, after any number of its bytes were sent. */
-#include "http/outgoing.h"
+#include "http/stream.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
