@@ -201,7 +201,7 @@ $(OUT)/test/simulate: $(call objects,$(SIMULATOR) $(filter-out $(BROUGHT),$(SIMU
 	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
 .PHONY: planted
-planted: $(OUT)/test/simulate ## breaks the program in nine places, one at a time, and tells when `simulate` finds each
+planted: $(OUT)/test/simulate ## breaks the program one line at a time, and tells when `simulate` finds each
 	@test/simulator/planted $(OUT)
 
 SLOW_SECONDS ?= 30

@@ -4,6 +4,11 @@
 #include "json.h"
 #include "replication/wire.h"
 
+static bool told_same(struct wire_told a, struct wire_told b)
+{
+    return a.is == b.is && a.value == b.value;
+}
+
 /* Walks the elements as the list will: canonical strings, one comma between two, nothing else. */
 static void check_elements(const struct wire_replicate *request)
 {
@@ -29,7 +34,7 @@ static void check_rewritten(const struct wire_replicate *request)
     struct wire_replicate again;
     struct buf body = {0};
     wire_replicate_begin(&body, request->log, request->epoch);
-    wire_replicate_first(&body, request->first, request->digest);
+    wire_replicate_first(&body, request->first, request->digest.value);
     buf_add_span(&body, request->elements);
     buf_add_text(&body, WIRE_REPLICATE_END);
     CHECK(!body.failed && wire_replicate_read(buf_span(&body), (struct span){0}, &again) == NULL);
@@ -37,7 +42,8 @@ static void check_rewritten(const struct wire_replicate *request)
     CHECK(again.elements.len == request->elements.len);
     CHECK(again.elements.len == 0 ||
           memcmp(again.elements.at, request->elements.at, again.elements.len) == 0);
-    CHECK(again.has_digest && again.digest == request->digest && again.epoch == request->epoch);
+    CHECK(told_same(again.digest, (struct wire_told){true, request->digest.value}));
+    CHECK(again.epoch == request->epoch);
     wire_replicate_free(&again);
     buf_free(&body);
 }
@@ -50,7 +56,7 @@ static void check_expected(struct span body, const struct wire_replicate *reques
     wire_replicate_begin(&expected, request->log, request->epoch);
     CHECK(!expected.failed && wire_replicate_read(body, buf_span(&expected), &again) == NULL);
     CHECK(again.first == request->first && again.count == request->count);
-    CHECK(again.has_digest == request->has_digest && again.digest == request->digest);
+    CHECK(told_same(again.digest, request->digest));
     CHECK(again.elements.len == request->elements.len);
     wire_replicate_free(&again);
     buf_free(&expected);
@@ -81,8 +87,8 @@ static void check_register(struct span body)
     CHECK(!written.failed && wire_register_read(buf_span(&written), &again) == NULL);
     CHECK(again.last_id == request.last_id && again.stored == request.stored && again.port == request.port);
     CHECK(strcmp(again.id, request.id) == 0 && strcmp(again.url, request.url) == 0);
-    CHECK(strcmp(again.log, request.log) == 0 && again.has_digest == request.has_digest);
-    CHECK(again.digest == request.digest && again.epoch == request.epoch);
+    CHECK(strcmp(again.log, request.log) == 0 && told_same(again.digest, request.digest));
+    CHECK(again.epoch == request.epoch && again.complete == request.complete);
     CHECK(strcmp(again.boot, request.boot) == 0);
     buf_free(&written);
 }
@@ -119,15 +125,16 @@ static void check_ack(struct span body)
         return;
     wire_identity_write(&identity, &ack.from);
     buf_add_char(&written, '{');
-    wire_ack_write(&written, ack.last_id, buf_span(&identity), ack.digest);
+    wire_ack_write(&written, ack.last_id.value, buf_span(&identity), ack.digest.value);
     buf_add_char(&written, '}');
     CHECK(!written.failed && wire_ack_read(buf_span(&written), &again));
     CHECK(wire_ack_match(buf_span(&written), buf_span(&identity), &last_id, &digest));
-    CHECK(last_id == ack.last_id && digest == ack.digest);
+    CHECK(last_id == ack.last_id.value && digest == ack.digest.value);
     if (wire_ack_match(body, buf_span(&identity), &last_id, &digest))
-        CHECK(ack.has_last_id && ack.has_digest && last_id == ack.last_id && digest == ack.digest);
-    CHECK(again.has_last_id && again.last_id == ack.last_id);
-    CHECK(again.has_digest && again.digest == ack.digest && again.from.epoch == ack.from.epoch);
+        CHECK(ack.last_id.is && ack.digest.is && last_id == ack.last_id.value && digest == ack.digest.value);
+    CHECK(told_same(again.last_id, (struct wire_told){true, ack.last_id.value}));
+    CHECK(told_same(again.digest, (struct wire_told){true, ack.digest.value}));
+    CHECK(again.from.epoch == ack.from.epoch);
     CHECK(strcmp(again.from.id, ack.from.id) == 0 && strcmp(again.from.boot, ack.from.boot) == 0);
     CHECK(strcmp(again.from.log, ack.from.log) == 0);
     buf_free(&identity);

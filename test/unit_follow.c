@@ -41,7 +41,8 @@ static void restart(void)
 static void accept_registration(unsigned epoch)
 {
     char body[128];
-    snprintf(body, sizeof body, "{\"log\":\"l\",\"epoch\":%u,\"last_id\":3,\"id\":\"s1\",\"heartbeat\":1}",
+    snprintf(body, sizeof body,
+             "{\"log\":\"l\",\"epoch\":%u,\"last_id\":3,\"id\":\"s1\",\"boot\":\"m\",\"heartbeat\":1}",
              epoch);
     fake_answer(fake_last(), 200, body);
     node_pass();
@@ -71,7 +72,7 @@ static const char *masters_batch(uint64_t first, uint64_t last)
     return batch("l", 3, first, last, &digest);
 }
 
-#define MASTERS "Log: l\r\nEpoch: 3\r\n"
+#define MASTERS "Log: l\r\nEpoch: 3\r\nMaster: m\r\n"
 
 static struct node_answer replicate(const char *fields, const char *body)
 {
@@ -142,6 +143,9 @@ Test(follow, who_is_registered_takes_messages_of_that_master_alone)
     expect_position(replicate("", batch("k", 3, 1, 1, &none)), 409, 0);
     expect_position(replicate("Log: l\r\nEpoch: 2\r\n", masters_batch(1, 1)), 409, 0);
     expect_position(replicate(MASTERS, batch("l", 2, 1, 1, &none)), 409, 0);
+    expect_position(replicate("", masters_batch(1, 1)), 409, 0);
+    expect_position(replicate("Log: l\r\nEpoch: 3\r\n", masters_batch(1, 1)), 409, 0);
+    expect_position(replicate("Log: l\r\nEpoch: 3\r\nMaster: n\r\n", masters_batch(1, 1)), 409, 0);
     expect_position(replicate(MASTERS, masters_batch(1, 1)), 200, 1);
 }
 

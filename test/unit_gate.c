@@ -35,7 +35,7 @@ static void elements_append(struct log *list, struct span elements, uint64_t cou
 }
 
 /* A secondary gets a request: it takes the messages, and the master for its own. */
-static void request_take(struct http_client *client)
+static void take_request(struct http_client *client)
 {
     struct secondary *secondary = secondary_of(client);
     struct wire_replicate batch;
@@ -177,7 +177,7 @@ static int post(void)
 
 static void start(void)
 {
-    fake.asked = request_take;
+    fake.asked = take_request;
     for (int i = 0; i < SECONDARIES; i++)
         secondaries[i].list = log_open();
 }

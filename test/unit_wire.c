@@ -279,8 +279,8 @@ Test(wire, whatever_differs_in_an_answer_is_not_matched_or_read_the_same)
             ((char *)body.at)[at] = (char)byte;
             if (!match(body, &last_id, &digest) || (byte == '0' && at == sizeof "{\"last_id\":" - 1))
                 continue;
-            cr_assert(wire_ack_read(body, &ack) && ack.last_id.value == last_id && ack.digest.value == digest, "%.*s",
-                      (int)body.len, body.at);
+            cr_assert(wire_ack_read(body, &ack) && ack.last_id.value == last_id && ack.digest.value == digest,
+                      "%.*s", (int)body.len, body.at);
             cr_assert(strcmp(ack.from.id, "s1") == 0 && strcmp(ack.from.boot, "b") == 0);
             cr_assert(strcmp(ack.from.log, "l") == 0 && ack.from.epoch == 3);
         }

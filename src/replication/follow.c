@@ -109,9 +109,6 @@ void follow_master(struct follow *follow, const struct wire_registered *answer)
     if (strcmp(follow->master, answer->boot) != 0)
         follow->mark++;
     snprintf(follow->master, sizeof follow->master, "%s", answer->boot);
-    if (strcmp(follow->master, answer->boot) != 0)
-        follow->mark++;
-    snprintf(follow->master, sizeof follow->master, "%s", answer->boot);
     if (answer->last_id > follow->complete_at)
         follow->complete_at = answer->last_id;
     list_adopt(follow, answer->log, answer->epoch);
@@ -134,11 +131,12 @@ static bool is_followed(const struct follow *follow, struct span log, uint64_t e
 
 /* What the fields of a request say. */
 struct sender {
-    bool is_master;  /* it says which list it is of, as a person with curl does not */
-    struct span log; /* empty where it is not told */
-    uint64_t epoch;  /* 0: not told */
-    bool is_other;   /* it names another master than the one that is followed */
-    bool names_this; /* it is meant for this process, and says so */
+    bool is_master;   /* it says which list it is of, as a person with curl does not */
+    struct span log;  /* empty where it is not told */
+    uint64_t epoch;   /* 0: not told */
+    bool is_other;    /* it names another master than the one that is followed */
+    bool is_followed; /* it names the one that is followed */
+    bool names_this;  /* it is meant for this process, and says so */
 };
 
 static struct sender sender_read(const struct follow *follow, const struct http_head *head)
@@ -150,9 +148,10 @@ static struct sender sender_read(const struct follow *follow, const struct http_
     struct sender sender = {.is_master = log || epoch, .log = log ? log->value : (struct span){0}};
     if (epoch)
         span_uint(epoch->value, &sender.epoch);
-    sender.is_other = follow->registered && sender.is_master &&
-                      (!is_followed(follow, sender.log, sender.epoch) ||
-                       (master && !span_equals(master->value, follow->master)));
+    bool followed = is_followed(follow, sender.log, sender.epoch);
+    bool same = master && span_equals(master->value, follow->master);
+    sender.is_followed = followed && same;
+    sender.is_other = follow->registered && sender.is_master && (!followed || (master && !same));
     sender.names_this = boot && span_equals(boot->value, follow->config.own->boot);
     return sender;
 }
@@ -332,13 +331,17 @@ static bool known_are_same(const struct follow *follow, const struct wire_replic
 
 /* Why the messages cannot follow those that are here; NULL where they can. */
 static const char *replicate_conflict(const struct follow *follow, const struct wire_replicate *request,
-                                      char *why, size_t why_size)
+                                      const struct sender *sender, char *why, size_t why_size)
 {
     const struct wire_identity *own = follow->config.own;
     uint64_t stored = log_last(follow->config.log);
     if (follow->registered && !request->expected &&
         !is_followed(follow, span_of(request->log), request->epoch))
         return "this secondary follows another master, and takes messages from that alone";
+    if (follow->registered && !sender->is_followed)
+        return "the fields Log, Epoch and Master are missing: a secondary that is registered takes messages "
+               "from "
+               "its master only";
     if (follow->registered && !request->digest.is)
         return "\"digest\" is missing: a secondary that is registered takes messages with their proof only";
     if (stored && !request->expected && strcmp(own->log, request->log) != 0)
@@ -425,7 +428,7 @@ static void messages_handle(struct follow *follow, const struct http_request *ht
         http_answer_error(exchange, 400, NULL, "%s", error);
         return;
     }
-    const char *why = replicate_conflict(follow, &request, text, sizeof text);
+    const char *why = replicate_conflict(follow, &request, sender, text, sizeof text);
     if (!why && !follow->registered)
         list_adopt(follow, request.log, request.epoch);
     if (!why)

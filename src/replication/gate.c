@@ -126,10 +126,11 @@ static int64_t unheard_until_ms(const struct gate *gate, int64_t now_ms)
     return until_ms > now_ms ? until_ms : soon_ms;
 }
 
+/* Says that appends wait when one does, and that they go on when none has to any more. */
 static void waiting_log(struct gate *gate, bool waits)
 {
     unsigned unmet = members_count(gate->config.members).unmet;
-    if (waits == gate->waits_for_members)
+    if (waits == gate->waits_for_members || (waits && !acks_gated(gate->config.acks)))
         return;
     gate->waits_for_members = waits;
     if (waits)
@@ -149,7 +150,7 @@ int64_t gate_pass(struct gate *gate, int64_t now_ms)
     bool unheard = quorum_is_unheard(gate, now_ms);
     bool waits = !gate->sure || unmet || unheard;
     bool closed = waits || admission_takes_over(gate->config.admission);
-    waiting_log(gate, waits && acks_gated(gate->config.acks));
+    waiting_log(gate, waits);
     if (closed != acks_gate_closed(gate->config.acks))
         acks_gate(gate->config.acks, closed);
     int64_t woke_until_ms = unheard ? unheard_until_ms(gate, now_ms) : CLOCK_NEVER;
