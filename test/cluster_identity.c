@@ -176,7 +176,7 @@ SCENARIO(cluster_identity, a_foreign_list_is_refused_and_kept_on_both_sides)
     expect_stored(post(master, "?w=1", "x"), 201, 1, 1, 1);
     node_thaw(s1);
     eventually(SOON,
-               node_logged(master, "refused s1, which holds 1 messages: its list belongs to another log"));
+               node_logged(master, "refused s1, which holds 1 message: its list belongs to another log"));
     eventually(SOON, node_logged(s1, "the master answered 409 to the registration: its list belongs"));
     always(500, shows(s1, "a") && shows(master, "x"));
     cr_assert(!registered(s1) && members(master) == 0);

@@ -155,8 +155,8 @@ static void registration_refuse(struct admission *admission, const struct wire_r
         "the master empty and let this secondary register first to keep the secondary's",
         why);
     logline(was_refused(admission, registration) ? LOGLINE_DEBUG : LOGLINE_ERROR,
-            "refused %s, which holds %" PRIu64 " messages: %s", registration->id, registration->stored,
-            sentence);
+            "refused %s, which holds %" PRIu64 " message%s: %s", registration->id, registration->stored,
+            registration->stored == 1 ? "" : "s", sentence);
     refusal_remember(admission, registration);
     answer_conflict(admission, exchange, sentence);
 }
