@@ -512,6 +512,22 @@ Test(gate, appends_wait_while_a_list_is_taken_over_and_follow_it)
     close(fd);
 }
 
+Test(gate, a_master_that_stops_while_it_takes_over_lets_nobody_through)
+{
+    master_start();
+    has_old_list(1);
+    secondaries[0].silent = true;
+    cr_assert_eq(join(1), 0);
+    int fd = post_begin("?w=1");
+    node_stop(hand.node, 0);
+    cr_assert_eq(status(fd), 0);
+    node_end(hand.node);
+    node_pass();
+    struct node_answer answer = node_answer(fd);
+    cr_assert(answer.status == 503 && strstr(answer.body, "the master is shutting down"));
+    close(fd);
+}
+
 Test(gate, a_master_that_stops_refuses_appends)
 {
     master_start();

@@ -284,7 +284,9 @@ static int64_t master_pass(struct node *node, int64_t now_ms, bool stopping)
     int64_t admission_ms = admission_pass(node->admission, now_ms, stopping);
     if (now_ms >= node->check_ms || node->check_ms == CLOCK_NEVER)
         node->check_ms = members_check(node->members, now_ms);
-    int64_t gate_ms = gate_pass(node->gate, now_ms);
+    /* Who waits at the gate when the master stops is refused: a take-over that ends with it lets nobody
+     * through. */
+    int64_t gate_ms = stopping ? CLOCK_NEVER : gate_pass(node->gate, now_ms);
     int64_t send_ms = appended_send(node, now_ms);
     int64_t append_ms = append_pass(node->append, now_ms);
     if (append_unannounced_bytes(node->append)) /* what the gate has let through */
