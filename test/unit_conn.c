@@ -511,6 +511,25 @@ Test(conn, who_sends_a_watched_body_is_told_now_and_then_only)
     expect_heard("");
 }
 
+Test(conn, who_sends_many_watched_bodies_in_pieces_is_told_now_and_then_only)
+{
+    watch(true);
+    say(WATCHED("Content-Length: 2\r\n") "a");
+    say("b" WATCHED("Content-Length: 2\r\n") "c");
+    expect_heard("100 200");
+    say("d");
+    say(WATCHED("Content-Length: 2\r\n") "e");
+    say("f");
+    expect_heard("200 200");
+    time_passes(2);
+    say(WATCHED("Content-Length: 2\r\n") "g");
+    say("h");
+    expect_heard("100 200");
+    say(WATCHED("Expect: 100-continue\r\nContent-Length: 1\r\n"));
+    say("a");
+    expect_heard("100 200");
+}
+
 Test(conn, who_waits_for_100_and_is_told_so_gets_it_once)
 {
     watch(true);

@@ -141,6 +141,5 @@ void intake_begin_next(struct intake *intake)
 {
     intake->route = NULL;
     intake->watched = 0;
-    intake->tell_ms = 0;
     intake->began_ms = 0;
 }

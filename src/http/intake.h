@@ -23,7 +23,7 @@ struct intake {
     const struct http_route
         *route;       /* found with the head, where there is a body; NULL: not, or none takes it */
     unsigned watched; /* the mark with which the service is told when more of it has come; 0: it is not */
-    int64_t tell_ms;  /* watched: when the client is told next that it has */
+    int64_t tell_ms;  /* when the client may be told next that more of a watched request has come */
     int64_t began_ms; /* since when the client may send the rest; 0: not now */
 };
 
