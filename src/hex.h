@@ -11,4 +11,10 @@ static inline int hex_digit(char c)
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
+/* The digit of the value's lowest four bits. */
+static inline char hex_char(unsigned value)
+{
+    return "0123456789abcdef"[value & 15];
+}
+
 #endif

@@ -111,15 +111,14 @@ static inline size_t escape_write(char c, char out[6])
 {
     static const char letters[] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'};
-    static const char digits[] = "0123456789abcdef";
     char letter = letters[(unsigned char)c];
     out[0] = '\\';
     out[1] = letter;
     if (letter)
         return 2;
     memcpy(out + 1, "u00", 3);
-    out[4] = digits[(unsigned char)c >> 4];
-    out[5] = digits[(unsigned char)c & 15];
+    out[4] = hex_char((unsigned char)c >> 4);
+    out[5] = hex_char((unsigned char)c);
     return 6;
 }
 

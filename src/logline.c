@@ -9,7 +9,9 @@
 #include "logline.h"
 #include "block.h"
 #include "clock.h"
+#include "condvar.h"
 #include "format.h"
+#include "hex.h"
 #include "utf8.h"
 #include <assert.h>
 #include <errno.h>
@@ -136,8 +138,8 @@ static void line_add_text(struct line *line, const char *text)
 
 static void line_add_escape(struct line *line, char c)
 {
-    static const char digits[] = "0123456789abcdef";
-    char escape[] = {'\\', '\\', 'x', digits[(unsigned char)c >> 4], digits[(unsigned char)c & 15]};
+    unsigned byte = (unsigned char)c;
+    char escape[] = {'\\', '\\', 'x', hex_char(byte >> 4), hex_char(byte)};
     size_t skip = as_json ? 0 : 1;
     line_add(line, escape + skip, sizeof escape - skip);
 }
@@ -285,21 +287,9 @@ static int writer_start(void)
     return -error;
 }
 
-static int wake_open(void)
-{
-    pthread_condattr_t attr;
-    int error = pthread_condattr_init(&attr);
-    if (error)
-        return -error;
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    error = pthread_cond_init(&wake, &attr);
-    pthread_condattr_destroy(&attr);
-    return -error;
-}
-
 int logline_start(int fd, enum logline_level least, bool json, const char *role)
 {
-    int error = wake_open();
+    int error = -condvar_open(&wake);
     if (error)
         return error;
     out_fd = fd;

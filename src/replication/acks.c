@@ -3,6 +3,7 @@
  * waiter of each queue that the nodes could fill. */
 #include "replication/acks.h"
 #include "clock.h"
+#include "condvar.h"
 #include "replication/parking.h"
 #include "replication/ranking.h"
 #include <assert.h>
@@ -321,20 +322,6 @@ bool acks_end(struct acks *acks)
 
 /* ---- open and close */
 
-/* A condition variable whose deadlines are on the monotonic clock. Returns 0 or a positive errno. */
-static int condition_open(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    int error = pthread_condattr_init(&attributes);
-    if (error != 0)
-        return error;
-    error = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    if (error == 0)
-        error = pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-    return error;
-}
-
 struct acks *acks_open(unsigned meant)
 {
     struct acks *acks = calloc(1, sizeof *acks);
@@ -343,7 +330,7 @@ struct acks *acks_open(unsigned meant)
     acks->ranking.meant = meant;
     if (!ranking_add(&acks->ranking, &acks->master))
         goto no_ranking;
-    if (condition_open(&acks->drained) != 0)
+    if (condvar_open(&acks->drained) != 0)
         goto no_condition;
     if (pthread_mutex_init(&acks->lock, NULL) != 0)
         goto no_lock;

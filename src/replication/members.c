@@ -90,13 +90,18 @@ static void link_drop(struct link **link)
     *link = NULL;
 }
 
+/* The silence that is allowed on a link at the least. */
+static int64_t attempt_least_ms(const struct members *members)
+{
+    int64_t unhealthy_ms = MEMBER_UNHEALTHY_INTERVALS * members->config.link.heartbeat_ms;
+    return unhealthy_ms > LINK_ATTEMPT_MS ? unhealthy_ms : LINK_ATTEMPT_MS;
+}
+
 /* What a link that failed teaches about the next one. */
 static void member_learn(struct members *members, struct member *member, const struct link *link)
 {
     bool proven = link->peer.boot[0];
-    int64_t least_ms = MEMBER_UNHEALTHY_INTERVALS * members->config.link.heartbeat_ms;
-    if (least_ms < LINK_ATTEMPT_MS)
-        least_ms = LINK_ATTEMPT_MS;
+    int64_t least_ms = attempt_least_ms(members);
     member->stuck_at = link->error == -EPROTO && proven && !link->progressed ? link->position : UINT64_MAX;
     member->batch_bytes = link_next_batch(link);
     if (link->progressed) {
@@ -366,9 +371,7 @@ static struct member *member_new(const struct members *members, const char *id, 
     member->seen_ms = now_ms;
     member->stuck_at = UINT64_MAX;
     member->batch_bytes = LINK_BATCH_BYTES;
-    member->attempt_ms = MEMBER_UNHEALTHY_INTERVALS * members->config.link.heartbeat_ms;
-    if (member->attempt_ms < LINK_ATTEMPT_MS)
-        member->attempt_ms = LINK_ATTEMPT_MS;
+    member->attempt_ms = attempt_least_ms(members);
     return member;
 }
 

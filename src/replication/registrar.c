@@ -49,6 +49,12 @@ bool registrar_leaving(const struct registrar *registrar)
     return registrar->state == REGISTRAR_LEAVES;
 }
 
+/* Whether a call is under way, or over and not looked at yet. */
+static bool is_calling(const struct registrar *registrar)
+{
+    return registrar->state == REGISTRAR_CALLS || registrar->state == REGISTRAR_LEAVES;
+}
+
 int64_t registrar_heartbeat_ms(const struct registrar *registrar)
 {
     return registrar->heartbeat_ms;
@@ -262,8 +268,7 @@ static void silence_notice(struct registrar *registrar, int64_t now_ms)
 
 int64_t registrar_pass(struct registrar *registrar, int64_t now_ms)
 {
-    bool calls = registrar->state == REGISTRAR_CALLS || registrar->state == REGISTRAR_LEAVES;
-    if (calls)
+    if (is_calling(registrar))
         call_expire(registrar, now_ms);
     if (registrar->over && registrar->client)
         call_end(registrar);
@@ -275,8 +280,7 @@ int64_t registrar_pass(struct registrar *registrar, int64_t now_ms)
         silence_notice(registrar, now_ms);
     else if (registrar->state == REGISTRAR_PAUSES && now_ms >= registrar->until_ms)
         registrar_register(registrar, now_ms);
-    calls = registrar->state == REGISTRAR_CALLS || registrar->state == REGISTRAR_LEAVES;
-    if (registrar->over && (calls || registrar->client))
+    if (registrar->over && (is_calling(registrar) || registrar->client))
         return now_ms;
     return registrar->state == REGISTRAR_LEFT ? CLOCK_NEVER : registrar->until_ms;
 }

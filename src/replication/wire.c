@@ -28,9 +28,9 @@ struct reading {
     size_t field;
 };
 
-/* Reads the members up to the object's end; those that are not in the table, which ends with an empty row,
- * are skipped. */
-static bool members_read(struct json *json, const struct reading *table, void *out)
+/* Reads the members up to the object's end, and nothing behind it; those that are not in the table, which
+ * ends with an empty row, are skipped. What is wrong is the text's error. */
+static void members_read(struct json *json, const struct reading *table, void *out)
 {
     struct json_string name;
     while (json_member(json, &name)) {
@@ -40,17 +40,18 @@ static bool members_read(struct json *json, const struct reading *table, void *o
         bool read =
             row->name && json_peek(json) != 'n' ? row->read(json, (char *)out + row->field) : json_skip(json);
         if (!read)
-            return false;
+            return;
     }
-    return !json->error;
+    if (!json->error && !json_end(json))
+        json->error = "something follows the JSON object";
 }
 
 /* Reads an object and nothing behind it. Returns NULL, or what is wrong. */
 static const char *object_read(struct span body, const struct reading *table, void *out)
 {
     struct json json = json_text(body);
-    if (json_object(&json) && members_read(&json, table, out) && !json_end(&json))
-        json.error = "something follows the JSON object";
+    if (json_object(&json))
+        members_read(&json, table, out);
     return json.error;
 }
 
@@ -291,8 +292,8 @@ const char *wire_replicate_read(struct span body, struct span expected, struct w
     out->expected = members_begin(body, expected);
     if (out->expected)
         json.at += expected.len; /* at the comma behind the object's first members */
-    if ((out->expected || json_object(&json)) && members_read(&json, table, out) && !json_end(&json))
-        json.error = "something follows the JSON object";
+    if (out->expected || json_object(&json))
+        members_read(&json, table, out);
     const char *error = json.error ? json.error : replicate_check(out);
     if (error)
         wire_replicate_free(out);
@@ -360,10 +361,9 @@ static void add_text(struct buf *out, const char *before, const char *text)
 
 static void add_digest(struct buf *out, uint64_t digest)
 {
-    static const char digits[] = "0123456789abcdef";
     char text[DIGEST_DIGITS];
     for (int i = DIGEST_DIGITS; i-- > 0; digest >>= 4)
-        text[i] = digits[digest & 15];
+        text[i] = hex_char((unsigned)digest);
     buf_add(out, text, sizeof text);
 }
 
