@@ -2,9 +2,8 @@
  * form (json.h), one after another with a comma behind each, in append-only segments. An id is a position: 1,
  * 2, 3, … Any part of the list is therefore a slice of memory that can go to a socket as it is.
  *
- * Knows nothing of HTTP, sockets or peers. What lies below the published tail never changes or moves until
- * log_close, so slices are read without a lock and stay valid. One thread at a time
- * appends; any thread may call the functions that take a const list.
+ * Knows nothing of HTTP, sockets or peers. What is appended never changes or moves until log_close, so
+ * slices stay valid. One thread at a time uses a list.
  *
  * Cost: an append does not grow with the list; finding an id is a binary search over marks (one every
  * LOG_MARK_BYTES, or every LOG_MARK_MESSAGES where they are short) and a walk from one mark towards the
@@ -59,7 +58,6 @@ int log_append(struct log *log, struct span elements, const size_t *lens, uint64
 /* The id of the last message, 0 for an empty list. */
 uint64_t log_last(const struct log *log);
 
-/* Both as they were at one moment. */
 struct log_tail log_tail(const struct log *log);
 
 /* The messages from id `from` (1 at least) to id `to`; where to is past the end, to the end; empty where from

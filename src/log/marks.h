@@ -1,14 +1,9 @@
-/* The index of the list: where some of its messages start. Private to the log.
- *
- * A growing vector whose elements never move, so that they are read without a lock. One thread at a time
- * adds; other threads read those below a count that was published to them (log.c: the tail). Marks behind
- * that count may be written again. */
+/* The index of the list: where some of its messages start. Private to the log. */
 #ifndef LOG_MARKS_H
 #define LOG_MARKS_H
 
 #include "log/segment.h"
-
-enum { MARKS_CHUNKS = 40 };
+#include <stdbool.h>
 
 struct mark {
     uint64_t id;
@@ -17,18 +12,17 @@ struct mark {
     size_t offset; /* may pass 4 GiB: behind a message that has a segment to itself there can be room left */
 };
 
-/* All zero is empty and valid. */
+/* A growing array. All zero is empty and valid. */
 struct marks {
-    struct mark *chunks[MARKS_CHUNKS]; /* owned; each twice as long as the one before, and set once */
+    struct mark *at; /* owned */
+    size_t cap;
 };
 
 void marks_free(struct marks *marks);
 
-/* Writes the mark at an index that was written before or is the next one. Returns where it is, or NULL where
- * there is no memory. */
-const struct mark *marks_put(struct marks *marks, uint64_t index, struct mark mark);
-
-const struct mark *marks_at(const struct marks *marks, uint64_t index);
+/* Writes the mark at an index that was written before or is the next one. Returns false where there is no
+ * memory. */
+bool marks_put(struct marks *marks, uint64_t index, struct mark mark);
 
 /* Bytes of the list before the mark's message. */
 uint64_t mark_position(const struct mark *mark);

@@ -2,16 +2,11 @@
 #include "log/segment.h"
 #include <assert.h>
 
-static const struct log_segment *segment_next(const struct log_segment *segment)
-{
-    return atomic_load_explicit(&segment->next, memory_order_acquire);
-}
-
 /* Bytes from the slice's next one to the end of its segment or of the slice. A segment may get a next one
  * while a slice that ends in it is read; that changes nothing. */
 static uint64_t slice_run(const struct log_slice *slice)
 {
-    const struct log_segment *next = segment_next(slice->segment);
+    const struct log_segment *next = slice->segment->next;
     if (!next)
         return slice->len;
     uint64_t run = next->position - slice->segment->position - slice->offset;
@@ -28,7 +23,7 @@ void log_slice_skip(struct log_slice *slice, uint64_t bytes)
         slice->len -= step;
         bytes -= step;
         if (step == run && slice->len > 0) {
-            slice->segment = segment_next(slice->segment);
+            slice->segment = slice->segment->next;
             slice->offset = 0;
         }
     }
