@@ -1,21 +1,5 @@
 #include "span.h"
 
-/* tolower(3) would ask the locale. */
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-bool span_bytes_nocase(const char *a, const char *b, size_t len)
-{
-    if (len == 0 || memcmp(a, b, len) == 0)
-        return true;
-    for (size_t i = 0; i < len; i++)
-        if (lower(a[i]) != lower(b[i]))
-            return false;
-    return true;
-}
-
 bool span_uint(struct span span, uint64_t *out)
 {
     uint64_t number = 0;

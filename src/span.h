@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 struct span {
     const char *at;
@@ -31,19 +32,16 @@ static inline bool span_equals(struct span span, const char *text)
     return span.len == strlen(text) && (span.len == 0 || memcmp(span.at, text, span.len) == 0);
 }
 
-/* For the two below alone: whether `len` bytes are the same, ASCII letters compared without case. */
-bool span_bytes_nocase(const char *a, const char *b, size_t len);
-
-/* Whether span begins with the bytes of text, without case. */
+/* Whether span begins with the bytes of text, ASCII letters compared without case: no locale is ever set. */
 static inline bool span_starts_nocase(struct span span, const char *text)
 {
-    return span.len >= strlen(text) && span_bytes_nocase(span.at, text, strlen(text));
+    return span.len >= strlen(text) && (span.len == 0 || strncasecmp(span.at, text, strlen(text)) == 0);
 }
 
 /* Whether both hold the same bytes, without case. */
 static inline bool span_equals_nocase(struct span span, const char *text)
 {
-    return span.len == strlen(text) && span_bytes_nocase(span.at, text, span.len);
+    return span.len == strlen(text) && span_starts_nocase(span, text);
 }
 
 /* Reads all of span as a decimal number: digits alone, at least one, at most UINT64_MAX.

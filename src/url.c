@@ -1,5 +1,6 @@
 #include "url.h"
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -11,30 +12,19 @@ bool http_address_valid(int family, struct span text)
     return span_copy(text, copy, sizeof copy) && inet_pton(family, copy, address) == 1;
 }
 
-static bool is_name_byte(char c)
+/* Copies a host in lower case, and without the brackets of an IPv6 address. Returns false where it is none.
+ */
+static bool host_take(struct span host, char out[HTTP_HOST_MAX])
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_';
-}
-
-/* Takes the brackets off an IPv6 address. Returns false where this is no host. */
-static bool host_check(struct span *host)
-{
-    if (host->len > 2 && host->at[0] == '[' && host->at[host->len - 1] == ']') {
-        *host = (struct span){.at = host->at + 1, .len = host->len - 2};
-        return http_address_valid(AF_INET6, *host);
-    }
-    for (size_t i = 0; i < host->len; i++)
-        if (!is_name_byte(host->at[i]))
-            return false;
-    return host->len > 0;
-}
-
-static void lower(char *text)
-{
-    for (; *text; text++)
-        if (*text >= 'A' && *text <= 'Z')
-            *text = (char)(*text | 0x20);
+    bool ipv6 = host.len > 2 && host.at[0] == '[' && host.at[host.len - 1] == ']';
+    if (ipv6)
+        host = (struct span){.at = host.at + 1, .len = host.len - 2};
+    if (host.len == 0 || !span_copy(host, out, HTTP_HOST_MAX))
+        return false;
+    for (char *at = out; *at; at++)
+        *at = (char)tolower((unsigned char)*at); /* no locale is ever set */
+    return ipv6 ? http_address_valid(AF_INET6, host)
+                : strspn(out, "abcdefghijklmnopqrstuvwxyz0123456789-._") == host.len;
 }
 
 bool http_url_parse(struct span text, struct http_url *out)
@@ -54,10 +44,10 @@ bool http_url_parse(struct span text, struct http_url *out)
     if (!span_uint(digits, &port) || port == 0 || port > UINT16_MAX)
         return false;
     host.len = (size_t)(colon - host.at);
-    if (!host_check(&host) || !span_copy(host, out->host, sizeof out->host))
+    struct http_url url = {.port = (uint16_t)port};
+    if (!host_take(host, url.host))
         return false;
-    lower(out->host);
-    out->port = (uint16_t)port;
+    *out = url;
     return true;
 }
 
