@@ -15,9 +15,9 @@ static enum http_parse parse_cut(struct span in, size_t cut, struct http_head *h
 static void check_host(const struct http_head *head)
 {
     const struct http_field *host = http_head_field(head, "Host");
-    struct span name, port;
+    bool has_port;
     CHECK(count_fields(head, "Host") == 1 || (head->minor == 0 && host == NULL));
-    CHECK(host == NULL || host->value.len == 0 || http_authority_split(host->value, &name, &port));
+    CHECK(host == NULL || host->value.len == 0 || http_authority_valid(host->value, &has_port));
 }
 
 static void check_request(const struct http_head *head, struct span in)

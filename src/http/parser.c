@@ -323,8 +323,8 @@ static bool host_check(struct reader *reader)
         return refuse(reader, 400, "the Host field is repeated");
     if (!reader->host.at)
         return reader->head->minor == 0 || refuse(reader, 400, "the Host field is missing");
-    struct span host, port;
-    return reader->host.len == 0 || http_authority_split(reader->host, &host, &port) ||
+    bool has_port;
+    return reader->host.len == 0 || http_authority_valid(reader->host, &has_port) ||
            refuse(reader, 400, "the Host field is not a host with an optional port");
 }
 

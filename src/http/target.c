@@ -5,7 +5,6 @@
 #include "url.h"
 
 #include <arpa/inet.h>
-#include <limits.h>
 #include <string.h>
 
 static int refuse(int status, const char *text, const char **why)
@@ -40,41 +39,26 @@ static size_t name_len(struct span text)
     return i;
 }
 
-/* Takes the host off the front of *text. */
-static bool host_take(struct span *text, struct span *host)
+/* The bytes at the start of text that are a host; 0 where there is none. */
+static size_t host_len(struct span text)
 {
-    size_t taken;
-    if (text->len > 0 && text->at[0] == '[') {
-        const char *close = memchr(text->at, ']', text->len);
-        if (!close)
-            return false;
-        taken = (size_t)(close - text->at) + 1;
-        *host = (struct span){text->at + 1, taken - 2};
-        if (!http_address_valid(AF_INET6, *host))
-            return false;
-    } else {
-        taken = name_len(*text);
-        *host = (struct span){text->at, taken};
-    }
-    *text = span_after(*text, taken);
-    return host->len > 0;
+    if (text.len == 0 || text.at[0] != '[')
+        return name_len(text);
+    const char *close = memchr(text.at, ']', text.len);
+    size_t len = close ? (size_t)(close - text.at) + 1 : 0;
+    return close && http_address_valid(AF_INET6, (struct span){text.at + 1, len - 2}) ? len : 0;
 }
 
-bool http_authority_split(struct span text, struct span *host, struct span *port)
+bool http_authority_valid(struct span text, bool *has_port)
 {
-    struct span name;
-    if (text.len == 0 || !host_take(&text, &name))
-        return false;
-    struct span digits = {0};
-    if (text.len > 0) {
-        uint64_t number;
-        digits = span_after(text, 1);
-        if (text.at[0] != ':' || (digits.len > 0 && (!span_uint(digits, &number) || number > UINT16_MAX)))
-            return false;
-    }
-    *host = name;
-    *port = digits;
-    return true;
+    size_t host = host_len(text);
+    struct span port = span_after(text, host);
+    uint64_t number;
+    *has_port = port.len > 1;
+    if (host == 0 || port.len == 0)
+        return host > 0;
+    struct span digits = span_after(port, 1);
+    return port.at[0] == ':' && (digits.len == 0 || (span_uint(digits, &number) && number <= UINT16_MAX));
 }
 
 /* ---- targets */
@@ -120,9 +104,9 @@ static bool authority_drop(struct span *text)
     while (end < text->len && text->at[end] != '/' && text->at[end] != '?')
         end++;
     struct span authority = {text->at + start, end - start};
-    struct span host, port;
+    bool has_port;
     *text = span_after(*text, end);
-    return http_authority_split(authority, &host, &port);
+    return http_authority_valid(authority, &has_port);
 }
 
 /* Takes what stands before the next `mark`, and the mark, off the front of *text. */
@@ -136,10 +120,10 @@ static struct span part_take(struct span *text, char mark)
 
 int http_target_parse(struct span method, struct span target, struct http_target *out, const char **why)
 {
-    struct span host, port;
+    bool has_port;
     out->query = (struct span){0};
     if (span_equals(method, "CONNECT"))
-        return http_authority_split(target, &host, &port) && port.len > 0
+        return http_authority_valid(target, &has_port) && has_port
                    ? refuse(501, "this server makes no tunnels", why)
                    : refuse(400, "the target of CONNECT is not a host and a port", why);
     if (target.len == 0)
@@ -188,13 +172,11 @@ int http_query_decode(struct span encoded, char *out, size_t out_size)
         } else if (byte == '+') {
             byte = ' ';
         }
-        if (byte <= 0 || len + 1 >= out_size || len == INT_MAX)
+        if (byte <= 0 || len + 1 >= out_size)
             return -1;
         out[len] = (char)byte;
         i += taken;
     }
-    if (out_size == 0)
-        return -1;
     out[len] = '\0';
     return (int)len;
 }

@@ -28,14 +28,12 @@ int http_target_parse(struct span method, struct span target, struct http_target
 bool http_query_next(struct span *query, struct span *name, struct span *value);
 
 /* Decodes %XX, and "+" as a space, into out, terminated. Returns the length, or -1 where it does not fit, is
- * malformed, or holds a NUL; out is in no state to be used then. */
+ * malformed, or holds a NUL; out, of one byte at least, is in no state to be used then. */
 int http_query_decode(struct span encoded, char *out, size_t out_size);
 
-/* Splits host[:port] as in a Host field or an absolute-form target (RFC 9110 section 7.2, RFC 3986 section
- * 3.2). The host is a non-empty reg-name, or an IPv6 address, which *host gets without its brackets. *port
- * holds the digits, 0 to 65535; its `at` is NULL where there is no colon, and its len 0 where nothing follows
- * the colon, which the grammar allows. Both borrow from text. Returns false, outputs untouched, for anything
- * else, userinfo and IPvFuture too. */
-bool http_authority_split(struct span text, struct span *host, struct span *port);
+/* Whether text is host[:port] as in a Host field or an absolute-form target (RFC 9110 section 7.2, RFC 3986
+ * section 3.2): a non-empty reg-name, or an IPv6 address in brackets, and a port of 0 to 65535, which may be
+ * missing behind its colon. Anything else is none, userinfo and IPvFuture too. */
+bool http_authority_valid(struct span text, bool *has_port);
 
 #endif
