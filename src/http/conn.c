@@ -204,7 +204,8 @@ static void conn_refuse_memory(struct http_conn *conn, struct span request)
 
 static void conn_add_interim(struct http_conn *conn, int status)
 {
-    conn->interim = http_interim_answer(status);
+    conn->interim =
+        span_of(status == 100 ? "HTTP/1.1 100 Continue\r\n\r\n" : "HTTP/1.1 102 Processing\r\n\r\n");
     conn_touch(conn);
 }
 

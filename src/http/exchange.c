@@ -85,15 +85,11 @@ static const char *date_now(struct http_conns *conns)
 static void answer_head(struct http_exchange *exchange, int status, const char *fields, uint64_t length)
 {
     exchange->close = exchange->close || (exchange->conns->stopping && !exchange->next);
-    const struct http_response_head head = {
-        .status = status,
-        .date = date_now(exchange->conns),
-        .fields = fields,
-        .length = length,
-        .close = exchange->close,
-        .keep_alive = exchange->http10,
-    };
-    http_write_response_head(&exchange->out.head, &head);
+    const char *connection = exchange->close    ? "Connection: close\r\n"
+                             : exchange->http10 ? "Connection: keep-alive\r\n"
+                                                : "";
+    http_write_response_head(&exchange->out.head, status, date_now(exchange->conns), length, connection,
+                             fields);
 }
 
 void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
@@ -132,12 +128,14 @@ static void sentence_mend(char *sentence)
             *sentence = '?';
 }
 
-__attribute__((format(printf, 4, 0))) static void answer_sentence(struct http_exchange *exchange, int status,
-                                                                  const char *fields, const char *format,
-                                                                  va_list args)
+void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
+                       ...)
 {
     char sentence[ERROR_SENTENCE];
+    va_list args;
+    va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
     sentence_mend(sentence);
 
     struct buf body = {0};
@@ -146,23 +144,6 @@ __attribute__((format(printf, 4, 0))) static void answer_sentence(struct http_ex
     buf_add_char(&body, '}');
     http_answer(exchange, status, fields, buf_span(&body));
     buf_free(&body);
-}
-
-void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
-                       ...)
-{
-    va_list args;
-    va_start(args, format);
-    answer_sentence(exchange, status, fields, format, args);
-    va_end(args);
-}
-
-void http_answer_unavailable(struct http_exchange *exchange, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    answer_sentence(exchange, 503, HTTP_RETRY, format, args);
-    va_end(args);
 }
 
 void http_answer_json(struct http_exchange *exchange, int status, struct buf *body)

@@ -7,8 +7,6 @@
 #include "http/conn.h"
 #include "http/stream.h"
 
-#define HTTP_RETRY "Retry-After: 1\r\n" /* the field that goes with a 503 */
-
 struct http_exchange {
     struct http_exchange *next; /* the next request of the connection; or the next spare one */
     struct http_conn *conn;     /* NULL: the client has gone, the answer will be dropped */

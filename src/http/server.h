@@ -127,9 +127,9 @@ void http_answer(struct http_exchange *exchange, int status, const char *fields,
 void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
                        ...) __attribute__((format(printf, 4, 5)));
 
-/* 503 with Retry-After: 1, and the formatted sentence as with http_answer_error: the client may try again. */
-void http_answer_unavailable(struct http_exchange *exchange, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* 503 with the formatted sentence: the client may try again. */
+#define HTTP_RETRY "Retry-After: 1\r\n"
+#define http_answer_unavailable(exchange, ...) http_answer_error(exchange, 503, HTTP_RETRY, __VA_ARGS__)
 
 /* Answers with the JSON that was written into the buffer, or with 503 where there was no memory to write it,
  * and frees the buffer. */
@@ -139,7 +139,7 @@ void http_answer_json(struct http_exchange *exchange, int status, struct buf *bo
 void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
                         const struct http_source *source, const char *after);
 
-/* Sends an interim answer (RFC 9110 section 15.2), 102 say, as a sign of life; the exchange stays. Does
+/* Sends an interim answer (RFC 9110 section 15.2), 100 or 102, as a sign of life; the exchange stays. Does
  * nothing where an earlier answer is still due on the connection, or the client speaks HTTP/1.0. */
 void http_interim(struct http_exchange *exchange, int status);
 

@@ -1,5 +1,4 @@
 #include "http/writer.h"
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,12 +38,6 @@ const char *http_reason(int status)
     return "Unknown";
 }
 
-struct span http_interim_answer(int status)
-{
-    assert(status == 100 || status == 102);
-    return span_of(status == 100 ? "HTTP/1.1 100 Continue\r\n\r\n" : "HTTP/1.1 102 Processing\r\n\r\n");
-}
-
 void http_date(time_t now, char out[HTTP_DATE_SIZE])
 {
     /* No locale is ever set, so the names of days and months are the English ones that the format asks for.
@@ -66,25 +59,23 @@ bool http_status_has_body(int status)
     return status >= 200 && status != 204 && status != 304;
 }
 
-void http_write_response_head(struct buf *out, const struct http_response_head *head)
+void http_write_response_head(struct buf *out, int status, const char *date, uint64_t length,
+                              const char *connection, const char *fields)
 {
     buf_add_text(out, "HTTP/1.1 ");
-    buf_add_uint(out, (uint64_t)head->status);
+    buf_add_uint(out, (uint64_t)status);
     buf_add_char(out, ' ');
-    buf_add_text(out, http_reason(head->status));
+    buf_add_text(out, http_reason(status));
     buf_add_text(out, "\r\nDate: ");
-    buf_add_text(out, head->date);
+    buf_add_text(out, date);
     buf_add_text(out, "\r\n");
-    if (http_status_has_body(head->status)) {
+    if (http_status_has_body(status)) {
         buf_add_text(out, "Content-Type: application/json\r\n");
-        write_length(out, head->length);
+        write_length(out, length);
     }
-    if (head->close)
-        buf_add_text(out, "Connection: close\r\n");
-    else if (head->keep_alive)
-        buf_add_text(out, "Connection: keep-alive\r\n");
-    if (head->fields)
-        buf_add_text(out, head->fields);
+    buf_add_text(out, connection);
+    if (fields)
+        buf_add_text(out, fields);
     buf_add_text(out, "\r\n");
 }
 

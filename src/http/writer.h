@@ -25,23 +25,14 @@ const char *http_reason(int status);
 /* Whether an answer with that status may have a body. */
 bool http_status_has_body(int status);
 
-/* The whole of an interim answer (RFC 9110 section 15.2), static: status 100 or 102. */
-struct span http_interim_answer(int status);
-
 /* The Date field's value (RFC 9110 section 5.6.7) for a moment. */
 void http_date(time_t now, char out[HTTP_DATE_SIZE]);
 
-struct http_response_head {
-    int status;
-    const char *date;   /* see http_date */
-    const char *fields; /* further field lines, each with its CRLF; NULL for none */
-    uint64_t length;    /* of the body; not sent with 1xx, 204 and 304, whose 200 might be longer (RFC 9110
-                           section 8.6) */
-    bool close;         /* the connection ends after this answer */
-    bool keep_alive;    /* tell an HTTP/1.0 client that it does not */
-};
-
-void http_write_response_head(struct buf *out, const struct http_response_head *head);
+/* The body's length is not sent with 204 and 304, whose 200 might be longer (RFC 9110 section 8.6).
+ * `connection`: the field line that tells what becomes of the connection, or "". `fields`: further field
+ * lines, each with its CRLF, or NULL. */
+void http_write_response_head(struct buf *out, int status, const char *date, uint64_t length,
+                              const char *connection, const char *fields);
 
 /* `authority` is the Host field's value. A length is sent for every method but GET, HEAD and DELETE. */
 void http_write_request_head(struct buf *out, const char *method, const char *target, const char *authority,

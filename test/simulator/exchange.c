@@ -191,35 +191,21 @@ void http_answer(struct http_exchange *exchange, int status, const char *fields,
     exchange_answer(exchange, status, body);
 }
 
-static __attribute__((format(printf, 3, 0))) void answer_sentence(struct http_exchange *exchange, int status,
-                                                                  const char *format, va_list args)
+void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
+                       ...)
 {
     char sentence[512];
     struct buf body = {0};
+    va_list args;
+    (void)fields;
+    va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
     buf_add_text(&body, "{\"error\":");
     json_quote(span_of(sentence), &body);
     buf_add_char(&body, '}');
     exchange_answer(exchange, status, buf_span(&body));
     buf_free(&body);
-}
-
-void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
-                       ...)
-{
-    va_list args;
-    (void)fields;
-    va_start(args, format);
-    answer_sentence(exchange, status, format, args);
-    va_end(args);
-}
-
-void http_answer_unavailable(struct http_exchange *exchange, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    answer_sentence(exchange, 503, format, args);
-    va_end(args);
 }
 
 void http_answer_json(struct http_exchange *exchange, int status, struct buf *body)
