@@ -21,7 +21,8 @@ static struct worker *worker;
 static sem_t woken, begun, goes_on;
 static pthread_t owner;
 
-/* What was done with which job: "wa" worked, "da" done, "xa" dropped, for the job a. */
+/* What was done with which job: "wa" worked, "da" done, for the job a; one that is abandoned is
+ * freed, as AddressSanitizer finds out. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char events[256];
 
@@ -58,19 +59,13 @@ static void job_done(struct worker_job *job)
     free(job);
 }
 
-static void job_drop(struct worker_job *job)
-{
-    note('x', job);
-    free(job);
-}
-
 static struct worker_job *job_begin(char name, bool hangs)
 {
     struct job *job = calloc(1, sizeof *job);
-    job->job = (struct worker_job){.work = job_work, .done = job_done, .drop = job_drop};
+    job->job = (struct worker_job){.work = job_work, .done = job_done};
     job->name = name;
     job->hangs = hangs;
-    cr_assert_eq(worker_do(worker, &job->job), 0);
+    worker_do(worker, &job->job);
     return &job->job;
 }
 
@@ -150,11 +145,11 @@ Test(worker, a_job_abandoned_while_it_waits_is_not_worked_on)
     sem_wait(&woken);
     sem_wait(&woken);
     worker_collect(worker);
-    cr_assert(happened("wa da xb"), "%s", events);
+    cr_assert(happened("wa da"), "%s", events);
     worker_close(worker);
 }
 
-Test(worker, a_job_abandoned_while_it_hangs_is_dropped_when_it_returns)
+Test(worker, a_job_abandoned_while_it_hangs_is_not_done_when_it_returns)
 {
     struct worker_job *job = job_begin('a', true);
     sem_wait(&begun);
@@ -164,17 +159,17 @@ Test(worker, a_job_abandoned_while_it_hangs_is_dropped_when_it_returns)
     sem_post(&goes_on);
     sem_wait(&woken);
     worker_collect(worker);
-    cr_assert(happened("wa xa"), "%s", events);
+    cr_assert(happened("wa"), "%s", events);
     worker_close(worker);
 }
 
-Test(worker, a_job_abandoned_when_it_was_done_is_dropped)
+Test(worker, a_job_abandoned_when_it_was_worked_on_is_not_done)
 {
     struct worker_job *job = job_begin('a', false);
     sem_wait(&woken);
     worker_abandon(worker, job);
     worker_collect(worker);
-    cr_assert(happened("wa xa"), "%s", events);
+    cr_assert(happened("wa"), "%s", events);
     worker_close(worker);
 }
 
@@ -188,15 +183,16 @@ Test(worker, a_close_does_not_wait_for_a_job_that_hangs)
     worker_close(worker);
     cr_assert(happened(""), "%s", events);
     sem_post(&goes_on);
-    await("wa xb xa");
+    await("wa");
     cr_assert_neq(sem_trywait(&woken), 0, "nobody is woken any more");
 }
 
-Test(worker, what_was_done_and_not_collected_is_dropped_by_a_close)
+Test(worker, a_job_not_collected_is_not_done_by_a_close)
 {
     struct worker_job *job = job_begin('a', false);
     sem_wait(&woken);
     worker_abandon(worker, job);
     worker_close(worker);
-    await("wa xa");
+    usleep(20000);
+    cr_assert(happened("wa"), "%s", events);
 }

@@ -103,11 +103,6 @@ static void lookup_work(struct worker_job *job)
     freeaddrinfo(found);
 }
 
-static void lookup_drop(struct worker_job *job)
-{
-    free(job);
-}
-
 /* ---- the end */
 
 static void socket_close(struct http_client *client)
@@ -229,16 +224,13 @@ static int lookup_begin(struct http_client *client, const struct http_url *url)
     struct lookup *lookup = calloc(1, sizeof *lookup);
     if (!lookup)
         return -ENOMEM;
-    lookup->job = (struct worker_job){.work = lookup_work, .done = lookup_done, .drop = lookup_drop};
+    lookup->job = (struct worker_job){.work = lookup_work, .done = lookup_done};
     lookup->client = client;
     memcpy(lookup->host, url->host, sizeof lookup->host);
     snprintf(lookup->port, sizeof lookup->port, "%u", url->port);
-    int result = worker_do(client->dialer->worker, &lookup->job);
-    if (result == 0)
-        client->lookup = lookup;
-    else
-        free(lookup);
-    return result;
+    client->lookup = lookup;
+    worker_do(client->dialer->worker, &lookup->job);
+    return 0;
 }
 
 int http_client_open(struct http_client **out, const struct http_dialer *dialer, const struct http_url *url,

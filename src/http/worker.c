@@ -17,7 +17,6 @@ struct worker {
     pthread_cond_t called; /* there is a job, or the worker closes */
     struct queue jobs;
     struct queue done;
-    bool started;
     bool closing;
 };
 
@@ -43,7 +42,7 @@ static void worker_free(struct worker *worker)
 {
     struct worker_job *job;
     while ((job = queue_take(&worker->jobs)) || (job = queue_take(&worker->done)))
-        job->drop(job);
+        free(job);
     pthread_mutex_destroy(&worker->mutex);
     pthread_cond_destroy(&worker->called);
     free(worker);
@@ -88,27 +87,22 @@ struct worker *worker_open(void (*wake)(void *ctx), void *ctx)
     worker->ctx = ctx;
     pthread_mutex_init(&worker->mutex, NULL);
     pthread_cond_init(&worker->called, NULL);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, worker_thread, worker) != 0) {
+        worker_free(worker);
+        return NULL;
+    }
+    pthread_detach(thread); /* nobody waits for its end */
     return worker;
 }
 
-int worker_do(struct worker *worker, struct worker_job *job)
+void worker_do(struct worker *worker, struct worker_job *job)
 {
-    pthread_t thread;
-    int error = 0;
     pthread_mutex_lock(&worker->mutex);
-    if (!worker->started) {
-        error = pthread_create(&thread, NULL, worker_thread, worker);
-        worker->started = !error;
-        if (!error)
-            pthread_detach(thread); /* nobody waits for its end */
-    }
-    if (!error) {
-        job->abandoned = false;
-        queue_add(&worker->jobs, job);
-        pthread_cond_signal(&worker->called);
-    }
+    job->abandoned = false;
+    queue_add(&worker->jobs, job);
+    pthread_cond_signal(&worker->called);
     pthread_mutex_unlock(&worker->mutex);
-    return -error;
 }
 
 void worker_abandon(struct worker *worker, struct worker_job *job)
@@ -130,7 +124,7 @@ void worker_collect(struct worker *worker)
     struct worker_job *job;
     while ((job = queue_take(&done))) {
         if (job->abandoned)
-            job->drop(job);
+            free(job);
         else
             job->done(job);
     }
@@ -139,10 +133,7 @@ void worker_collect(struct worker *worker)
 void worker_close(struct worker *worker)
 {
     pthread_mutex_lock(&worker->mutex);
-    bool started = worker->started;
     worker->closing = true;
     pthread_cond_signal(&worker->called);
     pthread_mutex_unlock(&worker->mutex);
-    if (!started)
-        worker_free(worker);
 }

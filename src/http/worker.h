@@ -7,27 +7,24 @@
 
 #include <stdbool.h>
 
-/* A job; lies at the start of the struct that holds what it needs. That struct belongs to the worker from
- * worker_do until `done` or `drop` gets it. */
+/* A job; lies at the start of the struct that holds what it needs, of malloc. That struct belongs to the
+ * worker from worker_do until `done` gets it. */
 struct worker_job {
     void (*work)(struct worker_job *job); /* on the worker's thread; may block */
     void (*done)(struct worker_job *job); /* on the owner's thread, called by worker_collect */
-    void (*drop)(
-        struct worker_job *job); /* instead of `done`, on either thread, for an abandoned job: frees it */
-    bool abandoned;              /* private, as is `next` */
+    bool abandoned;                       /* private, as is `next` */
     struct worker_job *next;
 };
 
 struct worker;
 
 /* `wake` is called on the worker's thread when a job is done: the owner then calls worker_collect. NULL where
- * there is no memory. The thread starts with the first job. */
+ * there is no memory or no thread. */
 struct worker *worker_open(void (*wake)(void *ctx), void *ctx);
 
-/* Returns 0 or a negative errno; the job is still the caller's then. */
-int worker_do(struct worker *worker, struct worker_job *job);
+void worker_do(struct worker *worker, struct worker_job *job);
 
-/* Nobody wants the job's result any more: `drop` gets the job in place of `done`. */
+/* Nobody wants the job's result any more: the worker frees the job instead of calling `done`. */
 void worker_abandon(struct worker *worker, struct worker_job *job);
 
 /* Calls `done` of each job that was done since the last call. Costs one load where there is none. */
