@@ -1,5 +1,6 @@
 /* A master by hand: when its appends wait, go on, or are refused. Its secondaries are lists, and answer when
  * the test lets them. */
+#include "elements.h"
 #include "node_by_hand.h"
 
 #include "concern.h"
@@ -31,7 +32,7 @@ static struct secondary *secondary_of(const struct http_client *client)
 static void elements_append(struct log *list, struct span elements, uint64_t count)
 {
     uint64_t last;
-    cr_assert(!count || log_append(list, elements, NULL, count, &last) == 0);
+    cr_assert(!count || list_append(list, elements, count, &last) == 0);
 }
 
 /* A secondary gets a request: it takes the messages, and the master for its own. */

@@ -1,3 +1,4 @@
+#include "elements.h"
 #include "failing_malloc.h"
 #include "log/log.h"
 
@@ -95,7 +96,7 @@ static uint64_t add(struct log *log, const char *elements, uint64_t count)
 {
     uint64_t last_id = 0;
 
-    cr_assert_eq(log_append(log, span_of(elements), NULL, count, &last_id), 0);
+    cr_assert_eq(list_append(log, span_of(elements), count, &last_id), 0);
     return last_id;
 }
 
@@ -113,7 +114,7 @@ static void add_model(struct log *log, const struct model *model, uint64_t from,
 {
     uint64_t last_id = 0;
 
-    cr_assert_eq(log_append(log, model_slice(model, from, to), NULL, to - from + 1, &last_id), 0);
+    cr_assert_eq(list_append(log, model_slice(model, from, to), to - from + 1, &last_id), 0);
     cr_assert_eq(last_id, to);
 }
 
@@ -650,7 +651,7 @@ static void append_failing(struct log *log, const struct model *model, uint64_t 
         int result;
 
         failing_after(nth);
-        result = log_append(log, elements, NULL, to - from + 1, &last_id);
+        result = list_append(log, elements, to - from + 1, &last_id);
         if (!failing_done()) {
             failing_after(-1);
             cr_assert_eq(result, 0);
@@ -696,7 +697,7 @@ Test(log, an_append_between_two_without_memory_shows)
 
     add_model(log, &model, 1, 10);
     failing_after(0);
-    cr_assert_eq(log_append(log, model_slice(&model, 11, 2000), NULL, 1990, &last_id), -ENOMEM);
+    cr_assert_eq(list_append(log, model_slice(&model, 11, 2000), 1990, &last_id), -ENOMEM);
     for (uint64_t id = 11; id <= 2000; id++)
         add_model(log, &model, id, id);
     expect_model(log, &model, 1, 2000);

@@ -1,5 +1,6 @@
 /* A take-over over a connection that the test answers, with a clock that the test moves. */
 #include "clock.h"
+#include "elements.h"
 #include "fake_client.h"
 #include "hand_clock.h"
 #include "replication/takeover.h"
@@ -22,7 +23,7 @@ static struct takeover *takeover;
 static void append(struct log *log, const char *elements, uint64_t count)
 {
     uint64_t last;
-    cr_assert_eq(log_append(log, span_of(elements), NULL, count, &last), 0);
+    cr_assert_eq(list_append(log, span_of(elements), count, &last), 0);
 }
 
 /* The master's list is "a", and the secondary's goes on with these elements. */

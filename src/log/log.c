@@ -201,29 +201,16 @@ static bool end_has_room(const struct end *end, size_t message_len)
     return end->segment && end->segment->cap - end->used > message_len;
 }
 
-/* The message that starts at `at`; `left` messages are left with it. `len` is its length, or NULL. */
-static struct span element_at(struct span elements, size_t at, const size_t *len, uint64_t left)
-{
-    struct span message = {.at = elements.at + at, .len = elements.len - at};
-    if (len)
-        message.len = *len;
-    else if (left > 1)
-        message.len = json_canonical_len(message);
-    assert(message.len <= elements.len - at);
-    assert(left == 1 ? at + message.len == elements.len : message.at[message.len] == ',');
-    return message;
-}
-
 static int end_add(struct log *log, struct end *end, struct span elements, const size_t *lens, uint64_t count)
 {
-    size_t at = 0;
-    for (uint64_t i = 0; i < count; i++) {
-        struct span message = element_at(elements, at, lens ? &lens[i] : NULL, count - i);
+    struct span message = elements;
+    for (uint64_t i = 0; i < count; i++, message.at += message.len + 1) {
+        message.len = lens ? lens[i] : elements.len;
+        assert(message.at + message.len <= elements.at + elements.len);
         if (!end_has_room(end, message.len) && end_add_segment(log, end, message.len + 1) < 0)
             return -ENOMEM;
         if (end_add_message(log, end, message) < 0)
             return -ENOMEM;
-        at += message.len + 1;
     }
     return 0;
 }

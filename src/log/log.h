@@ -50,7 +50,7 @@ void log_close(struct log *log);
 
 /* Appends `count` messages at once: canonical strings with one comma between two, none behind the last, as a
  * slice gives them. They become visible together. Copies the bytes. `lens` are the lengths of the strings,
- * quotes included; NULL where the caller does not know them, and then they are looked for. Returns 0 and the
+ * quotes included; NULL where there is one. Returns 0 and the
  * id of the last one in *last_id, or -ENOMEM with nothing appended. The form is the caller's promise and is
  * not checked. */
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id);
