@@ -114,11 +114,34 @@ static void socket_close(struct http_client *client)
     client->watch.fd = -1;
 }
 
+static const char *failure_text(int error)
+{
+    switch (error) {
+    case -ECONNRESET:
+        return "it closed the connection";
+    case -EPROTO:
+        return "its answer is not HTTP";
+    case -EOVERFLOW:
+        return "its interim answers have no end";
+    case -EMSGSIZE:
+        return "its answer has no Content-Length, or too large a one";
+    default:
+        return strerror(-error);
+    }
+}
+
 static void client_fail(struct http_client *client, int error, const char *why)
 {
     socket_close(client);
     client->state = CLIENT_OVER;
     client->events->failed(client->ctx, error, why);
+}
+
+/* Ends the client where something failed. */
+static void client_settle(struct http_client *client, int result)
+{
+    if (result < 0)
+        client_fail(client, result, failure_text(result));
 }
 
 void http_client_close(struct http_client *client)
@@ -170,10 +193,11 @@ static int address_connect(struct http_client *client, const struct http_address
     return result;
 }
 
-/* Goes on to the next address. Returns 0, or the error of the last one. */
+/* The address before failed: goes on to the next one. Returns 0, or the error of the last one. */
 static int next_connect(struct http_client *client, int error)
 {
     int64_t now_ms = clock_ms();
+    socket_close(client);
     while (client->next < client->count && now_ms < client->deadline_ms) {
         int left = client->count - client->next;
         error = address_connect(client, &client->addresses[client->next++]);
@@ -183,14 +207,6 @@ static int next_connect(struct http_client *client, int error)
         return 0;
     }
     return error;
-}
-
-static void connect_failed(struct http_client *client, int error)
-{
-    socket_close(client);
-    error = next_connect(client, error);
-    if (error < 0)
-        client_fail(client, error, strerror(-error));
 }
 
 /* The addresses are known. Returns 0 or a negative errno. */
@@ -210,13 +226,10 @@ static void lookup_done(struct worker_job *job)
     client->count = lookup->count;
     memcpy(client->addresses, lookup->addresses, sizeof client->addresses);
     free(lookup);
-    if (error) {
+    if (error)
         client_fail(client, -ENXIO, gai_strerror(error));
-        return;
-    }
-    int result = connect_begin(client);
-    if (result < 0)
-        client_fail(client, result, strerror(-result));
+    else
+        client_settle(client, connect_begin(client));
 }
 
 static int lookup_begin(struct http_client *client, const struct http_url *url)
@@ -434,26 +447,10 @@ static int client_receive(struct http_client *client)
     return answers_take(client);
 }
 
-static const char *failure_text(int error)
-{
-    switch (error) {
-    case -ECONNRESET:
-        return "it closed the connection";
-    case -EPROTO:
-        return "its answer is not HTTP";
-    case -EOVERFLOW:
-        return "its interim answers have no end";
-    case -EMSGSIZE:
-        return "its answer has no Content-Length, or too large a one";
-    default:
-        return strerror(-error);
-    }
-}
-
 /* ---- what the loop tells */
 
-/* POLLOUT, or an error, of a socket that was being connected. Returns 0, also where the next address is tried
- * or `failed` was told, or a negative errno. */
+/* POLLOUT, or an error, of a socket that was being connected. Returns 0, also where the next address is
+ * tried, or a negative errno. */
 static int connected(struct http_client *client)
 {
     int error = 0;
@@ -463,10 +460,8 @@ static int connected(struct http_client *client)
         stream_abort(&(struct stream){.fd = client->watch.fd});
         error = ECONNREFUSED;
     }
-    if (error) {
-        connect_failed(client, -error);
-        return 0;
-    }
+    if (error)
+        return next_connect(client, -error);
     client->state = CLIENT_OPEN;
     client->stream = (struct stream){.fd = client->watch.fd};
     loop_deadline(client->dialer->loop, &client->watch, CLOCK_NEVER);
@@ -480,11 +475,11 @@ static void client_ready(struct loop_watch *watch, short revents)
     int result = connects ? connected(client) : revents & ~POLLOUT ? client_receive(client) : 0;
     if (!connects && result >= 0 && revents & POLLOUT)
         result = client_send(client);
-    if (result < 0)
-        client_fail(client, result, failure_text(result));
+    client_settle(client, result);
 }
 
 static void client_expired(struct loop_watch *watch)
 {
-    connect_failed((struct http_client *)watch, -ETIMEDOUT);
+    struct http_client *client = (struct http_client *)watch;
+    client_settle(client, next_connect(client, -ETIMEDOUT));
 }
