@@ -5,7 +5,7 @@
  * Where the reader of the lines is stuck, the writer thread hangs in write(2), the other buffer fills, and
  * callers drop lines and count them. Neither O_NONBLOCK, which is shared with every process that has the same
  * terminal or pipe, nor poll(2), after which another process may fill the pipe first, would be better. To
- * stop then, a signal without SA_RESTART ends the write. */
+ * stop then, logline_stop cancels the thread, which holds no lock while it writes. */
 #include "logline.h"
 #include "block.h"
 #include "clock.h"
@@ -29,15 +29,11 @@
 enum {
     HALF = LOGLINE_BUFFER / 2,
     STOP_MS = 200, /* what waits at the stop may take that long */
-    NUDGE_MS = 10, /* between two signals to a writer that is stuck */
     TIME_LEN = sizeof "2026-11-22T10:00:00.123Z" - 1,
     OFF = LOGLINE_ERROR + 1,
     ESCAPED_MAX = 5 * LOGLINE_EVENT_MAX, /* each byte as \\xNN */
     LINE_MAX_BYTES = ESCAPED_MAX + 256
 };
-
-/* By default SIGURG is ignored, so that one which comes late does no harm. */
-#define NUDGE_SIGNAL SIGURG
 
 /* A line without its time. */
 struct line {
@@ -57,8 +53,6 @@ static char before_event[LOGLINE_ERROR + 1][80];
 
 /* OFF unless started. Not under the lock: it is asked for every line that is not written. */
 static atomic_int least_level = OFF;
-/* The writer gives up what it writes. */
-static atomic_bool abandon;
 
 static pthread_t writer;
 /* The writer waits for `urgent`, `stopping` or a first line; logline_stop, when no line comes any more, for
@@ -241,7 +235,7 @@ static bool wait_for_lines(void)
 static void write_half(const struct half *half)
 {
     size_t done = 0;
-    while (done < half->len && !atomic_load(&abandon)) {
+    while (done < half->len) {
         ssize_t len = write(out_fd, half->bytes + done, half->len - done);
         if (len > 0)
             done += (size_t)len;
@@ -278,10 +272,9 @@ static void *writer_run(void *unused)
 /* All signals stay with the program's own threads, SIGPIPE of this one's writes too. */
 static int writer_start(void)
 {
-    sigset_t mask, before;
-    sigfillset(&mask);
-    sigdelset(&mask, NUDGE_SIGNAL);
-    pthread_sigmask(SIG_SETMASK, &mask, &before);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&writer, NULL, writer_run, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return -error;
@@ -295,7 +288,6 @@ int logline_start(int fd, enum logline_level least, bool json, const char *role)
     out_fd = fd;
     as_json = json;
     before_event_make(role);
-    atomic_store(&abandon, false);
     stopping = finished = urgent = false;
     dropped = 0;
     filling->len = 0;
@@ -309,35 +301,14 @@ int logline_start(int fd, enum logline_level least, bool json, const char *role)
     return 0;
 }
 
-/* Waits until the writer thread is through; false where it is not within ms. With the lock held. */
-static bool wait_for_writer(int ms)
+/* Waits until the writer thread is through; false where it is not within STOP_MS. With the lock held. */
+static bool wait_for_writer(void)
 {
-    struct timespec end = point_after_ms(ms);
+    struct timespec end = point_after_ms(STOP_MS);
     while (!finished)
         if (pthread_cond_timedwait(&wake, &mutex, &end) == ETIMEDOUT)
             break;
     return finished;
-}
-
-static void nudged(int number)
-{
-    (void)number;
-}
-
-/* Gets a writer out of its write. One signal may come a moment before the write begins, hence the loop. */
-static void writer_abandon(void)
-{
-    struct sigaction action = {.sa_handler = nudged};
-    struct sigaction before;
-    atomic_store(&abandon, true);
-    filling->len = 0;
-    dropped = 0;
-    sigemptyset(&action.sa_mask);
-    sigaction(NUDGE_SIGNAL, &action, &before);
-    do
-        pthread_kill(writer, NUDGE_SIGNAL);
-    while (!wait_for_writer(NUDGE_MS));
-    sigaction(NUDGE_SIGNAL, &before, NULL);
 }
 
 void logline_stop(void)
@@ -350,9 +321,10 @@ void logline_stop(void)
     }
     stopping = true;
     pthread_cond_signal(&wake);
-    if (!wait_for_writer(STOP_MS))
-        writer_abandon();
+    bool through = wait_for_writer();
     pthread_mutex_unlock(&mutex);
+    if (!through)
+        pthread_cancel(writer);
     pthread_join(writer, NULL);
     pthread_cond_destroy(&wake);
 }

@@ -32,8 +32,8 @@ enum {
  * plain ASCII ("master"). Returns 0 or a negative errno. */
 int logline_start(int fd, enum logline_level least, bool json, const char *role);
 
-/* Writes what waits and ends the thread. A reader that is stuck gets one second; then what is left is
- * dropped, and a SIGURG, whose action is restored, ends the thread's write. */
+/* Writes what waits and ends the thread. A reader that is stuck gets 200 ms; then the thread's write is
+ * cancelled, and what is left is dropped. */
 void logline_stop(void);
 
 /* Whether a line of this level is written at all; spares the cost of preparing it. */
