@@ -20,75 +20,55 @@ static uint64_t descriptors_raise(void)
     return limit.rlim_cur;
 }
 
-static void stop_signals(sigset_t *set)
+/* Says where the node listens, and waits until one of the signals comes. */
+static void node_wait(const struct settings *settings, uint16_t port, const sigset_t *signals)
 {
-    sigemptyset(set);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
+    bool ipv6 = strchr(settings->host, ':');
+    int got = 0;
+    logline(LOGLINE_INFO, "listening on http://%s%s%s:%u", ipv6 ? "[" : "", settings->host, ipv6 ? "]" : "",
+            port);
+    while (sigwait(signals, &got) != 0)
+        continue;
+    logline(LOGLINE_INFO, "stopping: %s", got == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
-/* Prepares the process (descriptor limit, signals) and reads the settings. Returns true to go on; else
- * *status is the program's exit status. SIGTERM and SIGINT are blocked from here on, in all threads:
- * program_wait takes them. */
-static bool program_begin(struct settings *settings, enum settings_role role, int argc, char *argv[],
-                          int *status)
+/* Runs a node with log lines. SIGTERM and SIGINT are blocked in all threads: node_wait takes them. */
+static int node_run(const struct settings *settings, enum settings_role role)
 {
-    sigset_t set;
-    stop_signals(&set);
-    enum settings_result result =
-        settings_read(settings, role, argc, argv, environ, descriptors_raise(), stdout, stderr);
-    if (result != SETTINGS_RUN) {
-        *status = result == SETTINGS_DONE ? 0 : 2;
-        return false;
-    }
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    struct process *process;
+    char why[256];
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN); /* a reader of the log lines that went away must not end the node */
     /* A name server that is silent must not hold up the end. */
     setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
-    if (settings->health_check)
-        return true;
     if (logline_start(STDERR_FILENO, settings->log_level, settings->log_json,
                       role == SETTINGS_MASTER ? "master" : "secondary") < 0) {
         fprintf(stderr, "there is no memory to start\n");
-        *status = 1;
-        return false;
+        return 1;
     }
     settings_log(settings, role);
-    return true;
-}
-
-/* Says where the node listens, and waits until SIGTERM or SIGINT comes. */
-static void program_wait(const struct settings *settings, uint16_t port)
-{
-    bool ipv6 = strchr(settings->host, ':');
-    sigset_t set;
-    int got = 0;
-    stop_signals(&set);
-    logline(LOGLINE_INFO, "listening on http://%s%s%s:%u", ipv6 ? "[" : "", settings->host, ipv6 ? "]" : "",
-            port);
-    while (sigwait(&set, &got) != 0)
-        continue;
-    logline(LOGLINE_INFO, "stopping: %s", got == SIGTERM ? "SIGTERM" : "SIGINT");
+    int result = process_start(&process, settings, role, why, sizeof why);
+    if (result < 0) {
+        logline(LOGLINE_ERROR, "cannot start: %s", why);
+    } else {
+        node_wait(settings, process_port(process), &signals);
+        process_stop(process);
+        logline(LOGLINE_INFO, "stopped");
+    }
+    logline_stop();
+    return result < 0;
 }
 
 int program_main(enum settings_role role, int argc, char *argv[])
 {
     static struct settings settings;
-    struct process *process;
-    char why[256];
-    int status;
-    if (!program_begin(&settings, role, argc, argv, &status))
-        return status;
-    if (settings.health_check)
-        return health_check(&settings);
-    if (process_start(&process, &settings, role, why, sizeof why) < 0) {
-        logline(LOGLINE_ERROR, "cannot start: %s", why);
-        logline_stop();
-        return 1;
-    }
-    program_wait(&settings, process_port(process));
-    process_stop(process);
-    logline(LOGLINE_INFO, "stopped");
-    logline_stop();
-    return 0;
+    enum settings_result result =
+        settings_read(&settings, role, argc, argv, environ, descriptors_raise(), stdout, stderr);
+    if (result != SETTINGS_RUN)
+        return result == SETTINGS_DONE ? 0 : 2;
+    return settings.health_check ? health_check(&settings) : node_run(&settings, role);
 }
