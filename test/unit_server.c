@@ -144,7 +144,7 @@ Test(server, waking_makes_a_pass)
 {
     usleep(50000);
     int before = atomic_load(&passes);
-    http_server_wake(server);
+    loop_wake(http_server_loop(server));
     for (int i = 0; i < 5000 && atomic_load(&passes) == before; i++)
         usleep(1000);
     cr_expect(atomic_load(&passes) > before);
@@ -259,7 +259,7 @@ Test(server, stopping_waits_for_answers)
     cr_assert(pthread_create(&thread, NULL, stop_server, NULL) == 0);
     usleep(100000);
     atomic_store(&answer_parked, true);
-    http_server_wake(server);
+    loop_wake(http_server_loop(server));
     const char *text = hear(fd);
     cr_expect(answered(text, "200") && strstr(text, "Connection: close\r\n") && strstr(text, "late"), "%s",
               text);

@@ -288,11 +288,6 @@ int http_server_start(struct http_server *server)
     return -error;
 }
 
-void http_server_wake(struct http_server *server)
-{
-    loop_wake(server->conns.loop);
-}
-
 struct loop *http_server_loop(struct http_server *server)
 {
     return server->conns.loop;

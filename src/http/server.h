@@ -8,7 +8,7 @@
  * does nothing. One that has only closed its own side still gets its answers.
  *
  * Threads: the service's functions run on the loop's thread, and all http_answer... and http_interim calls
- * belong to it, too. http_server_wake may be called from any thread. Start and stop are for main. */
+ * belong to it, too. Start and stop are for main. */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
@@ -101,18 +101,15 @@ int http_server_open(struct http_server **out, const struct http_server_config *
 uint16_t http_server_port(const struct http_server *server);
 
 /* Its poll loop: the service may watch descriptors of its own with it, on the loop's thread, and takes them
- * out before http_server_close. */
+ * out before http_server_close. loop_wake makes `pass` be called soon. */
 struct loop *http_server_loop(struct http_server *server);
 
 /* Starts the loop's thread. Returns 0 or a negative errno. */
 int http_server_start(struct http_server *server);
 
-/* Makes `pass` be called soon. Any thread. */
-void http_server_wake(struct http_server *server);
-
 /* Stops listening, lets the connections finish what they are answering for grace_ms at most, closes all and
- * ends the thread. Exchanges that the service still holds must have been answered. http_server_wake may still
- * be called. */
+ * ends the thread. Exchanges that the service still holds must have been answered. loop_wake may still be
+ * called. */
 void http_server_stop(struct http_server *server, int64_t grace_ms);
 
 /* After http_server_stop, or for a server that was never started: frees all. */

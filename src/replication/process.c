@@ -24,7 +24,7 @@ struct process {
 static void server_wake(void *ctx)
 {
     struct process *process = ctx;
-    http_server_wake(process->server);
+    loop_wake(process->dialer.loop);
 }
 
 static int process_listen(struct process *process, char *why, size_t why_size)
@@ -92,7 +92,7 @@ void process_stop(struct process *process)
 {
     int64_t now_ms = clock_ms();
     node_stop(process->node, GOODBYE_MS);
-    http_server_wake(process->server);
+    loop_wake(process->dialer.loop);
     node_drain(process->node, now_ms + DRAIN_MS);
     node_end(process->node);
     http_server_stop(process->server, process->role == SETTINGS_MASTER ? GRACE_MS : GOODBYE_MS + GRACE_MS);
