@@ -26,7 +26,7 @@ struct reading {
     enum settings_role role;
     FILE *err_file;
     struct given given[SETTINGS_COUNT];
-    bool health_check;
+    struct settings settings;
 };
 
 /* ---- Errors: one line each ---- */
@@ -177,7 +177,7 @@ static enum settings_result take_flags(struct reading *reading, int argc, char *
             return SETTINGS_DONE;
         }
         if (strcmp(argv[i], "--health-check") == 0) {
-            reading->health_check = true;
+            reading->settings.health_check = true;
             continue;
         }
         enum settings_result result = take_setting(reading, argc, argv, &i);
@@ -198,8 +198,7 @@ static const char *find_variable(char *const environment[], const char *name)
 
 /* ---- Values ---- */
 
-static enum settings_result take_values(struct reading *reading, char *const environment[],
-                                        struct settings *out)
+static enum settings_result take_values(struct reading *reading, char *const environment[])
 {
     for (size_t i = 0; i < SETTINGS_COUNT; i++) {
         const struct setting *setting = &settings_table[i];
@@ -209,19 +208,18 @@ static enum settings_result take_values(struct reading *reading, char *const env
             given->value = variable;
         const char *value = given->value ? given->value : setting->standard;
         if (has_role(setting, reading->role) && value &&
-            !setting_take(setting, value, (char *)out + setting->field))
+            !setting_take(setting, value, (char *)&reading->settings + setting->field))
             return wrong_value(reading, i);
     }
     return SETTINGS_RUN;
 }
 
 /* Every connection takes a descriptor. */
-static enum settings_result fit_connections(const struct reading *reading, struct settings *out,
-                                            uint64_t descriptor_limit)
+static enum settings_result fit_connections(struct reading *reading, uint64_t descriptor_limit)
 {
     size_t index = find_flag("--max-connections", reading->role);
     uint64_t most = descriptor_limit > DESCRIPTORS_KEPT ? descriptor_limit - DESCRIPTORS_KEPT : 1;
-    if ((uint64_t)out->max_connections <= most)
+    if ((uint64_t)reading->settings.max_connections <= most)
         return SETTINGS_RUN;
     if (reading->given[index].value) {
         print_given(reading, index);
@@ -229,7 +227,7 @@ static enum settings_result fit_connections(const struct reading *reading, struc
                 (unsigned long long)most, (unsigned long long)descriptor_limit);
         return SETTINGS_WRONG;
     }
-    out->max_connections = (int)most;
+    reading->settings.max_connections = (int)most;
     return SETTINGS_RUN;
 }
 
@@ -238,16 +236,13 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
                                    FILE *out_file, FILE *err_file)
 {
     struct reading reading = {.role = role, .err_file = err_file};
-    struct settings settings = {0};
     enum settings_result result = take_flags(&reading, argc, argv, out_file);
-    if (result != SETTINGS_RUN)
-        return result;
-    settings.health_check = reading.health_check;
-    result = take_values(&reading, environment, &settings);
     if (result == SETTINGS_RUN)
-        result = fit_connections(&reading, &settings, descriptor_limit);
+        result = take_values(&reading, environment);
     if (result == SETTINGS_RUN)
-        *out = settings;
+        result = fit_connections(&reading, descriptor_limit);
+    if (result == SETTINGS_RUN)
+        *out = reading.settings;
     return result;
 }
 
