@@ -3,6 +3,7 @@
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,9 +56,11 @@ int health_check(const struct settings *settings)
         result = address_ask(at, answer, sizeof answer - 1);
         why = strerror(-result);
     }
+    if (strncmp(answer, "HTTP/1.1 ", 9) == 0)
+        status = (int)strtol(answer + 9, NULL, 10);
     if (result < 0)
         fprintf(stderr, "no answer from %s port %s: %s\n", host, port, why);
-    else if (sscanf(answer, "HTTP/1.1 %d", &status) != 1 || status != 200)
+    else if (status != 200)
         fprintf(stderr, "%s port %s answered %d\n", host, port, status);
     if (addresses)
         freeaddrinfo(addresses);

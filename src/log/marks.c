@@ -16,7 +16,8 @@ bool marks_put(struct marks *marks, uint64_t index, struct mark mark)
         struct mark *at = realloc(marks->at, cap * sizeof *at);
         if (!at)
             return false;
-        *marks = (struct marks){at, cap};
+        marks->at = at;
+        marks->cap = cap;
     }
     marks->at[index] = mark;
     return true;
