@@ -4,8 +4,8 @@
  *
  * Where the reader of the lines is stuck, the writer thread hangs in write(2), the other buffer fills, and
  * callers drop lines and count them. Neither O_NONBLOCK, which is shared with every process that has the same
- * terminal or pipe, nor poll(2), after which another process may fill the pipe first, would be better. To
- * stop then, logline_stop cancels the thread, which holds no lock while it writes. */
+ * terminal or pipe, nor poll(2), after which another process may fill the pipe first, would be better. At
+ * the stop a thread that hangs is left behind: it holds no lock, and ends with the process. */
 #include "logline.h"
 #include "block.h"
 #include "clock.h"
@@ -323,8 +323,10 @@ void logline_stop(void)
     pthread_cond_signal(&wake);
     bool through = wait_for_writer();
     pthread_mutex_unlock(&mutex);
-    if (!through)
-        pthread_cancel(writer);
+    if (!through) {
+        pthread_detach(writer);
+        return;
+    }
     pthread_join(writer, NULL);
     pthread_cond_destroy(&wake);
 }

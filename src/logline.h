@@ -32,8 +32,9 @@ enum {
  * plain ASCII ("master"). Returns 0 or a negative errno. */
 int logline_start(int fd, enum logline_level least, bool json, const char *role);
 
-/* Writes what waits and ends the thread. A reader that is stuck gets 200 ms; then the thread's write is
- * cancelled, and what is left is dropped. */
+/* Writes what waits and ends the thread. A reader that is stuck gets 200 ms; then what is left is
+ * dropped, and the thread hangs on until the process ends, in which logline_start must not be called again.
+ */
 void logline_stop(void);
 
 /* Whether a line of this level is written at all; spares the cost of preparing it. */
