@@ -301,16 +301,6 @@ int logline_start(int fd, enum logline_level least, bool json, const char *role)
     return 0;
 }
 
-/* Waits until the writer thread is through; false where it is not within STOP_MS. With the lock held. */
-static bool wait_for_writer(void)
-{
-    struct timespec end = point_after_ms(STOP_MS);
-    while (!finished)
-        if (pthread_cond_timedwait(&wake, &mutex, &end) == ETIMEDOUT)
-            break;
-    return finished;
-}
-
 void logline_stop(void)
 {
     atomic_store(&least_level, OFF);
@@ -321,7 +311,10 @@ void logline_stop(void)
     }
     stopping = true;
     pthread_cond_signal(&wake);
-    bool through = wait_for_writer();
+    struct timespec end = point_after_ms(STOP_MS);
+    while (!finished && pthread_cond_timedwait(&wake, &mutex, &end) != ETIMEDOUT)
+        continue;
+    bool through = finished;
     pthread_mutex_unlock(&mutex);
     if (!through) {
         pthread_detach(writer);
