@@ -154,13 +154,17 @@ bool client_receive(struct client *client, struct answer *answer, int64_t deadli
     }
 }
 
+bool client_ask(struct client *client, const struct text *request, struct answer *answer, int64_t deadline_ms)
+{
+    return client_connect(client) && client_send(client, request, deadline_ms) &&
+           client_receive(client, answer, deadline_ms);
+}
+
 bool client_get(struct client *client, const char *target, struct answer *answer, int64_t deadline_ms)
 {
     struct text request = {0};
-    if (!client_connect(client))
-        return false;
     text_addf(&request, "GET %s HTTP/1.1\r\nHost: torture\r\n\r\n", target);
-    bool good = client_send(client, &request, deadline_ms) && client_receive(client, answer, deadline_ms);
+    bool good = client_ask(client, &request, answer, deadline_ms);
     text_free(&request);
     return good;
 }
@@ -171,4 +175,16 @@ int64_t answer_number(const struct answer *answer, const char *name)
     int len = snprintf(member, sizeof member, "\"%s\":", name);
     const char *at = memmem(answer->body, answer->body_len, member, (size_t)len);
     return at ? strtoll(at + len, NULL, 10) : -1;
+}
+
+bool answer_name(const struct answer *answer, const char *name, char *out, size_t out_size)
+{
+    char member[64];
+    int len = snprintf(member, sizeof member, "\"%s\":\"", name);
+    const char *at = memmem(answer->body, answer->body_len, member, (size_t)len);
+    const char *end = at ? memchr(at + len, '"', answer->body_len - (size_t)(at + len - answer->body)) : NULL;
+    if (!end || (size_t)(end - at - len) >= out_size)
+        return false;
+    snprintf(out, out_size, "%.*s", (int)(end - at - len), at + len);
+    return true;
 }

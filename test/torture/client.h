@@ -34,10 +34,15 @@ void client_abort(struct client *client);
 bool client_send(struct client *client, const struct text *bytes, int64_t deadline_ms);
 bool client_receive(struct client *client, struct answer *answer, int64_t deadline_ms);
 
-/* Connects if need be, sends a GET and reads its answer. Also sets client->life. */
+/* Connects if need be, sends a request and reads its answer. Also sets client->life. */
+bool client_ask(struct client *client, const struct text *request, struct answer *answer,
+                int64_t deadline_ms);
 bool client_get(struct client *client, const char *target, struct answer *answer, int64_t deadline_ms);
 
 /* The number behind the first `"name":` in the body, or -1. */
 int64_t answer_number(const struct answer *answer, const char *name);
+
+/* The text behind the first `"name":`, which has no escapes. False where there is none, or a longer one. */
+bool answer_name(const struct answer *answer, const char *name, char *out, size_t out_size);
 
 #endif
