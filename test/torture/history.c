@@ -8,7 +8,8 @@ enum {
     RUNS_MOST = 4096,
     PAGE = 4096,
     PAGES_MOST = 4096,
-    CHUNK = 4096 /* messages that a writer's table grows by */
+    CONCERN = NODES / 2 + 1, /* the master's WRITE_CONCERN=majority, where NODES is set */
+    CHUNK = 4096             /* messages that a writer's table grows by */
 };
 
 enum message_state { UNSENT, SENT = HISTORY_202 + 1 }; /* beside enum history_end */
@@ -33,10 +34,11 @@ struct evidence {
 struct holding {
     struct evidence shown[NODES];     /* by each secondary's present life */
     struct evidence known[NODES + 1]; /* [n]: at least n secondaries hold it; falls as n rises */
+    struct evidence concern;          /* so many nodes held it at once as WRITE_CONCERN says, if no more */
 };
 
 struct run {
-    unsigned quorum;
+    enum history_gate gate;
     unsigned parent;  /* the run whose list it goes on from; 0: none */
     uint32_t start;   /* id of its first own message; 0: not known */
     uint32_t low;     /* own ids seen so far: from here … */
@@ -49,6 +51,9 @@ struct tip {
     uint32_t id;
     unsigned run;
 };
+
+const char *const history_gates[] = {
+    [HISTORY_QUORUM_3] = "QUORUM=3", [HISTORY_QUORUM_4] = "QUORUM=4", [HISTORY_NODES] = "NODES=4"};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct writer_table writers[TEXT_WRITERS];
@@ -184,9 +189,9 @@ static uint32_t survival_check(struct evidence message, unsigned known_holders, 
     if (!in_list_of(current, message.run, message.id))
         report_fail(
             "lost: id %u of master run %u. At least %u of %d secondaries held it and kept their memory, "
-            "and master run %u, with a QUORUM of %u, appended from id %u on, behind run %u",
-            message.id, message.run, known_holders, SECONDARIES, current, run->quorum, run->start,
-            run->parent);
+            "and master run %u, with %s, appended from id %u on, behind run %u",
+            message.id, message.run, known_holders, SECONDARIES, current, history_gates[run->gate],
+            run->start, run->parent);
     return message.id;
 }
 
@@ -202,22 +207,54 @@ static void evidence_cut(struct evidence *evidence)
         *evidence = (struct evidence){0};
 }
 
+/* Up to where the list of the run `one` is the same as a list that ends with what `other` appended at `id`.
+ */
+static uint32_t lists_common(unsigned one, unsigned other, uint32_t id)
+{
+    for (uint32_t other_end = id; other; other_end = runs[other].start - 1, other = runs[other].parent) {
+        uint32_t end = UINT32_MAX;
+        for (unsigned run = one; run; end = runs[run].start - 1, run = runs[run].parent)
+            if (run == other)
+                return end < other_end ? end : other_end;
+    }
+    return 0;
+}
+
+/* The last message that a secondary showed of those that so many nodes held once as WRITE_CONCERN says. */
+static struct evidence concern_shown(const struct evidence *shown)
+{
+    const struct evidence *concern = &before.concern;
+    struct evidence last = *shown;
+    uint32_t common = lists_common(shown->run, concern->run, concern->id);
+    if (common > shown->id)
+        common = shown->id;
+    while (last.run && runs[last.run].start > common)
+        last.run = runs[last.run].parent;
+    last.id = last.run ? common : 0;
+    return last;
+}
+
 /* The present run's own messages begin: now it is known what it has taken over. */
 static void survival_judge(void)
 {
     const struct run *run = &runs[current];
-    unsigned registered = run->quorum - 1;
+    unsigned registered = run->gate == HISTORY_QUORUM_4 ? 3 : 2;
     unsigned holders = SECONDARIES - registered + 1; /* so many cannot all have been away */
     uint32_t last = survival_check(before.known[holders], holders, holders);
     for (unsigned node = 1; node < NODES; node++) {
         struct evidence shown = before.shown[node];
         uint32_t id = survival_check(shown, shown_by(&before, shown), holders);
         last = id > last ? id : last;
+        if (run->gate != HISTORY_NODES)
+            continue;
+        id = survival_check(concern_shown(&shown), 1, 1);
+        last = id > last ? id : last;
     }
     report_event("master run %u goes on from run %u at id %u; up to %u had to survive, %u was the last there",
                  current, run->parent, run->start, last, run->parent ? runs[run->parent].high : 0);
     counts.judged += last > 0;
     counts.surviving += last;
+    evidence_cut(&before.concern);
     for (unsigned n = 1; n <= SECONDARIES; n++) {
         evidence_cut(&before.known[n]);
         evidence_cut(&before.shown[n]);
@@ -246,13 +283,14 @@ static void run_starts(unsigned number, uint32_t id, unsigned parent)
 
 /* ---- what is told */
 
-void history_master_starts(unsigned run, unsigned quorum)
+void history_master_starts(unsigned run, enum history_gate gate)
 {
     pthread_mutex_lock(&mutex);
     if (run >= RUNS_MOST)
         report_fail("the master was restarted too often for the history");
     current = run;
-    runs[run].quorum = quorum;
+    runs[run].gate = gate;
+    evidence_raise(&before.concern, during.concern.id, during.concern.run);
     for (unsigned n = 1; n <= SECONDARIES; n++) {
         evidence_raise(&before.shown[n], during.shown[n].id, during.shown[n].run);
         evidence_raise(&before.known[n], during.known[n].id, during.known[n].run);
@@ -311,10 +349,11 @@ void history_answered(text_key key, enum history_end end, uint32_t id, unsigned 
     message->state = (uint8_t)end;
     message_stands(key, message, id);
     unsigned secondaries = held > 1 + ended ? held - 1 - ended : 0;
-    if (run == current)
-        known_raise(&during, secondaries, id, run);
-    else if (!runs[current].low)
-        known_raise(&before, secondaries, id, run);
+    struct holding *holding = run == current ? &during : !runs[current].low ? &before : NULL;
+    if (holding)
+        known_raise(holding, secondaries, id, run);
+    if (holding && held >= CONCERN)
+        evidence_raise(&holding->concern, id, run);
     counts.acked += end == HISTORY_201;
     counts.late += end == HISTORY_202;
     pthread_mutex_unlock(&mutex);
@@ -359,19 +398,6 @@ unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_k
         node_shows(node, life, first + count - 1, run);
     pthread_mutex_unlock(&mutex);
     return run;
-}
-
-/* Up to where the list of the run `one` is the same as a list that ends with what `other` appended at `id`.
- */
-static uint32_t lists_common(unsigned one, unsigned other, uint32_t id)
-{
-    for (uint32_t other_end = id; other; other_end = runs[other].start - 1, other = runs[other].parent) {
-        uint32_t end = UINT32_MAX;
-        for (unsigned run = one; run; end = runs[run].start - 1, run = runs[run].parent)
-            if (run == other)
-                return end < other_end ? end : other_end;
-    }
-    return 0;
 }
 
 void history_member(unsigned node, unsigned run, uint32_t acked)

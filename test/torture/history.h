@@ -19,10 +19,12 @@
  *   there, itself included: so QUORUM - 1 of the secondaries have registered with it, and it has taken over
  *   the longest of their lists. If more than SECONDARIES - (QUORUM - 1) of the secondaries hold a message
  *   when the new run starts, one of those that registered holds it, and it must be in the new run's list. A
- * secondary that was killed or stopped has lost its memory and holds nothing. How many hold a message is
- * known from two sources: a 201 or 202 says that `acks` nodes do, of which one is the master that dies; and
- * each reader knows how far its secondary's list came. A message with w=1 may die with its master, one with
- * w=2 when only its other holder has not registered in time; the new master then refuses that holder. */
+ *   secondary that was killed or stopped has lost its memory and holds nothing. How many hold a message is
+ *   known from two sources: a 201 or 202 says that `acks` nodes do, of which one is the master that dies; and
+ *   each reader knows how far its secondary's list came. A message with w=1 may die with its master, one with
+ *   w=2 when only its other holder has not registered in time; the new master then refuses that holder.
+ * - With NODES the restarted master waits for all secondaries, or for two that came with their lists. So two
+ *   holders suffice; and one, where WRITE_CONCERN nodes held the message at once before. */
 #ifndef TORTURE_HISTORY_H
 #define TORTURE_HISTORY_H
 
@@ -37,8 +39,14 @@ enum history_end {
     HISTORY_202
 };
 
-/* A new run of the master that takes appends once `quorum` nodes are there. */
-void history_master_starts(unsigned run, unsigned quorum);
+/* What a master waits for before its first append. */
+enum history_gate { HISTORY_QUORUM_3 = 1, HISTORY_QUORUM_4, HISTORY_NODES };
+
+/* The setting of each. */
+extern const char *const history_gates[];
+
+/* A new run of the master. */
+void history_master_starts(unsigned run, enum history_gate gate);
 
 /* A secondary's memory is about to be lost. */
 void history_secondary_ends(unsigned node, unsigned life);

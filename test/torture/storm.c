@@ -21,8 +21,8 @@ enum {
     PASS_MS = 5,
     SETTING_SIZE = 96,
     HEALTH_MS = 1500,
-    QUORUM_USUAL = 3, /* one secondary may be away */
-    QUORUM_PERCENT = 75,
+    QUORUM_PERCENT = 50,
+    NODES_PERCENT = 30,
     STRANGER_PERCENT = 25,
     HOLD_PERCENT = 40,
     PARTING_MS = 3000,
@@ -43,7 +43,7 @@ struct storm {
     int64_t until_ms[NODES];  /* for a frozen node, or one that is down */
     int64_t next_ms;          /* when the next fault is due */
     unsigned gap_most_ms;
-    unsigned next_quorum; /* of the master's next run; 0: any */
+    enum history_gate next_gate; /* of the master's next run; 0: any */
     struct random random;
     struct client master; /* the operator's */
     struct storm_counts counts;
@@ -51,14 +51,16 @@ struct storm {
 
 /* ---- starting nodes */
 
-static struct relay *relay_from_master(const struct storm *storm, unsigned secondary)
+enum { ADDRESS_FROM_MASTER = 10, ADDRESS_TO_MASTER = 20 };
+
+static struct link *link_from_master(struct storm *storm, unsigned secondary)
 {
-    return storm->links[2 * (secondary - 1)].relay;
+    return &storm->links[2 * (secondary - 1)];
 }
 
-static struct relay *relay_to_master(const struct storm *storm, unsigned secondary)
+static struct link *link_to_master(struct storm *storm, unsigned secondary)
 {
-    return storm->links[2 * (secondary - 1) + 1].relay;
+    return &storm->links[2 * (secondary - 1) + 1];
 }
 
 static void relay_url(const struct relay *relay, unsigned address, const char *setting, char *out)
@@ -67,21 +69,24 @@ static void relay_url(const struct relay *relay, unsigned address, const char *s
              relay_port(relay));
 }
 
-enum { ADDRESS_FROM_MASTER = 10, ADDRESS_TO_MASTER = 20 };
+static enum history_gate gate_choose(struct random *random)
+{
+    unsigned percent = random_between(random, 0, 99);
+    if (percent < NODES_PERCENT)
+        return HISTORY_NODES;
+    return percent < NODES_PERCENT + QUORUM_PERCENT ? HISTORY_QUORUM_3 : HISTORY_QUORUM_4;
+}
 
 static void master_start(struct storm *storm)
 {
     struct node *node = &storm->nodes[MASTER];
-    char quorum[SETTING_SIZE];
-    bool usual = random_percent(&storm->random, QUORUM_PERCENT);
-    unsigned need = storm->next_quorum ? storm->next_quorum : usual ? QUORUM_USUAL : NODES;
-    storm->next_quorum = 0;
-    snprintf(quorum, sizeof quorum, "QUORUM=%u", need);
-    const char *const settings[] = {quorum,          "HEARTBEAT_INTERVAL=0.2", "WRITE_CONCERN=majority",
-                                    "ACK_TIMEOUT=3", "LOG_LEVEL=info",         NULL};
-    history_master_starts(node->lives + 1, need);
+    enum history_gate gate = storm->next_gate ? storm->next_gate : gate_choose(&storm->random);
+    storm->next_gate = 0;
+    const char *const settings[] = {history_gates[gate], "HEARTBEAT_INTERVAL=0.2", "WRITE_CONCERN=majority",
+                                    "ACK_TIMEOUT=3",     "LOG_LEVEL=info",         NULL};
+    history_master_starts(node->lives + 1, gate);
     node_start(node, settings);
-    report_event("master run %u starts, QUORUM=%u", node->lives, need);
+    report_event("master run %u starts, %s", node->lives, history_gates[gate]);
 }
 
 static void secondary_start(struct storm *storm, unsigned number)
@@ -90,8 +95,9 @@ static void secondary_start(struct storm *storm, unsigned number)
     char texts[5][SETTING_SIZE];
     unsigned delay_ms = random_percent(&storm->random, 60) ? random_magnitude(&storm->random, 1, 200) : 0;
     unsigned errors = random_percent(&storm->random, 60) ? random_magnitude(&storm->random, 1, 30) : 0;
-    relay_url(relay_to_master(storm, number), ADDRESS_TO_MASTER + number, "MASTER_URL", texts[0]);
-    relay_url(relay_from_master(storm, number), ADDRESS_FROM_MASTER + number, "ADVERTISE_URL", texts[1]);
+    relay_url(link_to_master(storm, number)->relay, ADDRESS_TO_MASTER + number, "MASTER_URL", texts[0]);
+    relay_url(link_from_master(storm, number)->relay, ADDRESS_FROM_MASTER + number, "ADVERTISE_URL",
+              texts[1]);
     snprintf(texts[2], SETTING_SIZE, "SECONDARY_ID=%s", node->name);
     snprintf(texts[3], SETTING_SIZE, "SECONDARY_DELAYS=%.3f", delay_ms / 1000.0);
     snprintf(texts[4], SETTING_SIZE, "SECONDARY_ERRORS=%.2f", errors / 100.0);
@@ -288,8 +294,8 @@ static void fault_late_registration(struct storm *storm)
 {
     struct random *random = &storm->random;
     unsigned number = random_between(random, 1, SECONDARIES);
-    struct link *to_secondary = &storm->links[2 * (number - 1)];
-    struct link *to_master = &storm->links[2 * (number - 1) + 1];
+    struct link *to_secondary = link_from_master(storm, number);
+    struct link *to_master = link_to_master(storm, number);
     unsigned delay_ms = random_between(random, 200, 1200);
     unsigned wait_ms = random_between(random, 50, delay_ms);
     unsigned away_ms = random_magnitude(random, 1, 100);
@@ -306,12 +312,12 @@ static void fault_late_registration(struct storm *storm)
     link_mend(to_secondary);
     for (unsigned i = 1; i < NODES; i++)
         if (i != number)
-            link_spoil(storm, &storm->links[2 * (i - 1)], swallow, wait_ms);
+            link_spoil(storm, link_from_master(storm, i), swallow, wait_ms);
     sleep_ms(wait_ms);
     if (history_start_unseen())
         return;
     master_end(storm, false, away_ms);
-    storm->next_quorum = NODES;
+    storm->next_gate = HISTORY_QUORUM_4;
 }
 
 /* Some messages reach one secondary alone, the master is killed, and the next one goes on without that
@@ -329,19 +335,19 @@ static void fault_parting(struct storm *storm)
         link_mend(&storm->links[i]);
     for (unsigned i = 1; i < NODES; i++)
         if (i != number)
-            link_spoil(storm, &storm->links[2 * (i - 1)], swallow, alone_ms);
+            link_spoil(storm, link_from_master(storm, i), swallow, alone_ms);
     sleep_ms(alone_ms);
-    link_spoil(storm, &storm->links[2 * (number - 1) + 1], refuse, PARTING_MS);
+    link_spoil(storm, link_to_master(storm, number), refuse, PARTING_MS);
     master_end(storm, false, 0);
     for (unsigned i = 1; i < NODES; i++)
         if (i != number)
-            link_mend(&storm->links[2 * (i - 1)]);
-    storm->next_quorum = QUORUM_USUAL;
+            link_mend(link_from_master(storm, i));
+    storm->next_gate = HISTORY_QUORUM_3;
     master_start(storm);
     int64_t until_ms = now_ms() + PARTING_MS;
     while (!history_start_seen() && now_ms() < until_ms)
         sleep_ms(PASS_MS);
-    link_mend(&storm->links[2 * (number - 1) + 1]);
+    link_mend(link_to_master(storm, number));
 }
 
 /* Somebody removes a member that is alive; it must come back by itself. */
@@ -349,12 +355,11 @@ static void fault_remove(struct storm *storm, unsigned number)
 {
     struct answer answer;
     struct text request = {0};
-    int64_t deadline_ms = now_ms() + HEALTH_MS;
     text_addf(&request, "DELETE /secondaries/%s HTTP/1.1\r\nHost: torture\r\n\r\n",
               storm->nodes[number].name);
     report_event("%s is removed as a member", storm->nodes[number].name);
-    if (client_connect(&storm->master) && client_send(&storm->master, &request, deadline_ms) &&
-        client_receive(&storm->master, &answer, deadline_ms) && answer.status != 204 && answer.status != 404)
+    if (client_ask(&storm->master, &request, &answer, now_ms() + HEALTH_MS) && answer.status != 204 &&
+        answer.status != 404)
         report_fail("DELETE /secondaries/%s was answered %d", storm->nodes[number].name, answer.status);
     text_free(&request);
     storm->counts.removed++;
