@@ -20,6 +20,6 @@ struct cluster {
 };
 
 /* Names of the numbers of writers that no writer has: the run's own messages. */
-enum { WRITER_CALM = WRITERS };
+enum { WRITER_CALM = WRITERS, WRITER_FORGER };
 
 #endif

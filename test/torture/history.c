@@ -52,16 +52,26 @@ struct tip {
     unsigned run;
 };
 
+/* Messages that somebody sent a life of a secondary, and no master appended. */
+struct forgery {
+    unsigned life; /* 0: none */
+    uint32_t first;
+    text_key key; /* of the first of them */
+    uint32_t count;
+    bool taken;
+};
+
 const char *const history_gates[] = {
     [HISTORY_QUORUM_3] = "QUORUM=3", [HISTORY_QUORUM_4] = "QUORUM=4", [HISTORY_NODES] = "NODES=4"};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct writer_table writers[TEXT_WRITERS];
 static struct run runs[RUNS_MOST];
-static unsigned current;           /* the present run */
-static struct holding before;      /* what they held when the present run of the master was started */
-static struct holding during;      /* what was seen since then */
-static struct tip tips[NODES];     /* the end of the list that each node showed last */
+static unsigned current;       /* the present run */
+static struct holding before;  /* what they held when the present run of the master was started */
+static struct holding during;  /* what was seen since then */
+static struct tip tips[NODES]; /* the end of the list that each node showed last */
+static struct forgery forgeries[NODES];
 static unsigned ended_life[NODES]; /* the last life of each secondary that has ended */
 static unsigned secondaries_ended;
 static struct history_counts counts;
@@ -327,6 +337,22 @@ void history_sent(text_key key, unsigned run)
     pthread_mutex_unlock(&mutex);
 }
 
+void history_forges(unsigned node, unsigned life, uint32_t first, text_key key, uint32_t count)
+{
+    pthread_mutex_lock(&mutex);
+    forgeries[node] = (struct forgery){.life = life, .first = first, .key = key, .count = count};
+    pthread_mutex_unlock(&mutex);
+}
+
+void history_forged(unsigned node, bool taken)
+{
+    pthread_mutex_lock(&mutex);
+    forgeries[node].taken = taken;
+    if (!taken)
+        forgeries[node].life = 0;
+    pthread_mutex_unlock(&mutex);
+}
+
 void history_ended(text_key key, enum history_end end)
 {
     pthread_mutex_lock(&mutex);
@@ -379,10 +405,38 @@ static void node_shows(unsigned node, unsigned life, uint32_t id, unsigned run)
         evidence_raise(&during.shown[node], id, run);
 }
 
+/* Whether it is a forged message, where the secondary may show it. */
+static bool is_forged(unsigned node, unsigned life, uint32_t id, text_key key)
+{
+    const struct forgery *forgery = &forgeries[node];
+    if (!forgery->life || forgery->life != life || id < forgery->first)
+        return false;
+    if (id < forgery->first + forgery->count && key == forgery->key + (id - forgery->first))
+        return true;
+    if (forgery->taken)
+        report_fail("s%u took forged messages from id %u on, and shows message %s at id %u", node,
+                    forgery->first, key_text(key), id);
+    return false;
+}
+
+/* How many of the messages stand before the first forged one. */
+static uint32_t honest_count(unsigned node, unsigned life, uint32_t first, const text_key *keys,
+                             uint32_t count)
+{
+    uint32_t honest = count;
+    for (uint32_t i = 0; i < count; i++)
+        if (is_forged(node, life, first + i, keys[i]) && i < honest)
+            honest = i;
+    return honest;
+}
+
 unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_key *keys, uint32_t count)
 {
     unsigned run = 0;
     pthread_mutex_lock(&mutex);
+    uint32_t honest = honest_count(node, life, first, keys, count);
+    bool forged = honest < count;
+    count = honest;
     for (uint32_t i = 0; i < count; i++) {
         struct message *message = element_check(keys[i]);
         if (message->run < run || (node == MASTER && message->run > life))
@@ -397,13 +451,18 @@ unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_k
     if (count && life > ended_life[node])
         node_shows(node, life, first + count - 1, run);
     pthread_mutex_unlock(&mutex);
-    return run;
+    return forged ? 0 : run;
 }
 
 void history_member(unsigned node, unsigned run, uint32_t acked)
 {
     pthread_mutex_lock(&mutex);
     const struct tip *tip = &tips[node];
+    const struct forgery *forgery = &forgeries[node];
+    if (run == current && forgery->taken && forgery->life > ended_life[node] && acked >= forgery->first)
+        report_fail(
+            "the master says that s%u holds its list up to %u, and it holds forged messages from %u on", node,
+            acked, forgery->first);
     if (run == current && tip->life && runs[current].start) {
         uint32_t common = lists_common(current, tip->run, tip->id);
         if (common < tip->id && acked > common)

@@ -15,6 +15,8 @@
  * - A secondary shows nothing of the present run that the master does not show (see the readers).
  * - The master counts no secondary for more of its list than the secondary has: where its list is another one
  *   from some id on, it counts to that id at most.
+ * - A secondary that took forged messages shows nothing behind them until its end, and the master counts it
+ * for nothing from the first of them on. No other list has them.
  * - What must survive a restart of the master. The restarted master takes no appends before QUORUM nodes are
  *   there, itself included: so QUORUM - 1 of the secondaries have registered with it, and it has taken over
  *   the longest of their lists. If more than SECONDARIES - (QUORUM - 1) of the secondaries hold a message
@@ -63,7 +65,15 @@ void history_ended(text_key key, enum history_end end);
  */
 void history_answered(text_key key, enum history_end end, uint32_t id, unsigned held, unsigned ends_before);
 
-/* A part of a node's list, seen on a connection to its `life`. Returns the run of its last message. */
+/* Somebody is about to send the secondary's present life `count` messages, the first of them `key`, which no
+ * master has appended, for the ids from `first` on. */
+void history_forges(unsigned node, unsigned life, uint32_t first, text_key key, uint32_t count);
+
+/* Whether it took them. */
+void history_forged(unsigned node, bool taken);
+
+/* A part of a node's list, seen on a connection to its `life`. Returns the run of its last message; 0 where
+ * that is forged. */
 unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_key *keys, uint32_t count);
 
 /* The master's process `run` says that a secondary holds its list up to `acked`. */

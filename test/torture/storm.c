@@ -7,20 +7,16 @@
  * choose: each refused secondary says in its log what can be done. Here it is restarted in the next calm. To
  * have that now and then, and not always, the master's end mostly waits until all are members. */
 #include "storm.h"
-#include "client.h"
 #include "history.h"
-#include "relay.h"
+#include "lies.h"
 #include "report.h"
+#include "storm_parts.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    LINKS = 2 * SECONDARIES,
-    PASS_MS = 5,
-    SETTING_SIZE = 96,
-    HEALTH_MS = 1500,
     QUORUM_PERCENT = 50,
     NODES_PERCENT = 30,
     STRANGER_PERCENT = 25,
@@ -31,42 +27,12 @@ enum {
     ALONE_PERCENT = 20
 };
 
-struct link {
-    struct relay *relay;
-    int64_t until_ms; /* 0: it is well */
-};
-
-struct storm {
-    struct storm_config config;
-    struct node *nodes;
-    struct link links[LINKS]; /* for each secondary: from the master to it, and from it to the master */
-    int64_t until_ms[NODES];  /* for a frozen node, or one that is down */
-    int64_t next_ms;          /* when the next fault is due */
-    unsigned gap_most_ms;
-    enum history_gate next_gate; /* of the master's next run; 0: any */
-    struct random random;
-    struct client master; /* the operator's */
-    struct storm_counts counts;
-};
-
 /* ---- starting nodes */
 
-enum { ADDRESS_FROM_MASTER = 10, ADDRESS_TO_MASTER = 20 };
-
-static struct link *link_from_master(struct storm *storm, unsigned secondary)
+void relay_url(const struct relay *relay, unsigned address, const char *setting, char *out)
 {
-    return &storm->links[2 * (secondary - 1)];
-}
-
-static struct link *link_to_master(struct storm *storm, unsigned secondary)
-{
-    return &storm->links[2 * (secondary - 1) + 1];
-}
-
-static void relay_url(const struct relay *relay, unsigned address, const char *setting, char *out)
-{
-    snprintf(out, SETTING_SIZE, "%s=http://%s:%u", setting, inet_ntoa(nodes_address(address)),
-             relay_port(relay));
+    snprintf(out, SETTING_SIZE, "%s%shttp://%s:%u", setting ? setting : "", setting ? "=" : "",
+             inet_ntoa(nodes_address(address)), relay_port(relay));
 }
 
 static enum history_gate gate_choose(struct random *random)
@@ -86,6 +52,7 @@ static void master_start(struct storm *storm)
                                     "ACK_TIMEOUT=3",     "LOG_LEVEL=info",         NULL};
     history_master_starts(node->lives + 1, gate);
     node_start(node, settings);
+    storm->counts.with_nodes += gate == HISTORY_NODES;
     report_event("master run %u starts, %s", node->lives, history_gates[gate]);
 }
 
@@ -106,7 +73,7 @@ static void secondary_start(struct storm *storm, unsigned number)
     report_event("%s starts, life %u, delay %u ms, errors %u %%", node->name, node->lives, delay_ms, errors);
 }
 
-static void any_start(struct storm *storm, unsigned number)
+void any_start(struct storm *storm, unsigned number)
 {
     if (number == MASTER)
         master_start(storm);
@@ -121,7 +88,7 @@ static bool node_runs(const struct node *node)
     return node->state == NODE_UP || node->state == NODE_FROZEN;
 }
 
-static void secondary_kill(struct storm *storm, unsigned number)
+void secondary_kill(struct storm *storm, unsigned number)
 {
     struct node *node = &storm->nodes[number];
     history_secondary_ends(number, node->lives);
@@ -155,8 +122,7 @@ static bool all_members(const struct storm *storm, const struct answer *health)
     return all;
 }
 
-/* Whether the master can be ended now: the history must have seen where its own messages begin. */
-static bool master_may_end(struct storm *storm)
+bool master_may_end(struct storm *storm)
 {
     struct answer answer;
     int64_t until_ms = now_ms() + HEALTH_MS;
@@ -167,19 +133,29 @@ static bool master_may_end(struct storm *storm)
     return all_members(storm, &answer) || random_percent(&storm->random, STRANGER_PERCENT);
 }
 
-/* Whether another secondary than this one has, as far as one can tell, the list. */
+bool list_there(const struct storm *storm, unsigned number)
+{
+    const struct node *node = &storm->nodes[number];
+    return node_runs(node) && now_ms() > atomic_load(&node->touched_ms) + FULL_MS;
+}
+
+/* Whether another secondary than this one has the list. */
 static bool list_elsewhere(const struct storm *storm, unsigned number)
 {
     for (unsigned i = 1; i < NODES; i++)
-        if (i != number && node_runs(&storm->nodes[i]) &&
-            now_ms() > atomic_load(&storm->nodes[i].touched_ms) + FULL_MS)
+        if (i != number && list_there(storm, i))
             return true;
     return false;
 }
 
+bool secondary_may_end(struct storm *storm, unsigned number)
+{
+    return random_percent(&storm->random, ALONE_PERCENT) || list_elsewhere(storm, number);
+}
+
 /* ---- faults of links */
 
-static void link_mend(struct link *link)
+void link_mend(struct link *link)
 {
     static const struct relay_fault none = {.kind = RELAY_PASS};
     if (link->until_ms)
@@ -201,7 +177,7 @@ static void fault_choose(struct random *random, struct relay_fault *fault)
     };
 }
 
-static void link_spoil(struct storm *storm, struct link *link, struct relay_fault fault, unsigned ms)
+void link_spoil(struct storm *storm, struct link *link, struct relay_fault fault, unsigned ms)
 {
     if (link->until_ms)
         return;
@@ -265,7 +241,7 @@ static void fault_secondary_end(struct storm *storm, unsigned number, bool stop)
     storm->counts.stopped += stop;
 }
 
-static void master_end(struct storm *storm, bool stop, unsigned ms)
+void master_end(struct storm *storm, bool stop, unsigned ms)
 {
     report_event("the master is %s, and comes back after %u ms", stop ? "stopped" : "killed", ms);
     if (stop)
@@ -365,12 +341,6 @@ static void fault_remove(struct storm *storm, unsigned number)
     storm->counts.removed++;
 }
 
-/* Mostly spares those that hold the last copies, so that there is something to lose. */
-static bool secondary_may_end(struct storm *storm, unsigned number)
-{
-    return random_percent(&storm->random, ALONE_PERCENT) || list_elsewhere(storm, number);
-}
-
 static void fault_of_secondary(struct storm *storm)
 {
     unsigned number = random_between(&storm->random, 1, SECONDARIES);
@@ -398,6 +368,25 @@ static void fault_of_master(struct storm *storm)
         fault_parting(storm);
     else
         fault_master_end(storm, percent >= 90);
+}
+
+static void fault_of_liars(struct storm *storm)
+{
+    unsigned percent = random_between(&storm->random, 0, 99);
+    if (storm->nodes[MASTER].state != NODE_UP)
+        return;
+    if (percent < 40)
+        fault_forgery(storm);
+    else if (percent < 55)
+        fault_lying_member(storm);
+    else if (percent < 70)
+        fault_late_goodbye(storm);
+    else if (storm->config.spare_master)
+        return;
+    else if (percent < 85)
+        fault_lying_list(storm);
+    else
+        fault_newcomers(storm);
 }
 
 /* ---- the storm */
@@ -438,10 +427,12 @@ static void storm_pass(struct storm *storm)
 static void storm_fault(struct storm *storm)
 {
     unsigned percent = random_between(&storm->random, 0, 99);
-    if (percent < 70)
+    if (percent < 60)
         fault_of_link(storm);
-    else if (percent < 92)
+    else if (percent < 78)
         fault_of_secondary(storm);
+    else if (percent < 92)
+        fault_of_liars(storm);
     else
         fault_of_master(storm);
 }

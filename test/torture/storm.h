@@ -1,6 +1,6 @@
-/* What goes wrong: links are spoiled, nodes freeze, die, stop and come back, the master too. In a storm
- * faults come at random, several at a time, each for a while; storm_end mends all of them. Main thread only.
- */
+/* What goes wrong: links are spoiled, nodes freeze, die, stop and come back, the master too, and somebody
+ * lies to them (lies.h). In a storm faults come at random, several at a time, each for a while; storm_end
+ * mends all of them. Main thread only. */
 #ifndef TORTURE_STORM_H
 #define TORTURE_STORM_H
 
@@ -36,6 +36,10 @@ struct storm_counts {
     unsigned links[8];                         /* by enum relay_kind */
     unsigned frozen, killed, stopped, removed; /* secondaries */
     unsigned master_frozen, master_killed, master_stopped;
+    unsigned with_nodes;          /* runs of the master with NODES */
+    unsigned forged, misdirected; /* messages that a secondary took; that it refused */
+    unsigned told_of;             /* of the forged ones: the master has logged an ERROR */
+    unsigned lying_acks, lying_lists, late_goodbyes, newcomers;
     unsigned diverged; /* killed because what they hold is not in the master's list any more */
 };
 

@@ -1,6 +1,7 @@
 /* The torture run: a master and three secondaries, real processes, whose links all go through relays. Writers
- * and readers are at work all the time; storms of faults come and go; a checker (history.h) holds
- * everything that is seen against everything that was sent and answered.
+ * and readers are at work all the time; storms of faults come and go, with forgers and liars in them
+ * (lies.h); a checker (history.h) holds everything that is seen against everything that was sent and
+ * answered.
  *
  *     BUILD_DIR=build build/test/torture [seconds]
  *
@@ -167,6 +168,12 @@ static void summary_tell(const struct storm *storm)
         "refused; master: %u frozen, %u killed, %u stopped",
         faults.frozen, faults.killed, faults.stopped, faults.removed, faults.diverged, faults.master_frozen,
         faults.master_killed, faults.master_stopped);
+    report_line(
+        "lies: %u forged messages taken by a secondary, of which the master told %u times, and %u with "
+        "wrong fields refused; %u wrong answers to a greeting, %u lists other than told, %u late "
+        "goodbyes; %u master runs with NODES, %u times all but one node restarted",
+        faults.forged, faults.told_of, faults.misdirected, faults.lying_acks, faults.lying_lists,
+        faults.late_goodbyes, faults.with_nodes, faults.newcomers);
 }
 
 int main(int argc, char *argv[])
