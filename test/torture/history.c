@@ -347,9 +347,10 @@ void history_forges(unsigned node, unsigned life, uint32_t first, text_key key, 
 void history_forged(unsigned node, bool taken)
 {
     pthread_mutex_lock(&mutex);
-    forgeries[node].taken = taken;
-    if (!taken)
-        forgeries[node].life = 0;
+    struct forgery *forgery = &forgeries[node];
+    forgery->taken = forgery->taken || taken;
+    if (!forgery->taken) /* what an earlier life took may still be told of */
+        forgery->life = 0;
     pthread_mutex_unlock(&mutex);
 }
 
