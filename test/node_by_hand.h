@@ -72,7 +72,7 @@ static inline void node_start(enum settings_role role)
 
 static inline void node_stopped(void)
 {
-    node_end(hand.node);
+    node_stop(hand.node, 0);
     node_pass();
     conns_close(&hand.conns);
     node_close(hand.node);

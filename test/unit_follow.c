@@ -368,7 +368,7 @@ Test(follow, who_waits_at_the_end_is_refused)
 {
     start_slow();
     int fd = send_slow(1, 1);
-    node_end(hand.node);
+    node_stop(hand.node, 0);
     node_pass();
     cr_assert_eq(node_answer(fd).status, 503);
     close(fd);

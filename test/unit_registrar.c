@@ -252,7 +252,7 @@ Test(registrar, a_goodbye_goes_to_where_the_master_was_reached)
 {
     get_registered();
     socklen_t number = http_client_address(&(struct http_client){.number = fake.opened - 1}).len;
-    registrar_leave(registrar, GOODBYE_MS);
+    registrar_leave(registrar, clock_ms() + GOODBYE_MS);
     expect_goodbye();
     cr_assert_eq(fake_last()->known.len, number);
     fake_answer(fake_last(), 204, "");
@@ -262,7 +262,7 @@ Test(registrar, a_goodbye_goes_to_where_the_master_was_reached)
 Test(registrar, a_goodbye_that_is_not_answered_has_its_time)
 {
     get_registered();
-    registrar_leave(registrar, GOODBYE_MS);
+    registrar_leave(registrar, clock_ms() + GOODBYE_MS);
     clock_move(GOODBYE_MS - 1);
     pass();
     cr_assert(registrar_leaving(registrar));
@@ -273,7 +273,7 @@ Test(registrar, a_goodbye_that_is_not_answered_has_its_time)
 Test(registrar, a_goodbye_that_fails_is_over)
 {
     get_registered();
-    registrar_leave(registrar, GOODBYE_MS);
+    registrar_leave(registrar, clock_ms() + GOODBYE_MS);
     fake_fail(fake_last(), -ECONNREFUSED, "refused");
     expect_left();
 }
@@ -281,7 +281,7 @@ Test(registrar, a_goodbye_that_fails_is_over)
 Test(registrar, a_goodbye_is_said_where_a_registration_is_under_way)
 {
     pass();
-    registrar_leave(registrar, GOODBYE_MS);
+    registrar_leave(registrar, clock_ms() + GOODBYE_MS);
     expect_goodbye();
     cr_assert_eq(fake_open(), 1, "the registration is given up");
     fake_answer(fake_last(), 204, "");
@@ -290,7 +290,7 @@ Test(registrar, a_goodbye_is_said_where_a_registration_is_under_way)
 
 Test(registrar, who_never_registered_says_no_goodbye)
 {
-    registrar_leave(registrar, GOODBYE_MS);
+    registrar_leave(registrar, clock_ms() + GOODBYE_MS);
     expect_left();
     cr_assert_eq(fake.opened, 0);
 }
@@ -299,15 +299,15 @@ Test(registrar, the_name_that_the_master_gave_is_the_one_that_leaves)
 {
     described.id[0] = '\0';
     answer(200, "{\"log\":\"l\",\"epoch\":3,\"id\":\"s1\"}");
-    registrar_leave(registrar, GOODBYE_MS);
+    registrar_leave(registrar, clock_ms() + GOODBYE_MS);
     expect_goodbye();
 }
 
 Test(registrar, a_goodbye_is_said_once)
 {
     get_registered();
-    registrar_leave(registrar, GOODBYE_MS);
+    registrar_leave(registrar, clock_ms() + GOODBYE_MS);
     int opened = fake.opened;
-    registrar_leave(registrar, GOODBYE_MS);
+    registrar_leave(registrar, clock_ms() + GOODBYE_MS);
     cr_assert_eq(fake.opened, opened);
 }

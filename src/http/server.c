@@ -165,11 +165,14 @@ static void listener_close(struct http_server *server)
     server->listener.fd = -1;
 }
 
+/* The clients are served as long as the service has something to do. */
 static void pass_stop(struct http_server *server, bool over)
 {
-    listener_close(server);
-    conns_finish(&server->conns);
     bool busy = server->service.busy && server->service.busy(server->service.ctx);
+    if (!busy) {
+        listener_close(server);
+        conns_finish(&server->conns);
+    }
     server->running = (server->conns.open > 0 || busy) && !over;
 }
 

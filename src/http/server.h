@@ -107,9 +107,9 @@ struct loop *http_server_loop(struct http_server *server);
 /* Starts the loop's thread. Returns 0 or a negative errno. */
 int http_server_start(struct http_server *server);
 
-/* Stops listening, lets the connections finish what they are answering for grace_ms at most, closes all and
- * ends the thread. Exchanges that the service still holds must have been answered. loop_wake may still be
- * called. */
+/* Waits until the service is not busy, stops listening, lets the connections finish what they are answering,
+ * all that for grace_ms at most, closes all and ends the thread. Exchanges that the service still holds must
+ * have been answered. loop_wake may still be called. */
 void http_server_stop(struct http_server *server, int64_t grace_ms);
 
 /* After http_server_stop, or for a server that was never started: frees all. */

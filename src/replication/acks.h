@@ -9,10 +9,8 @@
  * *release* waiters: they move to the released list, which their owner fetches with acks_take_released. Only
  * acks_unpark takes a waiter out without that: its client has gone.
  *
- * The count takes numbers: no sockets, no clock (times come in as arguments; only acks_drain waits), no
- * call-backs but acks_each's. A mutex guards it all. Any thread may call any function but acks_close; a
- * waiter belongs to the thread that parks it. What returns true tells that this call released waiters: the
- * caller then wakes the thread that answers them.
+ * The count takes numbers: no sockets, no clock (times come in as arguments), no call-backs but acks_each's.
+ * Belongs to the loop's thread, which answers the released waiters at the end of the pass.
  *
  * Positions come from what a member itself said last; a member that comes back empty moves its position down.
  * The master holds every message, so it counts as one node for each id up to acks_appended's. */
@@ -69,23 +67,22 @@ void acks_close(struct acks *acks);
 
 /* ---- nodes */
 
-/* The master's own list reaches last_id now; a lower id than before is old news and changes nothing. Returns
- * true as above, which takes a waiter for an id that was not counted here when it parked. */
-bool acks_appended(struct acks *acks, uint64_t last_id);
+/* The master's own list reaches last_id now; a lower id than before is old news and changes nothing. */
+void acks_appended(struct acks *acks, uint64_t last_id);
 
 /* A new member that holds everything up to `position`. It counts for CONCERN_ALL once it has reached
- * `target`, from then on for good. *released as above. NULL where there is no memory. */
-struct acks_member *acks_join(struct acks *acks, uint64_t position, uint64_t target, bool *released);
-bool acks_leave(struct acks *acks, struct acks_member *member);
+ * `target`, from then on for good. NULL where there is no memory. */
+struct acks_member *acks_join(struct acks *acks, uint64_t position, uint64_t target);
+void acks_leave(struct acks *acks, struct acks_member *member);
 
 /* The member says that it holds everything up to `position`, higher or lower than before. */
-bool acks_record(struct acks *acks, struct acks_member *member, uint64_t position);
+void acks_record(struct acks *acks, struct acks_member *member, uint64_t position);
 
 /* What the member said last. */
-uint64_t acks_position(struct acks *acks, const struct acks_member *member);
+uint64_t acks_position(const struct acks_member *member);
 
 /* The count for an id, which is not 0, at this moment. */
-struct acks_count acks_count(struct acks *acks, uint64_t id, int w);
+struct acks_count acks_count(const struct acks *acks, uint64_t id, int w);
 
 /* ---- waiters */
 
@@ -111,7 +108,7 @@ void acks_gate(struct acks *acks, bool closed);
 bool acks_gate_closed(const struct acks *acks);
 
 /* How many wait at the gate. */
-size_t acks_gated(struct acks *acks);
+size_t acks_gated(const struct acks *acks);
 
 /* Takes all waiters released since the last call, linked through `next`, in the order of their release. */
 struct acks_waiter *acks_take_released(struct acks *acks);
@@ -121,19 +118,17 @@ struct acks_waiter *acks_take_released(struct acks *acks);
 int64_t acks_expire(struct acks *acks, int64_t now_ms);
 
 /* Calls `each` for every parked waiter: those at the gate in the order in which they were parked, then the
- * others by w, those with the same w in order of id. `each` runs under the lock: it calls no function of the
- * count. */
+ * others by w, those with the same w in order of id. `each` calls no function of the count. */
 void acks_each(struct acks *acks, void (*each)(void *ctx, struct acks_waiter *waiter), void *ctx);
 
 /* ---- the end */
 
-/* Blocks the calling thread until the count is drained, or until deadline_ms on the monotonic clock. Returns
- * whether it is drained: nobody waits for ACKs, and one member at least, where there are any, holds all that
- * the master holds, so that what was acknowledged outlives the master. Waiters at the gate do not count: they
- * wait for no ACK, and nothing of theirs is appended. */
-bool acks_drain(struct acks *acks, int64_t deadline_ms);
+/* Whether nobody waits for ACKs, and one member at least, where there are any, holds all that the master
+ * holds, so that what was acknowledged outlives the master. Waiters at the gate do not count: they wait for
+ * no ACK, and nothing of theirs is appended. */
+bool acks_drained(const struct acks *acks);
 
 /* Releases everyone parked as ACKS_ENDED; from now on nobody parks. */
-bool acks_end(struct acks *acks);
+void acks_end(struct acks *acks);
 
 #endif

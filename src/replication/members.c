@@ -270,12 +270,11 @@ static struct member **member_of_boot(struct members *members, const char *boot,
  * loop at the end of the pass. */
 static int member_record(struct members *members, struct member *member, const struct link *link)
 {
-    bool released;
     if (member->ack) {
         acks_record(members->config.acks, member->ack, link->position);
         return 0;
     }
-    member->ack = acks_join(members->config.acks, link->position, member->joined_at, &released);
+    member->ack = acks_join(members->config.acks, link->position, member->joined_at);
     return member->ack ? 0 : -ENOMEM;
 }
 
@@ -570,7 +569,7 @@ static void member_write(const struct members *members, const struct member *mem
                          struct buf *out)
 {
     char authority[HTTP_AUTHORITY_MAX];
-    uint64_t acked = member->ack ? acks_position(members->config.acks, member->ack) : 0;
+    uint64_t acked = member->ack ? acks_position(member->ack) : 0;
     uint64_t last = log_last(members->config.link.log);
     http_url_authority(&member->target.url, authority, sizeof authority);
     buf_add_text(out, "{\"id\":");

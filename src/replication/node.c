@@ -25,7 +25,6 @@ enum {
 
 struct node {
     const struct settings *settings;
-    enum settings_role role;
     const struct http_dialer *dialer;
     struct log *log;
     struct wire_identity own;
@@ -35,8 +34,8 @@ struct node {
     int64_t suspended_ms;       /* as the clock told last */
     bool looked;                /* pause_notice was asked in this pass */
     int64_t due_ms;             /* when the next pass was to be called at the latest */
-    atomic_bool stopping;       /* set by any thread */
-    _Atomic int64_t goodbye_ms; /* written before `stopping` */
+    _Atomic int64_t stop_by_ms; /* set by any thread; CLOCK_NEVER: not to stop */
+    bool ended;                 /* nobody waits any more, nor will */
 
     /* a master's; NULL in a secondary */
     struct members *members;
@@ -84,7 +83,7 @@ static void pause_notice(struct node *node, int64_t now_ms)
 /* Whether it is stopping; the exchange is answered then. */
 static bool refuse_stopping(struct node *node, struct http_exchange *exchange)
 {
-    if (!atomic_load(&node->stopping))
+    if (atomic_load(&node->stop_by_ms) == CLOCK_NEVER)
         return false;
     http_answer_unavailable(exchange, "the %s is shutting down", node->members ? "master" : "secondary");
     return true;
@@ -278,8 +277,17 @@ static int64_t service_body_came(void *ctx, unsigned mark)
 
 /* ---- the pass */
 
-static int64_t master_pass(struct node *node, int64_t now_ms, bool stopping)
+/* Lets everybody go who waits: a master that stops does so when nothing is left to wait for, or too long. */
+static void waits_end(struct node *node, int64_t now_ms, int64_t stop_by_ms)
 {
+    node->ended = node->ended || !node->members || acks_drained(node->acks) || now_ms >= stop_by_ms;
+    if (node->ended)
+        acks_end(node->acks);
+}
+
+static int64_t master_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms)
+{
+    bool stopping = stop_by_ms != CLOCK_NEVER;
     pause_notice(node, now_ms);
     int64_t admission_ms = admission_pass(node->admission, now_ms, stopping);
     if (now_ms >= node->check_ms || node->check_ms == CLOCK_NEVER)
@@ -288,18 +296,23 @@ static int64_t master_pass(struct node *node, int64_t now_ms, bool stopping)
      * through. */
     int64_t gate_ms = stopping ? CLOCK_NEVER : gate_pass(node->gate, now_ms);
     int64_t send_ms = appended_send(node, now_ms);
+    if (stopping)
+        waits_end(node, now_ms, stop_by_ms);
     int64_t append_ms = append_pass(node->append, now_ms);
     if (append_unannounced_bytes(node->append)) /* what the gate has let through */
         send_ms = appended_send(node, now_ms);
+    int64_t end_ms = node->ended ? CLOCK_NEVER : stop_by_ms;
     return clock_earlier(
         clock_earlier(clock_earlier(admission_ms, gate_ms), clock_earlier(send_ms, append_ms)),
-        node->check_ms);
+        clock_earlier(node->check_ms, end_ms));
 }
 
-static int64_t secondary_pass(struct node *node, int64_t now_ms, bool stopping)
+static int64_t secondary_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms)
 {
-    if (stopping)
-        registrar_leave(node->registrar, atomic_load(&node->goodbye_ms));
+    if (stop_by_ms != CLOCK_NEVER) {
+        registrar_leave(node->registrar, stop_by_ms);
+        waits_end(node, now_ms, stop_by_ms);
+    }
     int64_t registrar_ms = registrar_pass(node->registrar, now_ms);
     return clock_earlier(registrar_ms, follow_pass(node->follow, now_ms, interim_ms(node)));
 }
@@ -307,19 +320,20 @@ static int64_t secondary_pass(struct node *node, int64_t now_ms, bool stopping)
 static int64_t service_pass(void *ctx, int64_t now_ms)
 {
     struct node *node = ctx;
-    bool stopping = atomic_load(&node->stopping);
+    int64_t stop_by_ms = atomic_load(&node->stop_by_ms);
     worker_collect(node->dialer->worker);
     node->due_ms =
-        node->members ? master_pass(node, now_ms, stopping) : secondary_pass(node, now_ms, stopping);
+        node->members ? master_pass(node, now_ms, stop_by_ms) : secondary_pass(node, now_ms, stop_by_ms);
     node->looked = false;
     return node->due_ms;
 }
 
-/* A secondary that stops has something to do as long as it says goodbye. */
+/* A master that stops has something to do as long as somebody waits, a secondary as long as it says goodbye.
+ */
 static bool service_busy(void *ctx)
 {
     struct node *node = ctx;
-    return node->registrar && registrar_leaving(node->registrar);
+    return !node->ended || (node->registrar && registrar_leaving(node->registrar));
 }
 
 static void service_gone(void *ctx, void *waiter)
@@ -488,9 +502,8 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
     if (!node)
         return NULL;
     node->settings = settings;
-    node->role = role;
     node->dialer = dialer;
-    node->due_ms = node->check_ms = CLOCK_NEVER;
+    node->due_ms = node->check_ms = node->stop_by_ms = CLOCK_NEVER;
     node->suspended_ms = clock_suspended_ms();
     wire_name_new(node->own.boot);
     token_fields(settings->cluster_token, node->fields);
@@ -534,19 +547,7 @@ struct node_view node_view(const struct node *node)
     return (struct node_view){.log = node->log, .shown = node_shown(node), .own = &node->own};
 }
 
-void node_stop(struct node *node, int64_t goodbye_ms)
+void node_stop(struct node *node, int64_t patience_ms)
 {
-    atomic_store(&node->goodbye_ms, goodbye_ms);
-    atomic_store(&node->stopping, true);
-}
-
-void node_drain(struct node *node, int64_t deadline_ms)
-{
-    if (node->role == SETTINGS_MASTER)
-        acks_drain(node->acks, deadline_ms);
-}
-
-void node_end(struct node *node)
-{
-    acks_end(node->acks);
+    atomic_store(&node->stop_by_ms, clock_ms() + patience_ms);
 }

@@ -19,7 +19,7 @@ struct node;
 struct node *node_open(const struct settings *settings, enum settings_role role,
                        const struct http_dialer *dialer);
 
-/* Nobody may be waiting: node_end comes first, and a pass. */
+/* Nobody may be waiting: node_stop comes first, and passes. */
 void node_close(struct node *node);
 
 /* What the HTTP server calls; its ctx is the node. */
@@ -36,15 +36,9 @@ struct node_view {
 };
 struct node_view node_view(const struct node *node);
 
-/* The rest is for stopping. Nothing new is taken from the next pass on; a secondary says goodbye then, for
- * goodbye_ms at most. Any thread. */
-void node_stop(struct node *node, int64_t goodbye_ms);
-
-/* Blocks until what was acknowledged is on another node and nobody waits for an ACK, or until deadline_ms.
- * For main, while the loop's thread runs. */
-void node_drain(struct node *node, int64_t deadline_ms);
-
-/* Everybody who waits is answered in the next pass. Any thread. */
-void node_end(struct node *node);
+/* Nothing new is taken from the next pass on. A master gives those who wait patience_ms at most for their
+ * ACKs, and what was acknowledged as long to reach another node; a secondary says goodbye, for as long at
+ * most. The service is busy until then. Any thread. */
+void node_stop(struct node *node, int64_t patience_ms);
 
 #endif

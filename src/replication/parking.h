@@ -1,6 +1,6 @@
 /* Where waiters are parked: at the gate in order of arrival, or in the queue of those who wait for the same w
  * in order of id, so that those whom an ACK releases are at the front. Those with a deadline stand in order
- * of it in one more queue. Private to the ACK count, whose lock guards it. */
+ * of it in one more queue. Private to the ACK count. */
 #ifndef REPLICATION_PARKING_H
 #define REPLICATION_PARKING_H
 

@@ -1,5 +1,4 @@
 #include "replication/process.h"
-#include "clock.h"
 #include "replication/node.h"
 #include <errno.h>
 #include <stdio.h>
@@ -90,11 +89,8 @@ uint16_t process_port(const struct process *process)
 
 void process_stop(struct process *process)
 {
-    int64_t now_ms = clock_ms();
-    node_stop(process->node, GOODBYE_MS);
-    loop_wake(process->dialer.loop);
-    node_drain(process->node, now_ms + DRAIN_MS);
-    node_end(process->node);
-    http_server_stop(process->server, process->role == SETTINGS_MASTER ? GRACE_MS : GOODBYE_MS + GRACE_MS);
+    int64_t patience_ms = process->role == SETTINGS_MASTER ? DRAIN_MS : GOODBYE_MS;
+    node_stop(process->node, patience_ms);
+    http_server_stop(process->server, patience_ms + GRACE_MS);
     process_free(process);
 }

@@ -4,7 +4,7 @@
  * however long the queue is; adding and removing anywhere else takes a number of steps that grows with its
  * logarithm.
  *
- * Private to the ACK count, whose lock guards it. */
+ * Private to the ACK count. */
 #ifndef REPLICATION_QUEUE_H
 #define REPLICATION_QUEUE_H
 

@@ -1,5 +1,5 @@
 /* The nodes of the cluster in order of what they hold: the one that holds most comes first. So the id up to
- * which w nodes hold the log is the position of the w-th one. Private to the ACK count, whose lock guards it.
+ * which w nodes hold the log is the position of the w-th one. Private to the ACK count.
  *
  * An ACK moves its node a few ranks, seldom more than one. */
 #ifndef REPLICATION_RANKING_H

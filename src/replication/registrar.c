@@ -220,7 +220,7 @@ static void goodbye_failed(void *ctx, int error, const char *why)
     registrar->over = true;
 }
 
-void registrar_leave(struct registrar *registrar, int64_t goodbye_ms)
+void registrar_leave(struct registrar *registrar, int64_t until_ms)
 {
     static const struct http_client_events events = {.answered = goodbye_answered, .failed = goodbye_failed};
     char target[WIRE_ID_SIZE * 3 + WIRE_NAME_SIZE + 32] = "/secondaries/";
@@ -232,7 +232,7 @@ void registrar_leave(struct registrar *registrar, int64_t goodbye_ms)
     snprintf(target + len, sizeof target - len, "?boot=%s", registrar->boot);
     bool known = registrar->told && registrar->id[0];
     registrar->state = known ? REGISTRAR_LEAVES : REGISTRAR_LEFT;
-    registrar->until_ms = clock_ms() + goodbye_ms;
+    registrar->until_ms = until_ms;
     int result =
         known ? call_begin(registrar, &events, &registrar->master, "DELETE", target, (struct span){0}) : 0;
     if (result < 0)

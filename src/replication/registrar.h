@@ -40,8 +40,8 @@ bool registrar_registered(const struct registrar *registrar);
 /* The master's heartbeat interval, as far as it is known. */
 int64_t registrar_heartbeat_ms(const struct registrar *registrar);
 
-/* Begins to say goodbye, for so long at most. Nothing is registered any more. */
-void registrar_leave(struct registrar *registrar, int64_t goodbye_ms);
+/* Begins to say goodbye, until then at most. Nothing is registered any more. */
+void registrar_leave(struct registrar *registrar, int64_t until_ms);
 
 /* Whether the goodbye is under way. */
 bool registrar_leaving(const struct registrar *registrar);

@@ -64,7 +64,6 @@ static void machine_free(struct machine *machine)
     const struct http_service *service = &machine->proc.service;
     world_speaker("(dead)");
     node_stop(machine->node, 0);
-    node_end(machine->node);
     for (int i = 0; i < 3; i++)
         service->pass(service->ctx, clock_ms());
     node_close(machine->node);
@@ -90,27 +89,16 @@ static void stop_ends(void *subject, void *object)
     machine_free(machine);
 }
 
-static void stop_waits_no_more(void *subject, void *object)
-{
-    struct machine *machine = subject;
-    (void)object;
-    if (!machine->node)
-        return;
-    node_end(machine->node);
-    proc_touch(&machine->proc);
-    world_after(random_between(1000, 100000), stop_ends, machine, NULL);
-}
-
 void machine_stop(struct machine *machine)
 {
     if (machine->stopping)
         return;
     trace("%s is told to stop", machine->proc.name);
     machine->stopping = true;
-    node_stop(machine->node, GOODBYE_MS);
+    int64_t patience_ms = random_between(0, machine->role == SETTINGS_MASTER ? DRAIN_MS : GOODBYE_MS);
+    node_stop(machine->node, patience_ms);
     proc_touch(&machine->proc);
-    int64_t most_us = (machine->role == SETTINGS_MASTER ? DRAIN_MS : GOODBYE_MS) * 1000;
-    world_after(random_between(0, most_us), stop_waits_no_more, machine, NULL);
+    world_after(patience_ms * 1000 + random_between(1000, 100000), stop_ends, machine, NULL);
 }
 
 void cluster_end(void)
