@@ -75,16 +75,18 @@ Test(queue, nodes_stand_in_order_of_key_and_of_arrival)
     play(5, 55, 1);
 }
 
-Test(queue, a_node_is_found_by_its_key)
+Test(queue, the_first_node_from_a_key_on_is_found)
 {
     struct queue queue = {0};
     struct queue_node nodes[100];
-    cr_assert_null(queue_find(&queue, 0));
+    cr_assert_null(queue_from(&queue, 0));
     for (uint64_t i = 0; i < 100; i++)
         queue_add(&queue, &nodes[i], i * 37 % 100 * 2);
+    cr_assert_null(queue_from(&queue, 199));
     for (uint64_t i = 0; i < 100; i++) {
-        cr_assert_eq(queue_find(&queue, i * 37 % 100 * 2), &nodes[i]);
-        cr_assert_null(queue_find(&queue, i * 2 + 1));
+        uint64_t key = i * 37 % 100 * 2;
+        cr_assert_eq(queue_from(&queue, key), &nodes[i]);
+        cr_assert(key == 0 || queue_from(&queue, key - 1) == &nodes[i]);
     }
 }
 

@@ -28,8 +28,7 @@ enum acks_outcome {
     ACKS_REACHED,  /* as many nodes as w stands for hold the message */
     ACKS_ADMITTED, /* the gate is open: the message is to be appended now */
     ACKS_LATE,     /* the waiter's deadline came first */
-    ACKS_ENDED,    /* acks_end came first */
-    ACKS_NO_ROOM   /* for the owner, who sets it where acks_park has no memory */
+    ACKS_ENDED     /* acks_end came first */
 };
 
 /* How many nodes an id needs under a write concern, and how many it has. For CONCERN_ALL both count the nodes
@@ -45,7 +44,7 @@ struct acks_count {
  * untouched from acks_park until it has come back in the released list or from acks_unpark. Then it may be
  * parked again. */
 struct acks_waiter {
-    uint64_t id;         /* 0: not appended yet, waits at the gate */
+    uint64_t id;         /* 0: not appended yet, waits at the gate; below 2^47 */
     int w;               /* see concern.h */
     int64_t deadline_ms; /* or CLOCK_NEVER; not negative */
 
@@ -53,7 +52,7 @@ struct acks_waiter {
     struct acks_count count;
     struct acks_waiter *next; /* in the released list */
 
-    struct queue *queue; /* private, as is all below; NULL: not parked */
+    bool parked; /* private, as is all below */
     struct queue_node by_id;
     struct queue_node by_deadline;
 };
@@ -81,21 +80,15 @@ void acks_record(struct acks *acks, struct acks_member *member, uint64_t positio
 /* What the member said last. */
 uint64_t acks_position(const struct acks_member *member);
 
-/* The count for an id, which is not 0, at this moment. */
+/* The count for an id at this moment. */
 struct acks_count acks_count(const struct acks *acks, uint64_t id, int w);
 
 /* ---- waiters */
 
-enum acks_park {
-    ACKS_SATISFIED, /* not parked: outcome and count are filled */
-    ACKS_PARKED,
-    ACKS_NO_MEMORY /* not parked; only with an id */
-};
-
-/* Parks the waiter, unless what it waits for is there: then ACKS_SATISFIED with ACKS_REACHED, or
- * ACKS_ADMITTED for one without an id. Who would have to wait after acks_end is ACKS_SATISFIED with
- * ACKS_ENDED. */
-enum acks_park acks_park(struct acks *acks, struct acks_waiter *waiter);
+/* Parks the waiter. Returns false where it has not to wait: its outcome and count are filled then, with
+ * ACKS_REACHED where what it waits for is there, ACKS_ADMITTED for one without an id, ACKS_ENDED for who
+ * would have to wait after acks_end. */
+bool acks_park(struct acks *acks, struct acks_waiter *waiter);
 
 /* Takes a waiter out that nobody waits for any more, unless it was released. Returns whether it was parked:
  * then it is the owner's again. */
@@ -107,8 +100,8 @@ bool acks_unpark(struct acks *acks, struct acks_waiter *waiter);
 void acks_gate(struct acks *acks, bool closed);
 bool acks_gate_closed(const struct acks *acks);
 
-/* How many wait at the gate. */
-size_t acks_gated(const struct acks *acks);
+/* Whether anybody waits at the gate. */
+bool acks_gated(const struct acks *acks);
 
 /* Takes all waiters released since the last call, linked through `next`, in the order of their release. */
 struct acks_waiter *acks_take_released(struct acks *acks);
@@ -119,7 +112,7 @@ int64_t acks_expire(struct acks *acks, int64_t now_ms);
 
 /* Calls `each` for every parked waiter: those at the gate in the order in which they were parked, then the
  * others by w, those with the same w in order of id. `each` calls no function of the count. */
-void acks_each(struct acks *acks, void (*each)(void *ctx, struct acks_waiter *waiter), void *ctx);
+void acks_each(const struct acks *acks, void (*each)(void *ctx, struct acks_waiter *waiter), void *ctx);
 
 /* ---- the end */
 

@@ -250,9 +250,6 @@ static const char *outcome_text(enum acks_outcome outcome)
                "is still being replicated\"";
     case ACKS_ENDED:
         return ",\"error\":\"the master is shutting down before enough nodes hold the message\"";
-    case ACKS_NO_ROOM:
-        return ",\"error\":\"there is no memory to wait; the message is in the log and is still being "
-               "replicated\"";
     case ACKS_REACHED:
     case ACKS_ADMITTED:
         break;
@@ -305,21 +302,10 @@ static void post_forget(struct append *append, struct post *post)
 /* Waits for ACKs. */
 static void post_park(struct append *append, struct post *post)
 {
-    if (post->gone) { /* nobody would end its wait */
+    if (post->gone) /* nobody would end its wait */
         post_forget(append, post);
-        return;
-    }
-    switch (acks_park(append->config.acks, &post->waiter)) {
-    case ACKS_PARKED:
-        return;
-    case ACKS_SATISFIED:
-        break;
-    case ACKS_NO_MEMORY: /* it is appended, and nobody can wait: say what is known now */
-        post->waiter.outcome = ACKS_NO_ROOM;
-        post->waiter.count = acks_count(append->config.acks, post->waiter.id, post->waiter.w);
-        break;
-    }
-    post_answer(append, post);
+    else if (!acks_park(append->config.acks, &post->waiter))
+        post_answer(append, post);
 }
 
 static void post_append(struct append *append, struct post *post)
@@ -344,8 +330,7 @@ static void post_append(struct append *append, struct post *post)
 static bool gated_again(struct append *append, struct post *post)
 {
     struct acks *acks = append->config.acks;
-    return post->waiter.outcome == ACKS_ADMITTED && acks_gate_closed(acks) &&
-           acks_park(acks, &post->waiter) == ACKS_PARKED;
+    return post->waiter.outcome == ACKS_ADMITTED && acks_gate_closed(acks) && acks_park(acks, &post->waiter);
 }
 
 /* A POST that waited at the gate: let through, late, or ended. */
@@ -372,7 +357,7 @@ static void post_gate(struct append *append, struct post *post)
 {
     post->waiter.id = 0;
     append->gated_bytes += post->message.json.cap;
-    if (acks_park(append->config.acks, &post->waiter) == ACKS_SATISFIED)
+    if (!acks_park(append->config.acks, &post->waiter))
         gated_release(append, post); /* the node stops */
 }
 

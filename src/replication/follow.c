@@ -252,20 +252,29 @@ static void arrival_add(struct follow *follow, struct arrival *arrival)
     follow->arrivals_end = &arrival->next;
 }
 
-static bool waiting_add(struct follow *follow, struct http_exchange *exchange, uint64_t last, bool interim)
+/* The wait is over. */
+static void waiting_end(struct follow *follow, struct waiting *waiting)
+{
+    if (waiting->waiter.outcome == ACKS_REACHED)
+        answer_stored(follow, waiting->exchange);
+    else
+        http_answer_error(waiting->exchange, 503, NULL, "the secondary is shutting down");
+    free(waiting);
+}
+
+static void waiting_begin(struct follow *follow, struct http_exchange *exchange, uint64_t last, bool interim)
 {
     struct waiting *waiting = calloc(1, sizeof *waiting);
-    if (!waiting)
-        return false;
+    if (!waiting) {
+        http_answer_unavailable(exchange, "there is no memory to wait");
+        return;
+    }
     waiting->waiter = (struct acks_waiter){.id = last, .w = 1, .deadline_ms = CLOCK_NEVER};
     waiting->exchange = exchange;
     waiting->interim = interim;
-    if (acks_park(follow->config.acks, &waiting->waiter) != ACKS_PARKED) {
-        free(waiting);
-        return false;
-    }
     http_exchange_waiter(exchange, waiting);
-    return true;
+    if (!acks_park(follow->config.acks, &waiting->waiter))
+        waiting_end(follow, waiting);
 }
 
 void follow_gone(struct follow *follow, void *waiter)
@@ -283,11 +292,7 @@ static void waiting_answer(struct follow *follow)
     while (released) {
         struct waiting *waiting = (struct waiting *)released;
         released = released->next;
-        if (waiting->waiter.outcome == ACKS_REACHED)
-            answer_stored(follow, waiting->exchange);
-        else
-            http_answer_error(waiting->exchange, 503, NULL, "the secondary is shutting down");
-        free(waiting);
+        waiting_end(follow, waiting);
     }
 }
 
@@ -413,8 +418,8 @@ static void messages_take(struct follow *follow, const struct wire_replicate *re
         http_answer_unavailable(exchange, "there is no memory for the messages");
     else if (last <= follow->shown.last)
         answer_stored(follow, exchange);
-    else if (!waiting_add(follow, exchange, last, sender->is_master))
-        http_answer_unavailable(exchange, "there is no memory to wait");
+    else
+        waiting_begin(follow, exchange, last, sender->is_master);
 }
 
 /* A request with messages. */

@@ -101,10 +101,13 @@ struct queue_node *queue_next(const struct queue_node *node)
     return beside(node, AFTER);
 }
 
-struct queue_node *queue_find(const struct queue *queue, uint64_t key)
+struct queue_node *queue_from(const struct queue *queue, uint64_t key)
 {
-    struct queue_node *at = queue->root;
-    while (at && at->key != key)
+    struct queue_node *found = NULL;
+    for (struct queue_node *at = queue->root; at;) {
+        if (at->key >= key)
+            found = at;
         at = at->child[at->key < key];
-    return at;
+    }
+    return found;
 }

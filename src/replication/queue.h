@@ -40,7 +40,7 @@ static inline struct queue_node *queue_first(const struct queue *queue)
 /* The node behind this one, or NULL. */
 struct queue_node *queue_next(const struct queue_node *node);
 
-/* A node with just this key, or NULL. */
-struct queue_node *queue_find(const struct queue *queue, uint64_t key);
+/* The first node whose key is not below this one, or NULL. */
+struct queue_node *queue_from(const struct queue *queue, uint64_t key);
 
 #endif

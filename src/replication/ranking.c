@@ -10,7 +10,7 @@ void ranking_free(struct ranking *ranking)
     *ranking = (struct ranking){0};
 }
 
-static void ranking_put(struct ranking *ranking, struct ranking_node *node, size_t rank)
+static void ranking_put(struct ranking *ranking, struct acks_member *node, size_t rank)
 {
     ranking->nodes[rank] = node;
     node->rank = rank;
@@ -18,13 +18,13 @@ static void ranking_put(struct ranking *ranking, struct ranking_node *node, size
 
 static void ranking_swap(struct ranking *ranking, size_t a, size_t b)
 {
-    struct ranking_node *node = ranking->nodes[a];
+    struct acks_member *node = ranking->nodes[a];
     ranking_put(ranking, ranking->nodes[b], a);
     ranking_put(ranking, node, b);
 }
 
 /* Moves a node whose position has changed to its rank. */
-static void ranking_settle(struct ranking *ranking, struct ranking_node *node)
+static void ranking_settle(struct ranking *ranking, struct acks_member *node)
 {
     while (node->rank > 0 && ranking->nodes[node->rank - 1]->position < node->position)
         ranking_swap(ranking, node->rank, node->rank - 1);
@@ -37,7 +37,7 @@ static bool ranking_reserve(struct ranking *ranking)
     if (ranking->count < ranking->room)
         return true;
     size_t room = ranking->room > 0 ? ranking->room * 2 : ROOM_FIRST;
-    void *nodes = realloc(ranking->nodes, room * sizeof(struct ranking_node *));
+    void *nodes = realloc(ranking->nodes, room * sizeof(struct acks_member *));
     if (!nodes)
         return false;
     ranking->nodes = nodes;
@@ -45,7 +45,7 @@ static bool ranking_reserve(struct ranking *ranking)
     return true;
 }
 
-bool ranking_add(struct ranking *ranking, struct ranking_node *node)
+bool ranking_add(struct ranking *ranking, struct acks_member *node)
 {
     if (!ranking_reserve(ranking))
         return false;
@@ -55,7 +55,7 @@ bool ranking_add(struct ranking *ranking, struct ranking_node *node)
     return true;
 }
 
-void ranking_remove(struct ranking *ranking, const struct ranking_node *node)
+void ranking_remove(struct ranking *ranking, const struct acks_member *node)
 {
     for (size_t rank = node->rank; rank + 1 < ranking->count; rank++)
         ranking_put(ranking, ranking->nodes[rank + 1], rank);
@@ -63,7 +63,7 @@ void ranking_remove(struct ranking *ranking, const struct ranking_node *node)
     ranking->counting -= node->counts;
 }
 
-void ranking_move(struct ranking *ranking, struct ranking_node *node, uint64_t position)
+void ranking_move(struct ranking *ranking, struct acks_member *node, uint64_t position)
 {
     node->position = position;
     ranking_settle(ranking, node);

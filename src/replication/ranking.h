@@ -5,9 +5,9 @@
 #ifndef REPLICATION_RANKING_H
 #define REPLICATION_RANKING_H
 
-#include "concern.h"
+#include "replication/acks.h"
 
-struct ranking_node {
+struct acks_member {
     uint64_t position; /* the node holds every message up to this id */
     uint64_t target;
     bool counts; /* for CONCERN_ALL: its position has reached the target once */
@@ -16,7 +16,7 @@ struct ranking_node {
 
 /* All zero is empty and valid. */
 struct ranking {
-    struct ranking_node **nodes; /* the array is owned, the nodes are the caller's */
+    struct acks_member **nodes; /* the array is owned, the nodes are the caller's */
     size_t count;
     size_t room;
     unsigned counting; /* nodes that count for CONCERN_ALL */
@@ -29,11 +29,11 @@ void ranking_free(struct ranking *ranking);
 
 /* Adds a node whose position and target are filled. Returns false, nothing added, where there is no memory.
  */
-bool ranking_add(struct ranking *ranking, struct ranking_node *node);
-void ranking_remove(struct ranking *ranking, const struct ranking_node *node);
+bool ranking_add(struct ranking *ranking, struct acks_member *node);
+void ranking_remove(struct ranking *ranking, const struct acks_member *node);
 
 /* Moves a node to a new position. */
-void ranking_move(struct ranking *ranking, struct ranking_node *node, uint64_t position);
+void ranking_move(struct ranking *ranking, struct acks_member *node, uint64_t position);
 
 /* The number of nodes that w stands for now. */
 unsigned ranking_need(const struct ranking *ranking, int w);
