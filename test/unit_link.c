@@ -17,8 +17,9 @@ enum { HEARTBEAT_MS = 300, ATTEMPT_MS = 5000, BIG = 1024 * 1024 };
 
 /* ---- the link and its secondary */
 
-static const struct wire_identity own = {.boot = "m", .log = "l", .epoch = 3};
-static struct link_shared shared = {.own = &own, .fields = "A: b\r\n", .heartbeat_ms = HEARTBEAT_MS};
+static const struct settings settings = {.heartbeat_ms = HEARTBEAT_MS};
+static struct base base = {
+    .settings = &settings, .own = {.boot = "m", .log = "l", .epoch = 3}, .fields = "A: b\r\n"};
 static struct link_target target;
 static struct link *the_link;
 static struct http_client *connection;
@@ -66,7 +67,7 @@ static void request_note(struct http_client *client)
 
 static void link_start(void)
 {
-    the_link = link_open(&shared, "s1", &target, clock_ms());
+    the_link = link_open(&base, "s1", &target, clock_ms());
     cr_assert_not_null(the_link);
     the_link->told = link_told;
     the_link->attempt_ms = ATTEMPT_MS;
@@ -84,7 +85,7 @@ static void link_again(void)
 static void start(void)
 {
     clock_hold();
-    shared.log = log_open();
+    base.log = log_open();
     target = (struct link_target){.url = {.host = "a", .port = 5001}, .boot = "b1"};
     fake.asked = request_note;
     fake.connects = true;
@@ -94,7 +95,7 @@ static void start(void)
 static void stop(void)
 {
     link_close(the_link);
-    log_close(shared.log);
+    log_close(base.log);
     cr_assert_eq(fake_open(), 0);
 }
 
@@ -104,7 +105,7 @@ static void append(unsigned count)
 {
     uint64_t last;
     while (count--)
-        cr_assert_eq(log_append(shared.log, span_of("\"m\""), NULL, 1, &last), 0);
+        cr_assert_eq(log_append(base.log, span_of("\"m\""), NULL, 1, &last), 0);
 }
 
 /* Messages that fill a request each. */
@@ -115,7 +116,7 @@ static void append_big(unsigned count)
     memset(text, 'm', BIG);
     text[0] = text[BIG - 1] = '"';
     while (count--)
-        cr_assert_eq(log_append(shared.log, (struct span){text, BIG}, NULL, 1, &last), 0);
+        cr_assert_eq(log_append(base.log, (struct span){text, BIG}, NULL, 1, &last), 0);
     free(text);
 }
 
@@ -157,9 +158,9 @@ static void say_proof(const struct proof *proof)
 static struct proof proof_of(uint64_t last)
 {
     static char last_id[24], digest[24];
-    uint64_t known = last < log_last(shared.log) ? last : log_last(shared.log);
+    uint64_t known = last < log_last(base.log) ? last : log_last(base.log);
     snprintf(last_id, sizeof last_id, "%" PRIu64, last);
-    snprintf(digest, sizeof digest, "\"%016" PRIx64 "\"", log_digest(shared.log, known));
+    snprintf(digest, sizeof digest, "\"%016" PRIx64 "\"", log_digest(base.log, known));
     return (struct proof){
         .last_id = last_id, .id = "\"s1\"", .boot = "\"b1\"", .log = "\"l\"", .epoch = "3", .digest = digest};
 }
@@ -250,11 +251,11 @@ Test(link, what_it_lacks_follows_and_each_request_tells_the_digest_before_it)
     greet(2);
     pump();
     cr_assert(sent.batches == 1 && sent.first == 3 && sent.last == 5);
-    cr_assert_eq(sent.digest, log_digest(shared.log, 2));
+    cr_assert_eq(sent.digest, log_digest(base.log, 2));
     append(1);
     pump();
     cr_assert(sent.batches == 2 && sent.first == 6 && sent.last == 6);
-    cr_assert_eq(sent.digest, log_digest(shared.log, 5));
+    cr_assert_eq(sent.digest, log_digest(base.log, 5));
 }
 
 Test(link, an_idle_link_carries_signs_of_life)
@@ -772,7 +773,7 @@ Test(link, a_smaller_batch_is_kept_to_and_doubles_with_so_many_answers)
     }
     cr_assert_eq(the_link->batch_bytes, LINK_BATCH_LEAST);
     for (unsigned i = 0; i < LINK_BATCH_GROWS; i++)
-        hear(log_last(shared.log));
+        hear(log_last(base.log));
     cr_assert_eq(the_link->batch_bytes, 2 * LINK_BATCH_LEAST);
     cr_assert_eq(link_next_batch(the_link), 2 * LINK_BATCH_LEAST, "none of this length was begun");
 }
@@ -782,7 +783,7 @@ static void append_answered(unsigned count)
     while (count--) {
         append(1);
         pump();
-        hear(log_last(shared.log));
+        hear(log_last(base.log));
     }
 }
 
@@ -796,13 +797,13 @@ Test(link, answers_to_requests_of_the_earlier_length_do_not_count_for_the_longer
         pump();
     }
     for (unsigned i = 0; i < LINK_BATCH_GROWS; i++)
-        hear(log_last(shared.log));
+        hear(log_last(base.log));
     append(1);
     pump();
     for (unsigned i = 0; i < LEFT; i++)
-        hear(log_last(shared.log));
+        hear(log_last(base.log));
     cr_assert_eq(link_next_batch(the_link), LINK_BATCH_LEAST, "none of the longer ones was answered");
-    hear(log_last(shared.log));
+    hear(log_last(base.log));
     append_answered(LINK_BATCH_GROWS - 2);
     cr_assert_eq(link_next_batch(the_link), 2 * LINK_BATCH_LEAST);
     append_answered(1);

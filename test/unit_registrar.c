@@ -15,45 +15,41 @@ enum { CALL_MS = 2000, HEARTBEAT_MS = 400, GOODBYE_MS = 700 };
 
 #define ACCEPTED "{\"log\":\"l\",\"epoch\":3,\"last_id\":9,\"id\":\"s1\",\"heartbeat\":0.400}"
 
+static struct settings settings;
+static struct base base;
+static struct follow *follow;
 static struct registrar *registrar;
-static struct wire_register described;
 
-/* What the owner was told. */
-static struct {
-    int times;
-    struct wire_registered answer;
-    bool refuses;
-} accepted;
-
-static void describe(void *ctx, struct wire_register *registration)
+static void append(void)
 {
-    (void)ctx;
-    *registration = described;
+    uint64_t last;
+    cr_assert_eq(log_append(base.log, span_of("\"m\""), NULL, 1, &last), 0);
 }
 
-static bool take(void *ctx, const struct wire_registered *answer)
-{
-    (void)ctx;
-    accepted.times++;
-    accepted.answer = *answer;
-    return !accepted.refuses;
-}
-
-static const struct registrar_config config = {
-    .master = {.host = "m", .port = 5000}, .fields = "A: b\r\n", .describe = describe, .accepted = take};
-
+/* A secondary that has a message of the log l in epoch 2. */
 static void start(void)
 {
     clock_hold();
     fake.connects = true;
-    described = (struct wire_register){.id = "s1", .port = 5001, .boot = "b1", .last_id = 7, .stored = 8};
-    registrar = registrar_open(&config);
+    settings = (struct settings){.master_url = "http://m:5000", .secondary_id = "s1"};
+    base = (struct base){.settings = &settings,
+                         .log = log_open(),
+                         .acks = acks_open(0),
+                         .own = {.id = "s1", .boot = "b1", .log = "l", .epoch = 2},
+                         .fields = "A: b\r\n",
+                         .port = 5001};
+    append();
+    follow = follow_open(&base);
+    registrar = registrar_open(&base, follow);
     cr_assert_not_null(registrar);
 }
 
 static void end(void)
 {
     registrar_close(registrar);
+    follow_close(follow);
+    acks_close(base.acks);
+    log_close(base.log);
     cr_assert_eq(fake_open(), 0);
 }
 
@@ -94,7 +90,7 @@ static void get_registered(void)
 
 /* ---- registering */
 
-Test(registrar, the_first_pass_registers_what_the_owner_describes)
+Test(registrar, the_first_pass_registers_with_what_there_is)
 {
     struct wire_register sent;
     pass();
@@ -102,14 +98,14 @@ Test(registrar, the_first_pass_registers_what_the_owner_describes)
     cr_assert(strcmp(fake_last()->fields, "A: b\r\n") == 0 && strcmp(fake_last()->url.host, "m") == 0);
     cr_assert_null(wire_register_read(buf_span(&fake_last()->body), &sent));
     cr_assert(strcmp(sent.id, "s1") == 0 && strcmp(sent.boot, "b1") == 0);
-    cr_assert(sent.port == 5001 && sent.last_id == 7 && sent.stored == 8);
-    cr_assert(!registrar_registered(registrar) && accepted.times == 0);
+    cr_assert(sent.port == 5001 && sent.last_id == 0 && sent.stored == 1);
+    cr_assert(!registrar_registered(registrar) && base.own.epoch == 2);
 }
 
 Test(registrar, the_answer_is_handed_on_and_the_connection_closed)
 {
     get_registered();
-    cr_assert(accepted.times == 1 && accepted.answer.epoch == 3 && strcmp(accepted.answer.log, "l") == 0);
+    cr_assert(base.own.epoch == 3 && strcmp(base.own.log, "l") == 0);
     cr_assert(registrar_heartbeat_ms(registrar) == HEARTBEAT_MS && fake_open() == 0);
 }
 
@@ -119,7 +115,7 @@ Test(registrar, what_is_no_masters_answer_is_not_taken)
                                          "{\"log\":\"l\",\"epoch\":0}"};
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         answer(200, bodies[i]);
-        cr_expect(!registrar_registered(registrar) && accepted.times == 0, "%s", bodies[i]);
+        cr_expect(!registrar_registered(registrar) && base.own.epoch == 2, "%s", bodies[i]);
     }
     get_registered();
 }
@@ -128,17 +124,24 @@ Test(registrar, a_refusal_is_no_registration)
 {
     answer(409, "{\"error\":\"no\"}");
     answer(503, ACCEPTED);
-    cr_assert(!registrar_registered(registrar) && accepted.times == 0);
+    cr_assert(!registrar_registered(registrar) && base.own.epoch == 2);
     get_registered();
 }
 
-Test(registrar, where_the_owner_does_not_take_the_answer_it_registers_again)
+Test(registrar, where_the_list_has_grown_meanwhile_it_registers_with_another_master_again)
 {
-    accepted.refuses = true;
-    answer(200, ACCEPTED);
-    cr_assert(!registrar_registered(registrar) && accepted.times == 1);
-    accepted.refuses = false;
+    pass();
+    append();
+    fake_answer(fake_last(), 200, ACCEPTED);
+    pass();
+    cr_assert(!registrar_registered(registrar) && base.own.epoch == 2);
     get_registered();
+}
+
+Test(registrar, an_answer_about_another_log_is_not_taken)
+{
+    answer(200, "{\"log\":\"other\",\"epoch\":3}");
+    cr_assert(!registrar_registered(registrar) && strcmp(base.own.log, "l") == 0);
 }
 
 /* ---- pauses */
@@ -297,7 +300,7 @@ Test(registrar, who_never_registered_says_no_goodbye)
 
 Test(registrar, the_name_that_the_master_gave_is_the_one_that_leaves)
 {
-    described.id[0] = '\0';
+    settings.secondary_id[0] = base.own.id[0] = '\0';
     answer(200, "{\"log\":\"l\",\"epoch\":3,\"id\":\"s1\"}");
     registrar_leave(registrar, clock_ms() + GOODBYE_MS);
     expect_goodbye();

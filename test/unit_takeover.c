@@ -13,11 +13,10 @@
 
 enum { MAX_MESSAGE = 10, PAUSE_MS = 100, IDLE_MS = 2000 };
 
-static struct takeover_config config = {.fields = "A: b\r\n",
-                                        .max_message = MAX_MESSAGE,
-                                        .id = "s1",
-                                        .url = {.host = "a", .port = 5001},
-                                        .boot = "b1"};
+static const struct settings settings = {.max_message = MAX_MESSAGE};
+static struct base base = {.settings = &settings, .fields = "A: b\r\n"};
+static struct wire_register holder = {.id = "s1", .boot = "b1"};
+static const struct http_url url = {.host = "a", .port = 5001};
 static struct takeover *takeover;
 
 static void append(struct log *log, const char *elements, uint64_t count)
@@ -32,12 +31,12 @@ static void start_with(const char *elements, uint64_t count)
     struct log *theirs = log_open();
     append(theirs, "\"a\"", 1);
     append(theirs, elements, count);
-    config.log = log_open();
-    append(config.log, "\"a\"", 1);
-    config.last = log_tail(theirs).last;
-    config.digest = log_tail(theirs).digest;
+    base.log = log_open();
+    append(base.log, "\"a\"", 1);
+    holder.stored = log_tail(theirs).last;
+    holder.digest.value = log_tail(theirs).digest;
     log_close(theirs);
-    takeover = takeover_open(&config, clock_ms());
+    takeover = takeover_open(&base, &holder, &url, clock_ms());
     cr_assert_not_null(takeover);
 }
 
@@ -52,7 +51,7 @@ static void end(void)
     if (takeover)
         takeover_close(takeover);
     takeover = NULL;
-    log_close(config.log);
+    log_close(base.log);
     cr_assert_eq(fake_open(), 0);
 }
 
@@ -88,7 +87,7 @@ static void fetch(const char *text)
 
 static void expect_untouched(void)
 {
-    cr_expect_eq(log_last(config.log), 1);
+    cr_expect_eq(log_last(base.log), 1);
 }
 
 /* ---- what it fetches */
@@ -112,7 +111,7 @@ Test(takeover, what_has_the_right_digest_is_appended_when_all_of_it_is_there)
     expect_untouched();
     takeover_append(takeover);
     cr_assert_eq(takeover_state(takeover), TAKEOVER_DONE);
-    cr_assert(log_tail(config.log).last == 3 && log_tail(config.log).digest == config.digest);
+    cr_assert(log_tail(base.log).last == 3 && log_tail(base.log).digest == holder.digest.value);
 }
 
 Test(takeover, a_list_is_the_same_however_it_is_cut_and_spelt)
@@ -174,7 +173,7 @@ Test(takeover, a_list_that_is_shorter_than_was_told_is_asked_for_again)
 
 Test(takeover, where_the_process_is_not_known_none_is_named)
 {
-    config.boot[0] = '\0';
+    holder.boot[0] = '\0';
     end();
     start();
     pass();
@@ -188,7 +187,7 @@ Test(takeover, it_takes_no_more_than_it_was_told_of)
     fetch("{\"messages\":[\"b\",\"c\",\"d\",\"e\"]}");
     expect_state(TAKEOVER_PROVEN, "");
     takeover_append(takeover);
-    cr_assert_eq(log_last(config.log), 3);
+    cr_assert_eq(log_last(base.log), 3);
 }
 
 Test(takeover, a_message_longer_than_allowed_ends_it)
@@ -384,11 +383,11 @@ Test(takeover, a_long_list_is_appended_some_of_it_in_each_pass)
     expect_state(TAKEOVER_PROVEN, "");
     while (takeover_state(takeover) == TAKEOVER_PROVEN) {
         takeover_append(takeover);
-        cr_assert(log_last(config.log) > before && log_last(config.log) - before < COUNT / 2);
-        before = log_last(config.log);
+        cr_assert(log_last(base.log) > before && log_last(base.log) - before < COUNT / 2);
+        before = log_last(base.log);
         cr_assert_lt(++passes, PASSES);
     }
-    cr_assert(takeover_state(takeover) == TAKEOVER_DONE && log_tail(config.log).digest == config.digest);
+    cr_assert(takeover_state(takeover) == TAKEOVER_DONE && log_tail(base.log).digest == holder.digest.value);
     buf_free(&elements);
     buf_free(&text);
 }

@@ -21,7 +21,8 @@ struct refusal {
 };
 
 struct admission {
-    struct admission_config config;
+    struct base *base;
+    struct members *members;
     struct takeover *takeover;   /* NULL: none under way */
     struct wire_register holder; /* whose list is taken over: its registration */
     struct link_target holder_at;
@@ -31,11 +32,13 @@ struct admission {
     unsigned refusals_next;
 };
 
-struct admission *admission_open(const struct admission_config *config)
+struct admission *admission_open(struct base *base, struct members *members)
 {
     struct admission *admission = calloc(1, sizeof *admission);
-    if (admission)
-        admission->config = *config;
+    if (!admission)
+        return NULL;
+    admission->base = base;
+    admission->members = members;
     return admission;
 }
 
@@ -80,20 +83,20 @@ static void answer_conflict(const struct admission *admission, struct http_excha
     struct buf body = {0};
     buf_add_text(&body, "{\"error\":");
     json_quote(span_of(why), &body);
-    buf_addf(&body, ",\"last_id\":%" PRIu64 "}", log_last(admission->config.log));
+    buf_addf(&body, ",\"last_id\":%" PRIu64 "}", log_last(admission->base->log));
     http_answer_json(exchange, 409, &body);
 }
 
 static void answer_registered(const struct admission *admission, const struct wire_register *registration,
                               struct http_exchange *exchange)
 {
-    struct wire_registered answer = {.epoch = admission->config.own->epoch,
-                                     .last_id = log_last(admission->config.log),
-                                     .heartbeat_ms = admission->config.heartbeat_ms};
+    struct wire_registered answer = {.epoch = admission->base->own.epoch,
+                                     .last_id = log_last(admission->base->log),
+                                     .heartbeat_ms = admission->base->settings->heartbeat_ms};
     struct buf body = {0};
-    snprintf(answer.log, sizeof answer.log, "%s", admission->config.own->log);
+    snprintf(answer.log, sizeof answer.log, "%s", admission->base->own.log);
     snprintf(answer.id, sizeof answer.id, "%s", registration->id);
-    snprintf(answer.boot, sizeof answer.boot, "%s", admission->config.own->boot);
+    snprintf(answer.boot, sizeof answer.boot, "%s", admission->base->own.boot);
     wire_registered_write(&body, &answer);
     http_answer_json(exchange, 200, &body);
 }
@@ -101,7 +104,7 @@ static void answer_registered(const struct admission *admission, const struct wi
 static void registration_accept(struct admission *admission, const struct wire_register *registration,
                                 const struct link_target *target, struct http_exchange *exchange)
 {
-    switch (members_register(admission->config.members, registration->id, target, registration->last_id)) {
+    switch (members_register(admission->members, registration->id, target, registration->last_id)) {
     case 0:
         answer_registered(admission, registration, exchange);
         break;
@@ -172,20 +175,20 @@ enum relation {
 static enum relation registration_relation(const struct admission *admission,
                                            const struct wire_register *registration, const char **why)
 {
-    const struct admission_config *config = &admission->config;
-    uint64_t last = log_last(config->log);
-    bool same = strcmp(config->own->log, registration->log) == 0;
+    const struct base *base = admission->base;
+    uint64_t last = log_last(base->log);
+    bool same = strcmp(base->own.log, registration->log) == 0;
     if (registration->stored == 0)
         return LIST_BEGINS_OURS;
     if (same && registration->stored <= last) {
         *why = same_id_differs;
         bool differs = registration->digest.is &&
-                       registration->digest.value != log_digest(config->log, registration->stored);
+                       registration->digest.value != log_digest(base->log, registration->stored);
         return differs ? LIST_IS_OTHER : LIST_BEGINS_OURS;
     }
     *why = same ? "its list is ahead of this master's, to which others were appended since its start"
                 : "its list belongs to another log";
-    return !config->appended(config->ctx) && (same || last == 0) ? LIST_GOES_ON : LIST_IS_OTHER;
+    return !base->appended && (same || last == 0) ? LIST_GOES_ON : LIST_IS_OTHER;
 }
 
 /* ---- the take-over */
@@ -194,25 +197,14 @@ static enum relation registration_relation(const struct admission *admission,
 static void takeover_begin(struct admission *admission, const struct wire_register *registration,
                            const struct link_target *target, struct http_exchange *exchange)
 {
-    const struct admission_config *config = &admission->config;
-    struct takeover_config takeover = {
-        .dialer = config->dialer,
-        .log = config->log,
-        .fields = config->fields,
-        .max_message = config->max_message,
-        .url = target->url,
-        .last = registration->stored,
-        .digest = registration->digest.value,
-    };
-    snprintf(takeover.id, sizeof takeover.id, "%s", registration->id);
-    snprintf(takeover.boot, sizeof takeover.boot, "%s", target->boot);
-    admission->takeover = takeover_open(&takeover, clock_ms());
     admission->holder = *registration;
     admission->holder_at = *target;
+    admission->takeover =
+        takeover_open(admission->base, &admission->holder, &admission->holder_at.url, clock_ms());
     admission->adopted = false;
     admission->exchange = exchange;
     if (admission->takeover)
-        acks_gate(config->acks, true); /* at once: a POST may come in this very pass */
+        acks_gate(admission->base->acks, true); /* at once: a POST may come in this very pass */
     else if (exchange)
         http_answer_unavailable(exchange, "there is no memory to take over the list");
 }
@@ -221,13 +213,13 @@ static void takeover_begin(struct admission *admission, const struct wire_regist
  * any member. */
 static void takeover_adopt(struct admission *admission)
 {
-    struct wire_identity *own = admission->config.own;
+    struct wire_identity *own = &admission->base->own;
     admission->adopted = true;
     if (strcmp(own->log, admission->holder.log) == 0 && own->epoch > admission->holder.epoch)
         return;
     snprintf(own->log, sizeof own->log, "%s", admission->holder.log);
     own->epoch = admission->holder.epoch < WIRE_EPOCH_MAX ? admission->holder.epoch + 1 : WIRE_EPOCH_MAX;
-    members_renew(admission->config.members);
+    members_renew(admission->members);
 }
 
 /* Ends the take-over, whatever its state, and answers the registration that began it. `why`: from outside, or
@@ -238,7 +230,7 @@ static void takeover_end(struct admission *admission, const char *why)
     enum takeover_state state = takeover_state(admission->takeover);
     if (state == TAKEOVER_DONE) {
         logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", admission->holder.id,
-                log_last(admission->config.log));
+                log_last(admission->base->log));
         registration_accept(admission, &admission->holder, &admission->holder_at, exchange);
     } else if (state == TAKEOVER_DIFFERS) {
         registration_refuse(admission, &admission->holder, same_id_differs, exchange);
@@ -255,11 +247,11 @@ static void takeover_end(struct admission *admission, const char *why)
 /* Appends a part of the proven list. */
 static void takeover_go_on(struct admission *admission)
 {
-    assert(!admission->config.appended(admission->config.ctx)); /* the gate is closed */
+    assert(!admission->base->appended); /* the gate is closed */
     if (!admission->adopted)
         takeover_adopt(admission);
     takeover_append(admission->takeover);
-    acks_appended(admission->config.acks, log_last(admission->config.log));
+    acks_appended(admission->base->acks, log_last(admission->base->log));
 }
 
 int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop)
@@ -327,7 +319,7 @@ void admission_register(struct admission *admission, const struct http_request *
         http_answer_error(exchange, 400, NULL, "%s", why);
         return;
     }
-    if (members_said_goodbye(admission->config.members, registration.boot)) {
+    if (members_said_goodbye(admission->members, registration.boot)) {
         answer_conflict(admission, exchange, "this process has said goodbye");
         return;
     }
@@ -357,7 +349,7 @@ void admission_remove(struct admission *admission, const char *id, const char *b
     bool holder = holder_leaves(admission, id, boot);
     if (holder)
         takeover_end(admission, "it leaves");
-    enum members_removal removal = members_remove(admission->config.members, id, boot);
+    enum members_removal removal = members_remove(admission->members, id, boot);
     if (removal == MEMBERS_REMOVED || holder)
         http_answer(exchange, 204, NULL, (struct span){0});
     else if (removal == MEMBERS_OTHER_BOOT)

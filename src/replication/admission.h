@@ -10,23 +10,8 @@
 
 struct admission;
 
-/* Everything in it outlives the admission. */
-struct admission_config {
-    struct log *log;
-    struct wire_identity *own; /* of this master: a take-over changes the log and the epoch */
-    struct acks *acks;
-    struct members *members;
-    const struct http_dialer *dialer;
-    const char *fields; /* as in struct link_shared */
-    int64_t heartbeat_ms;
-    size_t max_message;
-    /* Whether some POST was appended since the program started. */
-    bool (*appended)(void *ctx);
-    void *ctx;
-};
-
 /* NULL where there is no memory. */
-struct admission *admission_open(const struct admission_config *config);
+struct admission *admission_open(struct base *base, struct members *members);
 
 /* After admission_pass with `stop`. */
 void admission_close(struct admission *admission);

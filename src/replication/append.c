@@ -46,23 +46,24 @@ struct summary {
 };
 
 struct append {
-    struct append_config config;
+    struct base *base;
+    const struct gate *gate;
     size_t gated_bytes; /* memory of the messages at the gate */
     struct buf json; /* for the next message: one that is still in the processor's cache, and not allocated */
     struct buf answer; /* the body that is written; ANSWER_MAX bytes are there, so that it cannot fail */
     struct post *spare;
     size_t waiting; /* posts in use */
     size_t spares;
-    bool appended;
     struct summary appends, answers;
 };
 
-struct append *append_open(const struct append_config *config)
+struct append *append_open(struct base *base, const struct gate *gate)
 {
     struct append *append = calloc(1, sizeof *append);
     if (!append)
         return NULL;
-    append->config = *config;
+    append->base = base;
+    append->gate = gate;
     if (!buf_reserve(&append->answer, ANSWER_MAX)) {
         append_close(append);
         return NULL;
@@ -130,7 +131,7 @@ static void post_free(struct append *append, struct post *post)
 
 uint64_t append_body_limit(const struct append *append, const struct http_head *head)
 {
-    uint64_t max = append->config.max_message;
+    uint64_t max = append->base->settings->max_message;
     return append_is_json(head) ? max * JSON_EXPANSION_MAX + JSON_AROUND : max;
 }
 
@@ -141,9 +142,9 @@ static bool request_read(struct append *append, const struct http_request *reque
     const char *error = append_read(request, &post->message, terms);
     if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);
-    } else if (post->message.value_len > append->config.max_message) {
+    } else if (post->message.value_len > append->base->settings->max_message) {
         http_answer_error(exchange, 413, NULL, "the message has %zu bytes, and MAX_MESSAGE is %zu",
-                          post->message.value_len, append->config.max_message);
+                          post->message.value_len, append->base->settings->max_message);
     } else if (post->message.json.failed) {
         http_answer_unavailable(exchange, "there is no memory for the message");
     } else {
@@ -175,7 +176,7 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
 static bool may_wait(const struct append *append, const struct post *post, const struct append_terms *terms,
                      struct http_exchange *exchange)
 {
-    bool gated = acks_gate_closed(append->config.acks);
+    bool gated = acks_gate_closed(append->base->acks);
     if (append->waiting > APPEND_WAITING_MAX && (gated || terms->w != 1))
         http_answer_unavailable(exchange, "too many requests are waiting");
     else if (gated && append->gated_bytes + post->message.json.cap > APPEND_GATED_BYTES_MAX)
@@ -193,11 +194,11 @@ static bool condition_holds(const struct append *append, const struct http_reque
     char etag[READS_ETAG_SIZE];
     if (!http_head_field(request->head, "If-Match") && !http_head_field(request->head, "If-None-Match"))
         return true;
-    if (acks_gate_closed(append->config.acks)) {
+    if (acks_gate_closed(append->base->acks)) {
         http_answer_unavailable(exchange, "it is not known yet which list this will be");
         return false;
     }
-    reads_etag(append->config.log, 1, log_last(append->config.log), etag);
+    reads_etag(append->base->log, 1, log_last(append->base->log), etag);
     if (http_condition(request->head, etag) == 0)
         return true;
     http_answer_error(exchange, 412, NULL, "the list is not the one that the request is meant for");
@@ -213,8 +214,8 @@ static void post_terms(struct post *post, const struct append_terms *terms)
 
 static struct append_terms terms_default(const struct append *append)
 {
-    return (struct append_terms){.w = append->config.write_concern,
-                                 .timeout_ms = append->config.ack_timeout_ms};
+    return (struct append_terms){.w = append->base->settings->write_concern,
+                                 .timeout_ms = append->base->settings->ack_timeout_ms};
 }
 
 static void summary_add(struct summary *line, uint64_t id)
@@ -304,21 +305,21 @@ static void post_park(struct append *append, struct post *post)
 {
     if (post->gone) /* nobody would end its wait */
         post_forget(append, post);
-    else if (!acks_park(append->config.acks, &post->waiter))
+    else if (!acks_park(append->base->acks, &post->waiter))
         post_answer(append, post);
 }
 
 static void post_append(struct append *append, struct post *post)
 {
     struct summary *line = &append->appends;
-    if (log_append(append->config.log, buf_span(&post->message.json), NULL, 1, &post->waiter.id) < 0) {
+    if (log_append(append->base->log, buf_span(&post->message.json), NULL, 1, &post->waiter.id) < 0) {
         http_answer_unavailable(post->exchange, "there is no memory for the message");
         post_free(append, post);
         return;
     }
     json_return(append, post);
-    append->appended = true;
-    acks_appended(append->config.acks, post->waiter.id);
+    append->base->appended = true;
+    acks_appended(append->base->acks, post->waiter.id);
     summary_add(line, post->waiter.id);
     line->bytes += post->message.value_len;
     if (line->count == 1)
@@ -329,7 +330,7 @@ static void post_append(struct append *append, struct post *post)
 /* The gate has let it through, and was closed again before this pass has come to it: it waits on. */
 static bool gated_again(struct append *append, struct post *post)
 {
-    struct acks *acks = append->config.acks;
+    struct acks *acks = append->base->acks;
     return post->waiter.outcome == ACKS_ADMITTED && acks_gate_closed(acks) && acks_park(acks, &post->waiter);
 }
 
@@ -345,7 +346,7 @@ static void gated_release(struct append *append, struct post *post)
                             "was appended");
     else if (post->waiter.outcome == ACKS_ENDED)
         http_answer_unavailable(post->exchange, "the master is shutting down");
-    else if (append->config.admits(append->config.ctx, post->exchange)) {
+    else if (gate_admits(append->gate, post->exchange)) {
         post_append(append, post);
         return;
     }
@@ -357,19 +358,19 @@ static void post_gate(struct append *append, struct post *post)
 {
     post->waiter.id = 0;
     append->gated_bytes += post->message.json.cap;
-    if (!acks_park(append->config.acks, &post->waiter))
+    if (!acks_park(append->base->acks, &post->waiter))
         gated_release(append, post); /* the node stops */
 }
 
 void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange)
 {
     struct append_terms terms = terms_default(append);
-    if (!append->config.admits(append->config.ctx, exchange))
+    if (!gate_admits(append->gate, exchange))
         return;
     struct post *post = post_begin(append, exchange);
     if (!post)
         return;
-    bool gated = acks_gate_closed(append->config.acks);
+    bool gated = acks_gate_closed(append->base->acks);
     post->is_get = false;
     if (!gated)
         json_borrow(append, post);
@@ -396,7 +397,7 @@ void append_wait(struct append *append, const struct http_request *request, cons
         http_answer_error(exchange, 400, NULL, "%s", error);
         return;
     }
-    if (!reads_id(text, &id) || id > log_last(append->config.log)) {
+    if (!reads_id(text, &id) || id > log_last(append->base->log)) {
         http_answer_error(exchange, 404, NULL, "there is no message %.100s here", text);
         return;
     }
@@ -416,15 +417,10 @@ void append_wait(struct append *append, const struct http_request *request, cons
 void append_gone(struct append *append, void *waiter)
 {
     struct post *post = waiter;
-    if (post->waiter.id && acks_unpark(append->config.acks, &post->waiter))
+    if (post->waiter.id && acks_unpark(append->base->acks, &post->waiter))
         post_forget(append, post);
     else /* at the gate, or just released: answered in its turn, into nothing */
         post->gone = true;
-}
-
-bool append_any(const struct append *append)
-{
-    return append->appended;
 }
 
 /* ---- the end of a pass */
@@ -464,7 +460,7 @@ static void answers_log(const struct summary *line)
 
 static void posts_release(struct append *append)
 {
-    struct acks_waiter *released = acks_take_released(append->config.acks);
+    struct acks_waiter *released = acks_take_released(append->base->acks);
     while (released) {
         struct post *post = (struct post *)released;
         released = released->next;
@@ -477,10 +473,10 @@ static void posts_release(struct append *append)
 
 int64_t append_pass(struct append *append, int64_t now_ms)
 {
-    int64_t next_ms = acks_expire(append->config.acks, now_ms);
+    int64_t next_ms = acks_expire(append->base->acks, now_ms);
     posts_release(append);
     if (append_unannounced_bytes(append)) { /* POSTs that the gate has let through wait for ACKs now */
-        next_ms = acks_expire(append->config.acks, now_ms);
+        next_ms = acks_expire(append->base->acks, now_ms);
         posts_release(append); /* whose time is over already */
     }
     answers_log(&append->answers);

@@ -5,9 +5,7 @@
 #ifndef REPLICATION_APPEND_H
 #define REPLICATION_APPEND_H
 
-#include "http/server.h"
-#include "log/log.h"
-#include "replication/acks.h"
+#include "replication/gate.h"
 
 enum {
     APPEND_WAITING_MAX = 100000, /* requests that wait; more that would have to get 503 */
@@ -17,20 +15,8 @@ enum {
 
 struct append;
 
-struct append_config {
-    struct log *log;
-    struct acks *acks;
-    size_t max_message;
-    int write_concern;
-    int64_t ack_timeout_ms; /* 0: wait for ever */
-    /* Whether appends may go on; where not, the exchange is answered. Asked before a POST is read, and again
-     * when the gate opens for it. */
-    bool (*admits)(void *ctx, struct http_exchange *exchange);
-    void *ctx;
-};
-
-/* NULL where there is no memory. */
-struct append *append_open(const struct append_config *config);
+/* The gate is asked before a POST is read, and again when it opens for it. NULL where there is no memory. */
+struct append *append_open(struct base *base, const struct gate *gate);
 
 /* Nobody may be waiting: acks_end and append_pass come first. */
 void append_close(struct append *append);
@@ -49,9 +35,6 @@ void append_wait(struct append *append, const struct http_request *request, cons
  * waits for ACKs is forgotten, and its message stays. A POST at the gate was not refused: it is appended when
  * the gate opens, and forgotten then. */
 void append_gone(struct append *append, void *waiter);
-
-/* Whether some POST was appended since the program started. */
-bool append_any(const struct append *append);
 
 /* Bytes of the messages that were appended since the last append_announce. */
 uint64_t append_unannounced_bytes(const struct append *append);

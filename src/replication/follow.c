@@ -26,7 +26,7 @@ struct arrival {
 };
 
 struct follow {
-    struct follow_config config;
+    struct base *base;
     bool registered;             /* with the log and the epoch in own, once for all */
     char master[WIRE_NAME_SIZE]; /* registered: the boot of that master */
     uint64_t complete_at;        /* complete: all that its masters had when it registered was here once */
@@ -44,18 +44,18 @@ struct follow {
 static void identity_renew(struct follow *follow)
 {
     buf_clear(&follow->identity);
-    wire_identity_write(&follow->identity, follow->config.own);
+    wire_identity_write(&follow->identity, &follow->base->own);
     buf_clear(&follow->expected);
     if (follow->registered)
-        wire_replicate_begin(&follow->expected, follow->config.own->log, follow->config.own->epoch);
+        wire_replicate_begin(&follow->expected, follow->base->own.log, follow->base->own.epoch);
 }
 
-struct follow *follow_open(const struct follow_config *config)
+struct follow *follow_open(struct base *base)
 {
     struct follow *follow = calloc(1, sizeof *follow);
     if (!follow)
         return NULL;
-    follow->config = *config;
+    follow->base = base;
     follow->mark = 1;
     follow->arrivals_end = &follow->arrivals;
     follow->random = (unsigned)clock_us();
@@ -82,7 +82,7 @@ uint64_t follow_shown(const struct follow *follow)
 
 uint64_t follow_body_limit(const struct follow *follow)
 {
-    uint64_t longest = (uint64_t)follow->config.max_message * JSON_EXPANSION_MAX;
+    uint64_t longest = (uint64_t)follow->base->settings->max_message * JSON_EXPANSION_MAX;
     return (longest > LINK_BATCH_BYTES ? longest : LINK_BATCH_BYTES) + JSON_AROUND;
 }
 
@@ -91,7 +91,7 @@ uint64_t follow_body_limit(const struct follow *follow)
 /* Takes the name of a list, or another master of it. */
 static void list_adopt(struct follow *follow, const char *log, uint64_t epoch)
 {
-    struct wire_identity *own = follow->config.own;
+    struct wire_identity *own = &follow->base->own;
     if (strcmp(own->log, log) == 0 && (own->epoch == epoch || !epoch))
         return;
     snprintf(own->log, sizeof own->log, "%s", log);
@@ -102,7 +102,7 @@ static void list_adopt(struct follow *follow, const char *log, uint64_t epoch)
 
 void follow_master(struct follow *follow, const struct wire_registered *answer)
 {
-    struct wire_identity *own = follow->config.own;
+    struct wire_identity *own = &follow->base->own;
     follow->registered = true;
     if (answer->id[0])
         snprintf(own->id, sizeof own->id, "%s", answer->id);
@@ -117,7 +117,7 @@ void follow_master(struct follow *follow, const struct wire_registered *answer)
 
 bool follow_complete(struct follow *follow)
 {
-    bool now = follow->registered && log_last(follow->config.log) >= follow->complete_at;
+    bool now = follow->registered && log_last(follow->base->log) >= follow->complete_at;
     follow->complete = follow->complete || now;
     return follow->complete;
 }
@@ -125,7 +125,7 @@ bool follow_complete(struct follow *follow)
 /* Whether a request of that log and epoch is of the master that is followed. */
 static bool is_followed(const struct follow *follow, struct span log, uint64_t epoch)
 {
-    const struct wire_identity *own = follow->config.own;
+    const struct wire_identity *own = &follow->base->own;
     return follow->registered && span_equals(log, own->log) && epoch == own->epoch;
 }
 
@@ -152,7 +152,7 @@ static struct sender sender_read(const struct follow *follow, const struct http_
     bool same = master && span_equals(master->value, follow->master);
     sender.is_followed = followed && same;
     sender.is_other = follow->registered && sender.is_master && (!followed || (master && !same));
-    sender.names_this = boot && span_equals(boot->value, follow->config.own->boot);
+    sender.names_this = boot && span_equals(boot->value, follow->base->own.boot);
     return sender;
 }
 
@@ -196,7 +196,7 @@ static void refuse(struct follow *follow, struct http_exchange *exchange, const 
 static void answer_stored(struct follow *follow, struct http_exchange *exchange)
 {
     double random = rand_r(&follow->random) / ((double)RAND_MAX + 1);
-    if (random < follow->config.errors)
+    if (random < follow->base->settings->errors)
         http_answer_error(exchange, 500, NULL,
                           "the messages were stored; SECONDARY_ERRORS asks for this answer");
     else
@@ -207,7 +207,7 @@ bool follow_misdirected(struct follow *follow, const struct http_request *reques
                         struct http_exchange *exchange)
 {
     const struct http_field *boot = http_head_field(request->head, WIRE_BOOT_FIELD);
-    if (!boot || span_equals(boot->value, follow->config.own->boot))
+    if (!boot || span_equals(boot->value, follow->base->own.boot))
         return false;
     answer_position(follow, exchange, "another program answers at this address than the one that registered");
     return true;
@@ -218,7 +218,7 @@ bool follow_misdirected(struct follow *follow, const struct http_request *reques
 static void show(struct follow *follow, struct log_tail tail)
 {
     follow->shown = tail;
-    acks_appended(follow->config.acks, tail.last);
+    acks_appended(follow->base->acks, tail.last);
 }
 
 static void arrivals_show(struct follow *follow, int64_t now_ms)
@@ -234,20 +234,20 @@ static void arrivals_show(struct follow *follow, int64_t now_ms)
     }
     if (follow->shown.last != before)
         logline(LOGLINE_INFO, "messages up to %" PRIu64 " show now, %" PRId64 " ms after they arrived",
-                follow->shown.last, follow->config.delay_ms);
+                follow->shown.last, follow->base->settings->delay_ms);
 }
 
 /* The messages up to the list's end are stored: they show after the delay. `arrival` is what was allocated
  * for it, unless there is no delay. */
 static void arrival_add(struct follow *follow, struct arrival *arrival)
 {
-    struct log_tail tail = log_tail(follow->config.log);
+    struct log_tail tail = log_tail(follow->base->log);
     if (!arrival) {
         show(follow, tail);
         return;
     }
     /* One more for what clock_ms cuts off: never early. */
-    *arrival = (struct arrival){.due_ms = clock_ms() + 1 + follow->config.delay_ms, .tail = tail};
+    *arrival = (struct arrival){.due_ms = clock_ms() + 1 + follow->base->settings->delay_ms, .tail = tail};
     *follow->arrivals_end = arrival;
     follow->arrivals_end = &arrival->next;
 }
@@ -273,14 +273,14 @@ static void waiting_begin(struct follow *follow, struct http_exchange *exchange,
     waiting->exchange = exchange;
     waiting->interim = interim;
     http_exchange_waiter(exchange, waiting);
-    if (!acks_park(follow->config.acks, &waiting->waiter))
+    if (!acks_park(follow->base->acks, &waiting->waiter))
         waiting_end(follow, waiting);
 }
 
 void follow_gone(struct follow *follow, void *waiter)
 {
     struct waiting *waiting = waiter;
-    if (!acks_unpark(follow->config.acks, &waiting->waiter))
+    if (!acks_unpark(follow->base->acks, &waiting->waiter))
         return; /* it was released: answered in its turn, into nothing */
     http_answer_error(waiting->exchange, 503, NULL, "the client has gone");
     free(waiting);
@@ -288,7 +288,7 @@ void follow_gone(struct follow *follow, void *waiter)
 
 static void waiting_answer(struct follow *follow)
 {
-    struct acks_waiter *released = acks_take_released(follow->config.acks);
+    struct acks_waiter *released = acks_take_released(follow->base->acks);
     while (released) {
         struct waiting *waiting = (struct waiting *)released;
         released = released->next;
@@ -312,7 +312,7 @@ int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms)
         return CLOCK_NEVER;
     if (now_ms >= follow->interim_ms) {
         follow->interim_ms = now_ms + interim_ms;
-        acks_each(follow->config.acks, interim_send, NULL);
+        acks_each(follow->base->acks, interim_send, NULL);
     }
     return clock_earlier(follow->arrivals->due_ms, follow->interim_ms);
 }
@@ -327,19 +327,19 @@ static bool known_are_same(const struct follow *follow, const struct wire_replic
     uint64_t digest = request->digest.value;
     const size_t *lens = wire_replicate_lens(request);
     struct span left = request->elements;
-    for (uint64_t i = 0; i < request->count && id < log_last(follow->config.log); i++, id++) {
+    for (uint64_t i = 0; i < request->count && id < log_last(follow->base->log); i++, id++) {
         digest = digest_chain(digest, (struct span){left.at, lens[i]});
         left = span_after(left, i + 1 < request->count ? lens[i] + 1 : lens[i]);
     }
-    return digest == log_digest(follow->config.log, id);
+    return digest == log_digest(follow->base->log, id);
 }
 
 /* Why the messages cannot follow those that are here; NULL where they can. */
 static const char *replicate_conflict(const struct follow *follow, const struct wire_replicate *request,
                                       const struct sender *sender, char *why, size_t why_size)
 {
-    const struct wire_identity *own = follow->config.own;
-    uint64_t stored = log_last(follow->config.log);
+    const struct wire_identity *own = &follow->base->own;
+    uint64_t stored = log_last(follow->base->log);
     if (follow->registered && !request->expected &&
         !is_followed(follow, span_of(request->log), request->epoch))
         return "this secondary follows another master, and takes messages from that alone";
@@ -355,8 +355,7 @@ static const char *replicate_conflict(const struct follow *follow, const struct 
     else if (request->first > stored + 1)
         snprintf(why, why_size, "the messages between %" PRIu64 " and %" PRIu64 " are missing here", stored,
                  request->first);
-    else if (request->digest.is &&
-             request->digest.value != log_digest(follow->config.log, request->first - 1))
+    else if (request->digest.is && request->digest.value != log_digest(follow->base->log, request->first - 1))
         return "the messages before them are not those that are here";
     else if (request->digest.is && !known_are_same(follow, request))
         return "some of them are here already, and are others";
@@ -386,17 +385,17 @@ static void log_stored(uint64_t first, uint64_t last, const char *peer)
 /* Appends those that are not here yet. Returns false where there is no memory. */
 static bool elements_store(struct follow *follow, const struct wire_replicate *request, const char *peer)
 {
-    uint64_t stored = log_last(follow->config.log);
+    uint64_t stored = log_last(follow->base->log);
     uint64_t known = stored + 1 - request->first;
     uint64_t last;
     if (known >= request->count)
         return true;
-    struct arrival *arrival = follow->config.delay_ms ? malloc(sizeof *arrival) : NULL;
-    if (follow->config.delay_ms && !arrival)
+    struct arrival *arrival = follow->base->settings->delay_ms ? malloc(sizeof *arrival) : NULL;
+    if (follow->base->settings->delay_ms && !arrival)
         return false;
     const size_t *lens = wire_replicate_lens(request);
     struct span elements = elements_skip(request->elements, lens, known);
-    if (log_append(follow->config.log, elements, lens + known, request->count - known, &last) < 0) {
+    if (log_append(follow->base->log, elements, lens + known, request->count - known, &last) < 0) {
         free(arrival);
         return false;
     }
@@ -409,9 +408,9 @@ static void messages_take(struct follow *follow, const struct wire_replicate *re
                           const struct sender *sender, struct http_exchange *exchange)
 {
     uint64_t last = request->first + request->count - 1;
-    if (request->longest > follow->config.max_message) {
+    if (request->longest > follow->base->settings->max_message) {
         http_answer_error(exchange, 413, NULL, "a message has %" PRIu64 " bytes, and MAX_MESSAGE here is %zu",
-                          request->longest, follow->config.max_message);
+                          request->longest, follow->base->settings->max_message);
         return;
     }
     if (!elements_store(follow, request, http_exchange_peer(exchange)))
@@ -448,7 +447,7 @@ static void messages_handle(struct follow *follow, const struct http_request *ht
 static void sign_of_life(struct follow *follow, const struct sender *sender, struct http_exchange *exchange)
 {
     char log[WIRE_NAME_SIZE];
-    bool same = span_equals(sender->log, follow->config.own->log) || !log_last(follow->config.log);
+    bool same = span_equals(sender->log, follow->base->own.log) || !log_last(follow->base->log);
     if (follow->registered || !sender->is_master) {
         answer_position(follow, exchange, NULL);
     } else if (!same || !span_copy(sender->log, log, sizeof log) || !wire_name_valid(log)) {
@@ -459,20 +458,20 @@ static void sign_of_life(struct follow *follow, const struct sender *sender, str
     }
 }
 
-void follow_replicate(struct follow *follow, const struct http_request *request,
-                      struct http_exchange *exchange)
+enum follow_sender follow_replicate(struct follow *follow, const struct http_request *request,
+                                    struct http_exchange *exchange)
 {
     if (follow_misdirected(follow, request, exchange))
-        return;
+        return FOLLOW_ANYONE;
     struct sender sender = sender_read(follow, request->head);
     /* One that does not name this process may be to another member, which somebody has registered by hand
      * with this one's address. */
-    if (sender.is_master && (!follow->registered || sender.names_this))
-        follow->config.heard(follow->config.ctx, sender.is_other);
+    bool counts = sender.is_master && (!follow->registered || sender.names_this);
     if (sender.is_other)
         answer_position(follow, exchange, "this secondary follows another master");
     else if (request->body.len)
         messages_handle(follow, request, &sender, exchange);
     else
         sign_of_life(follow, &sender, exchange);
+    return !counts ? FOLLOW_ANYONE : sender.is_other ? FOLLOW_OTHER : FOLLOW_MASTER;
 }

@@ -10,27 +10,12 @@
 #define REPLICATION_FOLLOW_H
 
 #include "http/server.h"
-#include "log/log.h"
-#include "replication/acks.h"
-#include "replication/wire.h"
+#include "replication/base.h"
 
 struct follow;
 
-struct follow_config {
-    struct log *log;
-    struct wire_identity *own; /* who this is, and which list it has: the log and the epoch change here */
-    struct acks *acks;         /* its one node is this one, at what shows */
-    size_t max_message;
-    int64_t delay_ms;
-    double errors; /* the share of calls answered 500 after the messages were stored */
-    /* A request of the master that this secondary follows came, or, where `other`, one that is meant for this
-     * process from a master that it does not follow. */
-    void (*heard)(void *ctx, bool other);
-    void *ctx;
-};
-
 /* NULL where there is no memory. */
-struct follow *follow_open(const struct follow_config *config);
+struct follow *follow_open(struct base *base);
 
 /* Nobody may be waiting: acks_end and follow_pass come first. */
 void follow_close(struct follow *follow);
@@ -41,9 +26,16 @@ uint64_t follow_shown(const struct follow *follow);
 /* The longest body of a request. */
 uint64_t follow_body_limit(const struct follow *follow);
 
+/* Who sent a request. */
+enum follow_sender {
+    FOLLOW_MASTER, /* the master that this secondary follows */
+    FOLLOW_OTHER,  /* a master that it does not follow, and which means this process */
+    FOLLOW_ANYONE
+};
+
 /* POST /replicate. */
-void follow_replicate(struct follow *follow, const struct http_request *request,
-                      struct http_exchange *exchange);
+enum follow_sender follow_replicate(struct follow *follow, const struct http_request *request,
+                                    struct http_exchange *exchange);
 
 /* The client of a request that waits has gone; `waiter` is what http_exchange_waiter was told. */
 void follow_gone(struct follow *follow, void *waiter);

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 
 struct gate {
-    struct gate_config config;
+    const struct base *base;
+    const struct members *members;
+    const struct admission *admission;
     bool read_only;           /* as it was logged last */
     bool sure;                /* nobody is missing who holds what was acknowledged: for good */
     bool waits_for_members;   /* as it was logged last */
@@ -17,7 +19,7 @@ struct gate {
 
 static int64_t patience_ms(const struct gate *gate)
 {
-    return MEMBER_UNHEALTHY_INTERVALS * gate->config.settings->heartbeat_ms;
+    return MEMBER_UNHEALTHY_INTERVALS * gate->base->settings->heartbeat_ms;
 }
 
 /* ---- the quorum */
@@ -25,19 +27,19 @@ static int64_t patience_ms(const struct gate *gate)
 /* The nodes that must be there for appends, the master included; 0: QUORUM is off. */
 static unsigned quorum_need(const struct gate *gate)
 {
-    int quorum = gate->config.settings->quorum;
-    unsigned nodes = members_count(gate->config.members).proven + 1;
+    int quorum = gate->base->settings->quorum;
+    unsigned nodes = members_count(gate->members).proven + 1;
     if (quorum != CONCERN_MAJORITY)
         return (unsigned)quorum;
-    if (gate->config.settings->nodes > nodes)
-        nodes = gate->config.settings->nodes;
+    if (gate->base->settings->nodes > nodes)
+        nodes = gate->base->settings->nodes;
     return nodes / 2 + 1;
 }
 
 static unsigned quorum_missing(const struct gate *gate)
 {
     unsigned need = quorum_need(gate);
-    unsigned alive = members_count(gate->config.members).alive + 1;
+    unsigned alive = members_count(gate->members).alive + 1;
     return alive < need ? need - alive : 0;
 }
 
@@ -82,8 +84,8 @@ static unsigned concern_nodes(int w, unsigned nodes)
 /* Whether nobody is missing who holds what was acknowledged. */
 static bool nodes_are_sure(const struct gate *gate)
 {
-    const struct settings *settings = gate->config.settings;
-    struct members_count count = members_count(gate->config.members);
+    const struct settings *settings = gate->base->settings;
+    struct members_count count = members_count(gate->members);
     if (count.linked + 1 >= settings->nodes)
         return true;
     return count.witnesses >= settings->nodes - concern_nodes(settings->write_concern, settings->nodes) + 1;
@@ -93,12 +95,11 @@ static bool nodes_are_sure(const struct gate *gate)
  * before the first append only. */
 static bool members_may_have_more(struct gate *gate, int64_t now_ms)
 {
-    const struct gate_config *config = &gate->config;
-    bool unmet = config->settings->quorum && !config->appended(config->ctx) &&
-                 members_count(config->members).unmet > 0;
+    bool unmet =
+        gate->base->settings->quorum && !gate->base->appended && members_count(gate->members).unmet > 0;
     if (!unmet)
         gate->members_until_ms = CLOCK_NEVER;
-    else if (gate->members_until_ms == CLOCK_NEVER && acks_gated(config->acks))
+    else if (gate->members_until_ms == CLOCK_NEVER && acks_gated(gate->base->acks))
         gate->members_until_ms = clock_after(now_ms, patience_ms(gate));
     return unmet && now_ms < gate->members_until_ms;
 }
@@ -110,9 +111,9 @@ static bool quorum_is_unheard(struct gate *gate, int64_t now_ms)
 {
     if (!gate->woke_ms)
         return false;
-    bool heard = members_answered_since(gate->config.members, gate->woke_ms * 1000) + 1 >= quorum_need(gate);
+    bool heard = members_answered_since(gate->members, gate->woke_ms * 1000) + 1 >= quorum_need(gate);
     int64_t over_ms = now_ms - gate->woke_ms - patience_ms(gate);
-    bool known = over_ms >= 0 && (gate_read_only(gate) || over_ms >= gate->config.settings->heartbeat_ms);
+    bool known = over_ms >= 0 && (gate_read_only(gate) || over_ms >= gate->base->settings->heartbeat_ms);
     if (heard || known)
         gate->woke_ms = 0;
     return gate->woke_ms != 0;
@@ -122,15 +123,15 @@ static bool quorum_is_unheard(struct gate *gate, int64_t now_ms)
 static int64_t unheard_until_ms(const struct gate *gate, int64_t now_ms)
 {
     int64_t until_ms = gate->woke_ms + patience_ms(gate);
-    int64_t soon_ms = now_ms + gate->config.settings->heartbeat_ms / 10 + 1; /* when members were looked at */
+    int64_t soon_ms = now_ms + gate->base->settings->heartbeat_ms / 10 + 1; /* when members were looked at */
     return until_ms > now_ms ? until_ms : soon_ms;
 }
 
 /* Says that appends wait when one does, and that they go on when none has to any more. */
 static void waiting_log(struct gate *gate, bool waits)
 {
-    unsigned unmet = members_count(gate->config.members).unmet;
-    if (waits == gate->waits_for_members || (waits && !acks_gated(gate->config.acks)))
+    unsigned unmet = members_count(gate->members).unmet;
+    if (waits == gate->waits_for_members || (waits && !acks_gated(gate->base->acks)))
         return;
     gate->waits_for_members = waits;
     if (waits)
@@ -149,10 +150,10 @@ int64_t gate_pass(struct gate *gate, int64_t now_ms)
     bool unmet = members_may_have_more(gate, now_ms);
     bool unheard = quorum_is_unheard(gate, now_ms);
     bool waits = !gate->sure || unmet || unheard;
-    bool closed = waits || admission_takes_over(gate->config.admission);
+    bool closed = waits || admission_takes_over(gate->admission);
     waiting_log(gate, waits);
-    if (closed != acks_gate_closed(gate->config.acks))
-        acks_gate(gate->config.acks, closed);
+    if (closed != acks_gate_closed(gate->base->acks))
+        acks_gate(gate->base->acks, closed);
     int64_t woke_until_ms = unheard ? unheard_until_ms(gate, now_ms) : CLOCK_NEVER;
     int64_t unmet_until_ms = unmet ? gate->members_until_ms : CLOCK_NEVER;
     return clock_earlier(woke_until_ms, unmet_until_ms);
@@ -172,18 +173,21 @@ bool gate_admits(const struct gate *gate, struct http_exchange *exchange)
 
 void gate_woke(struct gate *gate, int64_t now_ms)
 {
-    if (!gate->config.settings->quorum)
+    if (!gate->base->settings->quorum)
         return;
     gate->woke_ms = now_ms;
-    acks_gate(gate->config.acks, true);
+    acks_gate(gate->base->acks, true);
 }
 
-struct gate *gate_open(const struct gate_config *config)
+struct gate *gate_open(const struct base *base, const struct members *members,
+                       const struct admission *admission)
 {
     struct gate *gate = calloc(1, sizeof *gate);
     if (!gate)
         return NULL;
-    gate->config = *config;
+    gate->base = base;
+    gate->members = members;
+    gate->admission = admission;
     gate->members_until_ms = CLOCK_NEVER;
     gate_pass(gate, clock_ms());
     return gate;

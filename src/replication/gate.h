@@ -16,22 +16,12 @@
 
 #include "http/server.h"
 #include "replication/admission.h"
-#include "settings.h"
 
 struct gate;
 
-/* Everything in it outlives the gate. */
-struct gate_config {
-    const struct settings *settings;
-    struct acks *acks;
-    struct members *members;
-    struct admission *admission;
-    bool (*appended)(void *ctx); /* see struct admission_config */
-    void *ctx;
-};
-
 /* NULL where there is no memory. The gate is closed or open as it should be at once. */
-struct gate *gate_open(const struct gate_config *config);
+struct gate *gate_open(const struct base *base, const struct members *members,
+                       const struct admission *admission);
 void gate_free(struct gate *gate);
 
 /* Whether a POST may be taken, or may wait; where not, the exchange is answered. */

@@ -25,7 +25,7 @@ int link_fail(struct link *link, int error, const char *format, ...)
 
 static bool messages_left(const struct link *link)
 {
-    return link->next.id <= log_last(link->shared->log);
+    return link->next.id <= log_last(link->base->log);
 }
 
 /* With half of the window in use, requests are held back so that the other half lasts for a whole round: new
@@ -84,7 +84,7 @@ static int send_messages(struct link *link, int64_t now_ms)
 {
     uint64_t first = link->next.id;
     uint64_t before = link->next.digest;
-    struct log_slice slice = log_next(link->shared->log, &link->next, link->batch_bytes);
+    struct log_slice slice = log_next(link->base->log, &link->next, link->batch_bytes);
     struct http_source source = reads_source(&slice);
     size_t begin_len = link->begin.len;
     link->batch_begun++;
@@ -112,7 +112,7 @@ static bool link_send(struct link *link, int64_t now_ms)
     while (result == 0 && link->state == LINK_PROVEN && link_can_begin(link)) {
         if (messages_due(link, now_ms))
             result = send_messages(link, now_ms);
-        else if (now_ms - link->sent_ms >= link->shared->heartbeat_ms)
+        else if (now_ms - link->sent_ms >= link->base->settings->heartbeat_ms)
             result = send_sign_of_life(link, now_ms);
         else
             break;
@@ -185,7 +185,7 @@ static int peer_prove(struct link *link, const struct wire_identity *from)
 /* Whether the answer speaks of this master's list. */
 static int list_prove(struct link *link, const struct wire_ack *ack)
 {
-    const struct wire_identity *own = link->shared->own;
+    const struct wire_identity *own = &link->base->own;
     if (!ack->from.log[0] && ack->last_id.value == 0)
         return 0; /* it has no list yet */
     if (strcmp(ack->from.log, own->log) != 0)
@@ -200,7 +200,7 @@ static int list_prove(struct link *link, const struct wire_ack *ack)
 /* Whether the list up to `last_id` is the same on both sides. */
 static int digest_prove(struct link *link, const struct flight *flight, uint64_t last_id, uint64_t digest)
 {
-    const struct log *log = link->shared->log;
+    const struct log *log = link->base->log;
     if (last_id > log_last(log))
         return link_fail(link, EBADMSG, "it holds %" PRIu64 " messages, and this master %" PRIu64, last_id,
                          log_last(log));
@@ -222,7 +222,7 @@ static void link_greeted(struct link *link, uint64_t last_id, uint64_t digest)
     link->next = (struct log_cursor){.id = last_id + 1, .digest = digest};
     logline(last_id == link->stuck_at ? LOGLINE_DEBUG : LOGLINE_INFO,
             "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->id, last_id,
-            log_last(link->shared->log));
+            log_last(link->base->log));
 }
 
 /* An answer of the member's process about this master's list: proves the position, and takes it. */
@@ -318,18 +318,18 @@ static void link_failed(void *ctx, int error, const char *why)
 
 static bool link_prepare(struct link *link)
 {
-    const struct wire_identity *own = link->shared->own;
+    const struct wire_identity *own = &link->base->own;
     const char *boot = link->target.boot;
     int len = snprintf(link->fields, sizeof link->fields,
                        "%s" WIRE_LOG_FIELD ": %s\r\n" WIRE_EPOCH_FIELD ": %" PRIu64 "\r\n" WIRE_MASTER_FIELD
                        ": %s\r\n%s%s%s",
-                       link->shared->fields, own->log, own->epoch, own->boot,
+                       link->base->fields, own->log, own->epoch, own->boot,
                        boot[0] ? WIRE_BOOT_FIELD ": " : "", boot, boot[0] ? "\r\n" : "");
     wire_replicate_begin(&link->begin, own->log, own->epoch);
     return len < LINK_FIELDS_SIZE && !link->begin.failed;
 }
 
-struct link *link_open(const struct link_shared *shared, const char *id, const struct link_target *target,
+struct link *link_open(const struct base *base, const char *id, const struct link_target *target,
                        int64_t now_ms)
 {
     static const struct http_client_events events = {
@@ -337,7 +337,7 @@ struct link *link_open(const struct link_shared *shared, const char *id, const s
     struct link *link = calloc(1, sizeof *link);
     if (!link)
         return NULL;
-    link->shared = shared;
+    link->base = base;
     link->id = id;
     link->target = *target;
     link->stuck_at = UINT64_MAX;
@@ -345,7 +345,7 @@ struct link *link_open(const struct link_shared *shared, const char *id, const s
     link->attempt_ms = LINK_ATTEMPT_MS;
     link->heard_ms = link->sent_ms = now_ms;
     int result = link_prepare(link)
-                     ? http_client_open(&link->client, shared->dialer, &target->url, NULL, &events, link)
+                     ? http_client_open(&link->client, base->dialer, &target->url, NULL, &events, link)
                      : -ENOMEM;
     if (result < 0)
         link_failed(link, result, strerror(-result));
@@ -379,12 +379,12 @@ void link_woke(struct link *link, int64_t paused_ms, int64_t now_ms)
 {
     link->heard_ms = clock_earlier(link->heard_ms + paused_ms, now_ms);
     link->waits_ms = clock_earlier(link->waits_ms + paused_ms, now_ms);
-    link->sent_ms = now_ms - link->shared->heartbeat_ms;
+    link->sent_ms = now_ms - link->base->settings->heartbeat_ms;
 }
 
 static int64_t link_due_ms(const struct link *link, int64_t now_ms)
 {
-    int64_t due_ms = link->sent_ms + link->shared->heartbeat_ms;
+    int64_t due_ms = link->sent_ms + link->base->settings->heartbeat_ms;
     if (link->state != LINK_PROVEN || !link_can_begin(link))
         due_ms = CLOCK_NEVER;
     else if (link_paced(link, now_ms) && messages_left(link))

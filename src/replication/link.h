@@ -13,9 +13,7 @@
 #ifndef REPLICATION_LINK_H
 #define REPLICATION_LINK_H
 
-#include "http/client.h"
-#include "log/log.h"
-#include "replication/wire.h"
+#include "replication/base.h"
 
 enum {
     LINK_WINDOW = 1000,                   /* requests under way; below the pipeline limit of the server */
@@ -26,16 +24,6 @@ enum {
     LINK_BATCH_GROWS = 16,          /* so many answers double what a request may hold */
     LINK_FIELDS_SIZE = 800,
     LINK_ATTEMPT_MS = 2000 /* silence for so long, while an answer is due, is a failure; at least */
-};
-
-/* What the links of a master share; it outlives them. */
-struct link_shared {
-    const struct http_dialer *dialer;
-    struct log *log;
-    const struct wire_identity
-        *own;           /* this master's log and epoch; a link keeps those that it was opened with */
-    const char *fields; /* Content-Type, and Authorization where there is a token, with CRLFs */
-    int64_t heartbeat_ms;
 };
 
 /* Where a secondary is, and which process of it. */
@@ -61,7 +49,7 @@ struct flight {
 };
 
 struct link {
-    const struct link_shared *shared;
+    const struct base *base;
     const char *id; /* of the member */
     struct link_target target;
     /* A proven answer came: `position` is news. Returns 0, or a negative errno after link_fail, to end the
@@ -104,10 +92,10 @@ struct link {
     struct buf expected;           /* in every answer of `peer`: see wire_ack_match; empty before the first */
 };
 
-/* Begins to dial. `target` is copied, `id` outlives the link. Set `told`, what is the owner's, `stuck_at`,
- * `batch_bytes` and `attempt_ms` before the next pass. NULL where there is no memory; a connection that fails
- * at once is a link that has failed. */
-struct link *link_open(const struct link_shared *shared, const char *id, const struct link_target *target,
+/* Begins to dial, for this master's log and epoch as they are now. `target` is copied, `id` outlives the
+ * link. Set `told`, what is the owner's, `stuck_at`, `batch_bytes` and `attempt_ms` before the next pass.
+ * NULL where there is no memory; a connection that fails at once is a link that has failed. */
+struct link *link_open(const struct base *base, const char *id, const struct link_target *target,
                        int64_t now_ms);
 void link_close(struct link *link);
 

@@ -38,7 +38,7 @@ struct member {
 };
 
 struct members {
-    struct members_config config;
+    const struct base *base;
     struct member *first;
     struct members_count count;
     char goodbyes[GOODBYES][WIRE_NAME_SIZE]; /* boots, in a ring: the latest */
@@ -47,11 +47,11 @@ struct members {
 
 static const char *const state_names[] = {"healthy", "suspected", "unhealthy"};
 
-struct members *members_open(const struct members_config *config)
+struct members *members_open(const struct base *base)
 {
     struct members *members = calloc(1, sizeof *members);
     if (members)
-        members->config = *config;
+        members->base = base;
     return members;
 }
 
@@ -71,7 +71,7 @@ static int member_told(struct link *link);
 static struct link *member_dial(struct members *members, struct member *member,
                                 const struct link_target *target, int64_t now_ms)
 {
-    struct link *link = link_open(&members->config.link, member->id, target, now_ms);
+    struct link *link = link_open(members->base, member->id, target, now_ms);
     if (!link)
         return NULL;
     link->told = member_told;
@@ -93,7 +93,7 @@ static void link_drop(struct link **link)
 /* The silence that is allowed on a link at the least. */
 static int64_t attempt_least_ms(const struct members *members)
 {
-    int64_t unhealthy_ms = MEMBER_UNHEALTHY_INTERVALS * members->config.link.heartbeat_ms;
+    int64_t unhealthy_ms = MEMBER_UNHEALTHY_INTERVALS * members->base->settings->heartbeat_ms;
     return unhealthy_ms > LINK_ATTEMPT_MS ? unhealthy_ms : LINK_ATTEMPT_MS;
 }
 
@@ -245,7 +245,7 @@ static void member_free(struct members *members, struct member *member)
     link_drop(&member->link);
     link_drop(&member->candidate);
     if (member->ack)
-        acks_leave(members->config.acks, member->ack);
+        acks_leave(members->base->acks, member->ack);
     free(member);
 }
 
@@ -271,10 +271,10 @@ static struct member **member_of_boot(struct members *members, const char *boot,
 static int member_record(struct members *members, struct member *member, const struct link *link)
 {
     if (member->ack) {
-        acks_record(members->config.acks, member->ack, link->position);
+        acks_record(members->base->acks, member->ack, link->position);
         return 0;
     }
-    member->ack = acks_join(members->config.acks, link->position, member->joined_at);
+    member->ack = acks_join(members->base->acks, link->position, member->joined_at);
     return member->ack ? 0 : -ENOMEM;
 }
 
@@ -366,7 +366,7 @@ static struct member *member_new(const struct members *members, const char *id, 
     if (!member)
         return NULL;
     snprintf(member->id, sizeof member->id, "%s", id);
-    member->joined_at = log_last(members->config.link.log);
+    member->joined_at = log_last(members->base->log);
     member->seen_ms = now_ms;
     member->stuck_at = UINT64_MAX;
     member->batch_bytes = LINK_BATCH_BYTES;
@@ -429,7 +429,7 @@ static void log_registered(const struct members *members, const struct member *m
             elsewhere ? " in place of the one at http://"
             : before  ? " again"
                       : "",
-            old, last_id, log_last(members->config.link.log), members->count.all,
+            old, last_id, log_last(members->base->log), members->count.all,
             members->count.all == 1 ? "member" : "members",
             twice ? "; if both of them run, give each its own SECONDARY_ID" : "");
 }
@@ -536,7 +536,7 @@ static void member_check(struct member *member, int64_t now_ms, int64_t heartbea
 
 int64_t members_check(struct members *members, int64_t now_ms)
 {
-    int64_t heartbeat_ms = members->config.link.heartbeat_ms;
+    int64_t heartbeat_ms = members->base->settings->heartbeat_ms;
     struct members_count count = {.all = members->count.all};
     for (struct member *member = members->first; member; member = member->next) {
         member_check(member, now_ms, heartbeat_ms);
@@ -570,7 +570,7 @@ static void member_write(const struct members *members, const struct member *mem
 {
     char authority[HTTP_AUTHORITY_MAX];
     uint64_t acked = member->ack ? acks_position(member->ack) : 0;
-    uint64_t last = log_last(members->config.link.log);
+    uint64_t last = log_last(members->base->log);
     http_url_authority(&member->target.url, authority, sizeof authority);
     buf_add_text(out, "{\"id\":");
     json_quote(span_of(member->id), out);

@@ -14,7 +14,6 @@
 #ifndef REPLICATION_MEMBERS_H
 #define REPLICATION_MEMBERS_H
 
-#include "replication/acks.h"
 #include "replication/link.h"
 
 enum {
@@ -27,14 +26,8 @@ enum member_state { MEMBER_HEALTHY, MEMBER_SUSPECTED, MEMBER_UNHEALTHY };
 
 struct members;
 
-/* Everything in it outlives the members. */
-struct members_config {
-    struct link_shared link;
-    struct acks *acks;
-};
-
 /* NULL where there is no memory. */
-struct members *members_open(const struct members_config *config);
+struct members *members_open(const struct base *base);
 void members_close(struct members *members);
 
 /* Someone registers, and says that it holds the log up to `last_id`. Returns 0, -ENOMEM, or -ENOSPC where

@@ -24,13 +24,7 @@ enum {
 };
 
 struct node {
-    const struct settings *settings;
-    const struct http_dialer *dialer;
-    struct log *log;
-    struct wire_identity own;
-    struct acks *acks;
-    char fields[TOKEN_FIELDS_SIZE];
-    uint16_t port;
+    struct base base;
     int64_t suspended_ms;       /* as the clock told last */
     bool looked;                /* pause_notice was asked in this pass */
     int64_t due_ms;             /* when the next pass was to be called at the latest */
@@ -47,13 +41,12 @@ struct node {
     /* a secondary's; NULL in a master */
     struct follow *follow;
     struct registrar *registrar;
-    uint64_t described; /* the end of the list when the registration under way was written */
 };
 
 /* The id up to which messages show. */
 static uint64_t node_shown(const struct node *node)
 {
-    return node->follow ? follow_shown(node->follow) : log_last(node->log);
+    return node->follow ? follow_shown(node->follow) : log_last(node->base.log);
 }
 
 /* ---- the master's process stands still */
@@ -70,7 +63,7 @@ static void pause_notice(struct node *node, int64_t now_ms)
     if (node->due_ms != CLOCK_NEVER && now_ms > node->due_ms)
         late_ms += now_ms - node->due_ms;
     node->suspended_ms = suspended_ms;
-    int64_t least_ms = MEMBER_SUSPECTED_INTERVALS * node->settings->heartbeat_ms;
+    int64_t least_ms = MEMBER_SUSPECTED_INTERVALS * node->base.settings->heartbeat_ms;
     if (late_ms < (least_ms > PAUSE_LEAST_MS ? least_ms : PAUSE_LEAST_MS))
         return;
     logline(LOGLINE_INFO, "this process stood still for %.1f s", (double)late_ms / 1000);
@@ -116,7 +109,7 @@ static void handle_list(void *ctx, const struct http_request *request, const cha
     struct node *node = ctx;
     (void)rest;
     if (!node->follow || !follow_misdirected(node->follow, request, exchange))
-        reads_list(node->log, node_shown(node), request, exchange);
+        reads_list(node->base.log, node_shown(node), request, exchange);
 }
 
 static void handle_message(void *ctx, const struct http_request *request, const char *rest,
@@ -127,7 +120,7 @@ static void handle_message(void *ctx, const struct http_request *request, const 
     if (node->append && http_request_query(request, "w", w, sizeof w) != -1)
         append_wait(node->append, request, rest, exchange);
     else
-        reads_message(node->log, node_shown(node), rest, exchange);
+        reads_message(node->base.log, node_shown(node), rest, exchange);
 }
 
 static void handle_health(void *ctx, const struct http_request *request, const char *rest,
@@ -138,9 +131,10 @@ static void handle_health(void *ctx, const struct http_request *request, const c
     (void)request;
     (void)rest;
     if (node->members)
-        report_master(&body, &node->own, log_last(node->log), gate_read_only(node->gate), node->members);
+        report_master(&body, &node->base.own, log_last(node->base.log), gate_read_only(node->gate),
+                      node->members);
     else
-        report_secondary(&body, &node->own, node_shown(node), node->settings->master_url,
+        report_secondary(&body, &node->base.own, node_shown(node), node->base.settings->master_url,
                          registrar_registered(node->registrar));
     http_answer_json(exchange, 200, &body);
 }
@@ -174,8 +168,13 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
 {
     struct node *node = ctx;
     (void)rest;
-    if (!refuse_stopping(node, exchange))
-        follow_replicate(node->follow, request, exchange);
+    if (refuse_stopping(node, exchange))
+        return;
+    enum follow_sender sender = follow_replicate(node->follow, request, exchange);
+    if (sender == FOLLOW_MASTER)
+        registrar_heard(node->registrar);
+    else if (sender == FOLLOW_OTHER)
+        registrar_called(node->registrar);
 }
 
 static void handle_elsewhere(void *ctx, const struct http_request *request, const char *rest,
@@ -186,7 +185,7 @@ static void handle_elsewhere(void *ctx, const struct http_request *request, cons
     (void)rest;
     http_answer_error(exchange, 405, "Allow: GET, HEAD, OPTIONS\r\n",
                       "a secondary takes no messages: post them to the master at %s",
-                      node->settings->master_url);
+                      node->base.settings->master_url);
 }
 
 /* ---- the routes */
@@ -243,7 +242,7 @@ static const struct http_route secondary_routes[] = {
 static bool service_admits(void *ctx, const struct http_head *head)
 {
     struct node *node = ctx;
-    return token_is_right(node->settings->cluster_token, head);
+    return token_is_right(node->base.settings->cluster_token, head);
 }
 
 /* ---- a request that arrives slowly */
@@ -254,7 +253,7 @@ static unsigned service_watches_body(void *ctx, const struct http_head *head,
 {
     struct node *node = ctx;
     if (!node->follow || strcmp(target->path, "/replicate") != 0 || head->minor == 0 ||
-        !token_is_right(node->settings->cluster_token, head))
+        !token_is_right(node->base.settings->cluster_token, head))
         return 0;
     return follow_mark(node->follow, head);
 }
@@ -280,9 +279,9 @@ static int64_t service_body_came(void *ctx, unsigned mark)
 /* Lets everybody go who waits: a master that stops does so when nothing is left to wait for, or too long. */
 static void waits_end(struct node *node, int64_t now_ms, int64_t stop_by_ms)
 {
-    node->ended = node->ended || !node->members || acks_drained(node->acks) || now_ms >= stop_by_ms;
+    node->ended = node->ended || !node->members || acks_drained(node->base.acks) || now_ms >= stop_by_ms;
     if (node->ended)
-        acks_end(node->acks);
+        acks_end(node->base.acks);
 }
 
 static int64_t master_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms)
@@ -321,7 +320,7 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
 {
     struct node *node = ctx;
     int64_t stop_by_ms = atomic_load(&node->stop_by_ms);
-    worker_collect(node->dialer->worker);
+    worker_collect(node->base.dialer->worker);
     node->due_ms =
         node->members ? master_pass(node, now_ms, stop_by_ms) : secondary_pass(node, now_ms, stop_by_ms);
     node->looked = false;
@@ -359,139 +358,26 @@ struct http_service node_service(struct node *node)
     };
 }
 
-/* ---- the questions of the parts */
-
-static bool master_admits(void *ctx, struct http_exchange *exchange)
-{
-    struct node *node = ctx;
-    return gate_admits(node->gate, exchange);
-}
-
-static bool master_appended(void *ctx)
-{
-    struct node *node = ctx;
-    return append_any(node->append);
-}
-
-static void secondary_heard(void *ctx, bool other)
-{
-    struct node *node = ctx;
-    if (other)
-        registrar_called(node->registrar);
-    else
-        registrar_heard(node->registrar);
-}
-
-static void registration_describe(void *ctx, struct wire_register *registration)
-{
-    struct node *node = ctx;
-    const struct settings *settings = node->settings;
-    struct log_tail tail = log_tail(node->log);
-    *registration = (struct wire_register){
-        .port = node->port,
-        .epoch = node->own.epoch,
-        .last_id = node_shown(node),
-        .stored = tail.last, /* what does not show yet will: a new master must have it, too */
-        .digest = {true, tail.digest},
-        .complete = follow_complete(node->follow),
-    };
-    snprintf(registration->id, sizeof registration->id, "%s", settings->secondary_id);
-    snprintf(registration->url, sizeof registration->url, "%s", settings->advertise_url);
-    snprintf(registration->log, sizeof registration->log, "%s", node->own.log);
-    snprintf(registration->boot, sizeof registration->boot, "%s", node->own.boot);
-    node->described = tail.last;
-}
-
-static bool registration_accepted(void *ctx, const struct wire_registered *answer)
-{
-    struct node *node = ctx;
-    bool same = strcmp(node->own.log, answer->log) == 0 && node->own.epoch == answer->epoch;
-    bool empty = log_last(node->log) == 0;
-    if (!same && log_last(node->log) != node->described)
-        return false;
-    if (!empty && strcmp(node->own.log, answer->log) != 0)
-        return false; /* no master accepts another log's list */
-    follow_master(node->follow, answer);
-    return true;
-}
-
 /* ---- life */
 
 static bool master_build(struct node *node)
 {
-    const struct settings *settings = node->settings;
-    wire_name_new(node->own.log);
-    node->own.epoch = 1;
-    const struct members_config members = {
-        .link = {.dialer = node->dialer,
-                 .log = node->log,
-                 .own = &node->own,
-                 .fields = node->fields,
-                 .heartbeat_ms = settings->heartbeat_ms},
-        .acks = node->acks,
-    };
-    node->members = members_open(&members);
-    const struct admission_config admission = {
-        .log = node->log,
-        .own = &node->own,
-        .acks = node->acks,
-        .members = node->members,
-        .dialer = node->dialer,
-        .fields = node->fields,
-        .heartbeat_ms = settings->heartbeat_ms,
-        .max_message = settings->max_message,
-        .appended = master_appended,
-        .ctx = node,
-    };
-    node->admission = admission_open(&admission);
-    const struct append_config append = {
-        .log = node->log,
-        .acks = node->acks,
-        .max_message = settings->max_message,
-        .write_concern = settings->write_concern,
-        .ack_timeout_ms = settings->ack_timeout_ms,
-        .admits = master_admits,
-        .ctx = node,
-    };
-    node->append = append_open(&append);
-    const struct gate_config gate = {
-        .settings = settings,
-        .acks = node->acks,
-        .members = node->members,
-        .admission = node->admission,
-        .appended = master_appended,
-        .ctx = node,
-    };
-    if (!node->members || !node->admission || !node->append)
+    wire_name_new(node->base.own.log);
+    node->base.own.epoch = 1;
+    node->members = members_open(&node->base);
+    node->admission = admission_open(&node->base, node->members);
+    if (!node->members || !node->admission)
         return false;
-    node->gate = gate_open(&gate);
-    return node->gate != NULL;
+    node->gate = gate_open(&node->base, node->members, node->admission);
+    node->append = append_open(&node->base, node->gate);
+    return node->gate && node->append;
 }
 
 static bool secondary_build(struct node *node)
 {
-    const struct settings *settings = node->settings;
-    snprintf(node->own.id, sizeof node->own.id, "%s", settings->secondary_id);
-    const struct follow_config follow = {
-        .log = node->log,
-        .own = &node->own,
-        .acks = node->acks,
-        .max_message = settings->max_message,
-        .delay_ms = settings->delay_ms,
-        .errors = settings->errors,
-        .heard = secondary_heard,
-        .ctx = node,
-    };
-    node->follow = follow_open(&follow);
-    struct registrar_config registrar = {
-        .dialer = node->dialer,
-        .fields = node->fields,
-        .describe = registration_describe,
-        .accepted = registration_accepted,
-        .ctx = node,
-    };
-    if (http_url_parse(span_of(settings->master_url), &registrar.master))
-        node->registrar = registrar_open(&registrar);
+    snprintf(node->base.own.id, sizeof node->base.own.id, "%s", node->base.settings->secondary_id);
+    node->follow = follow_open(&node->base);
+    node->registrar = registrar_open(&node->base, node->follow);
     return node->follow && node->registrar;
 }
 
@@ -501,15 +387,15 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
     struct node *node = calloc(1, sizeof *node);
     if (!node)
         return NULL;
-    node->settings = settings;
-    node->dialer = dialer;
+    node->base.settings = settings;
+    node->base.dialer = dialer;
     node->due_ms = node->check_ms = node->stop_by_ms = CLOCK_NEVER;
     node->suspended_ms = clock_suspended_ms();
-    wire_name_new(node->own.boot);
-    token_fields(settings->cluster_token, node->fields);
-    node->log = log_open();
-    node->acks = acks_open(role == SETTINGS_MASTER ? settings->nodes : 0);
-    bool built = node->log && node->acks;
+    wire_name_new(node->base.own.boot);
+    token_fields(settings->cluster_token, node->base.fields);
+    node->base.log = log_open();
+    node->base.acks = acks_open(role == SETTINGS_MASTER ? settings->nodes : 0);
+    bool built = node->base.log && node->base.acks;
     if (built)
         built = role == SETTINGS_MASTER ? master_build(node) : secondary_build(node);
     if (built)
@@ -532,19 +418,19 @@ void node_close(struct node *node)
         members_close(node->members);
     if (node->append)
         append_close(node->append);
-    acks_close(node->acks);
-    log_close(node->log);
+    acks_close(node->base.acks);
+    log_close(node->base.log);
     free(node);
 }
 
 void node_port(struct node *node, uint16_t port)
 {
-    node->port = port;
+    node->base.port = port;
 }
 
 struct node_view node_view(const struct node *node)
 {
-    return (struct node_view){.log = node->log, .shown = node_shown(node), .own = &node->own};
+    return (struct node_view){.log = node->base.log, .shown = node_shown(node), .own = &node->base.own};
 }
 
 void node_stop(struct node *node, int64_t patience_ms)

@@ -24,7 +24,9 @@ enum registrar_state {
 };
 
 struct registrar {
-    struct registrar_config config;
+    const struct base *base;
+    struct follow *follow;
+    struct http_url url; /* of the master */
     enum registrar_state state;
     struct http_client *client; /* of the call under way, or of one that is over and to be closed */
     struct http_address master; /* where the master was reached last */
@@ -32,10 +34,9 @@ struct registrar {
     int64_t rests_until_ms; /* REGISTRAR_PAUSES: the first part of the pause, which nothing ends */
     int64_t heard_ms;
     int64_t heartbeat_ms;
-    char id[WIRE_ID_SIZE]; /* what the master knows this secondary as; "": not yet */
-    char boot[WIRE_NAME_SIZE];
-    bool told; /* a registration was sent: the master may hold this secondary for a member */
-    bool over; /* the call has its answer, or has failed */
+    uint64_t described; /* the end of the list when the registration under way was written */
+    bool told;          /* a registration was sent: the master may hold this secondary for a member */
+    bool over;          /* the call has its answer, or has failed */
     struct retry retry;
 };
 
@@ -92,7 +93,7 @@ static void complain_unreachable(struct registrar *registrar, int error, const c
 {
     char master[HTTP_AUTHORITY_MAX];
     char what[sizeof registrar->retry.complaint];
-    http_url_authority(&registrar->config.master, master, sizeof master);
+    http_url_authority(&registrar->url, master, sizeof master);
     snprintf(what, sizeof what, "cannot register with the master at http://%s: %s%s; trying again", master,
              why, error == -EINVAL ? " (it is not to be reached from the address in HOST)" : "");
     retry_complain(&registrar->retry, LOGLINE_WARN, what);
@@ -108,6 +109,18 @@ static void complain_refused(struct registrar *registrar, int status, struct spa
     retry_complain(&registrar->retry, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, what);
 }
 
+/* Whether the master took the list that there is: not where the list is not any more what another master was
+ * told of. */
+static bool answer_fits(const struct registrar *registrar, const struct wire_registered *answer)
+{
+    const struct wire_identity *own = &registrar->base->own;
+    uint64_t last = log_last(registrar->base->log);
+    bool same_log = strcmp(own->log, answer->log) == 0;
+    if (last && !same_log)
+        return false; /* no master accepts another log's list */
+    return (same_log && own->epoch == answer->epoch) || last == registrar->described;
+}
+
 static bool answer_take(struct registrar *registrar, struct span body)
 {
     struct wire_registered answer;
@@ -115,15 +128,14 @@ static bool answer_take(struct registrar *registrar, struct span body)
         retry_complain(&registrar->retry, LOGLINE_ERROR, "the answer to the registration is not a master's");
         return false;
     }
-    if (!registrar->config.accepted(registrar->config.ctx, &answer)) {
+    if (!answer_fits(registrar, &answer)) {
         retry_complain(
             &registrar->retry, LOGLINE_WARN,
             "messages of another master came while this registered with the present one: registering "
             "again");
         return false;
     }
-    if (answer.id[0])
-        snprintf(registrar->id, sizeof registrar->id, "%s", answer.id);
+    follow_master(registrar->follow, &answer);
     if (answer.heartbeat_ms)
         registrar->heartbeat_ms = answer.heartbeat_ms;
     registrar->heard_ms = clock_ms();
@@ -169,24 +181,39 @@ static int call_begin(struct registrar *registrar, const struct http_client_even
 {
     call_end(registrar);
     registrar->over = false;
-    int result = http_client_open(&registrar->client, registrar->config.dialer, &registrar->config.master,
-                                  known, events, registrar);
+    int result = http_client_open(&registrar->client, registrar->base->dialer, &registrar->url, known, events,
+                                  registrar);
     return result < 0 ? result
-                      : http_client_request(registrar->client, method, target, registrar->config.fields, body,
+                      : http_client_request(registrar->client, method, target, registrar->base->fields, body,
                                             NULL, "");
+}
+
+static void registration_write(struct registrar *registrar, struct buf *out)
+{
+    const struct base *base = registrar->base;
+    struct log_tail tail = log_tail(base->log);
+    struct wire_register registration = {
+        .port = base->port,
+        .epoch = base->own.epoch,
+        .last_id = follow_shown(registrar->follow),
+        .stored = tail.last, /* what does not show yet will: a new master must have it, too */
+        .digest = {true, tail.digest},
+        .complete = follow_complete(registrar->follow),
+    };
+    snprintf(registration.id, sizeof registration.id, "%s", base->settings->secondary_id);
+    snprintf(registration.url, sizeof registration.url, "%s", base->settings->advertise_url);
+    snprintf(registration.log, sizeof registration.log, "%s", base->own.log);
+    snprintf(registration.boot, sizeof registration.boot, "%s", base->own.boot);
+    wire_register_write(out, &registration);
+    registrar->described = tail.last;
 }
 
 static void registrar_register(struct registrar *registrar, int64_t now_ms)
 {
     static const struct http_client_events events = {.answered = register_answered,
                                                      .failed = register_failed};
-    struct wire_register registration = {0};
     struct buf body = {0};
-    registrar->config.describe(registrar->config.ctx, &registration);
-    if (registration.id[0])
-        snprintf(registrar->id, sizeof registrar->id, "%s", registration.id);
-    snprintf(registrar->boot, sizeof registrar->boot, "%s", registration.boot);
-    wire_register_write(&body, &registration);
+    registration_write(registrar, &body);
     registrar->state = REGISTRAR_CALLS;
     registrar->until_ms = now_ms + CALL_MS;
     registrar->told = true;
@@ -227,10 +254,10 @@ void registrar_leave(struct registrar *registrar, int64_t until_ms)
     size_t len = strlen(target);
     if (registrar->state == REGISTRAR_LEAVES || registrar->state == REGISTRAR_LEFT)
         return;
-    for (const char *c = registrar->id; *c; c++)
+    for (const char *c = registrar->base->own.id; *c; c++)
         len += (size_t)snprintf(target + len, sizeof target - len, "%%%02X", (unsigned char)*c);
-    snprintf(target + len, sizeof target - len, "?boot=%s", registrar->boot);
-    bool known = registrar->told && registrar->id[0];
+    snprintf(target + len, sizeof target - len, "?boot=%s", registrar->base->own.boot);
+    bool known = registrar->told && registrar->base->own.id[0];
     registrar->state = known ? REGISTRAR_LEAVES : REGISTRAR_LEFT;
     registrar->until_ms = until_ms;
     int result =
@@ -285,12 +312,15 @@ int64_t registrar_pass(struct registrar *registrar, int64_t now_ms)
     return registrar->state == REGISTRAR_LEFT ? CLOCK_NEVER : registrar->until_ms;
 }
 
-struct registrar *registrar_open(const struct registrar_config *config)
+struct registrar *registrar_open(const struct base *base, struct follow *follow)
 {
     struct registrar *registrar = calloc(1, sizeof *registrar);
-    if (!registrar)
+    if (!registrar || !http_url_parse(span_of(base->settings->master_url), &registrar->url)) {
+        free(registrar);
         return NULL;
-    registrar->config = *config;
+    }
+    registrar->base = base;
+    registrar->follow = follow;
     registrar->state = REGISTRAR_PAUSES;
     registrar->heartbeat_ms = HEARTBEAT_UNKNOWN_MS;
     return registrar;

@@ -5,27 +5,15 @@
 #ifndef REPLICATION_REGISTRAR_H
 #define REPLICATION_REGISTRAR_H
 
-#include "http/client.h"
-#include "replication/wire.h"
+#include "replication/follow.h"
 
 enum { REGISTRAR_SILENCE = 3 };
 
 struct registrar;
 
-struct registrar_config {
-    const struct http_dialer *dialer;
-    struct http_url master;
-    const char *fields; /* as in struct link_shared */
-    /* Fills in what to register: id, url, port, boot, and the list as it is now. */
-    void (*describe)(void *ctx, struct wire_register *registration);
-    /* The master took it. Returns false where the list is not any more what `describe` told another master:
-     * then this registers again. */
-    bool (*accepted)(void *ctx, const struct wire_registered *answer);
-    void *ctx;
-};
-
-/* The first try is made in the first pass. NULL where there is no memory. */
-struct registrar *registrar_open(const struct registrar_config *config);
+/* A master that accepts the registration is followed. The first try is made in the first pass. NULL where
+ * there is no memory. */
+struct registrar *registrar_open(const struct base *base, struct follow *follow);
 void registrar_close(struct registrar *registrar);
 
 /* The master was heard. */

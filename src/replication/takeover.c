@@ -31,7 +31,9 @@ struct chunk {
 };
 
 struct takeover {
-    struct takeover_config config;
+    const struct base *base;
+    const struct wire_register *holder;
+    const struct http_url *url;
     enum takeover_state state;
     char why[128];
     struct http_client *client; /* NULL: a pause until dial_ms */
@@ -126,7 +128,7 @@ static bool message_take(struct takeover *takeover, struct span text)
     struct json_string message;
     if (!json_string(&json, &message) || message.value_len == 0)
         outcome_set(takeover, TAKEOVER_FAILED, "its answer is no list");
-    else if (message.value_len > takeover->config.max_message)
+    else if (message.value_len > takeover->base->settings->max_message)
         outcome_set(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
     else if (!chunk_add(takeover, &message))
         outcome_set(takeover, TAKEOVER_FAILED, "there is no memory for its list");
@@ -157,7 +159,7 @@ static ssize_t list_begin_len(struct span in)
 
 static bool all_fetched(const struct takeover *takeover)
 {
-    return takeover->reached >= takeover->config.last;
+    return takeover->reached >= takeover->holder->stored;
 }
 
 /* Takes the whole messages from the buffered text, and no more than were told of. */
@@ -187,7 +189,7 @@ static int text_take(struct takeover *takeover)
     if (takeover->begun)
         messages_take(takeover, (size_t)begin);
     /* a string is at most so long that one of MAX_MESSAGE bytes may be, in its longest form */
-    if (takeover->in.len > takeover->config.max_message * JSON_EXPANSION_MAX + LIST_BEGIN_MOST)
+    if (takeover->in.len > takeover->base->settings->max_message * JSON_EXPANSION_MAX + LIST_BEGIN_MOST)
         outcome_set(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
     return takeover->state == TAKEOVER_FETCHES && !all_fetched(takeover) ? 0 : -ECANCELED;
 }
@@ -201,7 +203,7 @@ static void attempt_failed(struct takeover *takeover, const char *why)
     if (takeover->complained || takeover->state != TAKEOVER_FETCHES || all_fetched(takeover))
         return;
     takeover->complained = true;
-    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->config.id, why);
+    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->holder->id, why);
 }
 
 static int takeover_heard(void *ctx)
@@ -252,16 +254,17 @@ static int fetch_begin(struct takeover *takeover)
                                                      .part = takeover_part,
                                                      .answered = takeover_answered,
                                                      .failed = takeover_failed};
-    const struct takeover_config *config = &takeover->config;
+    const char *boot = takeover->holder->boot;
     char target[64];
     char fields[1024];
     snprintf(target, sizeof target, "/messages?from=%" PRIu64, takeover->reached + 1);
-    snprintf(fields, sizeof fields, "%s%s%s%s", config->fields, config->boot[0] ? WIRE_BOOT_FIELD ": " : "",
-             config->boot, config->boot[0] ? "\r\n" : "");
+    snprintf(fields, sizeof fields, "%s%s%s%s", takeover->base->fields, boot[0] ? WIRE_BOOT_FIELD ": " : "",
+             boot, boot[0] ? "\r\n" : "");
     takeover->begun = takeover->lost = false;
     takeover->scanned = 0;
     buf_clear(&takeover->in);
-    int result = http_client_open(&takeover->client, config->dialer, &config->url, NULL, &events, takeover);
+    int result =
+        http_client_open(&takeover->client, takeover->base->dialer, takeover->url, NULL, &events, takeover);
     if (result < 0)
         return result;
     return http_client_request(takeover->client, "GET", target, fields, (struct span){0}, NULL, "");
@@ -277,19 +280,22 @@ static void fetch_end(struct takeover *takeover, int64_t now_ms)
 
 /* ---- the whole */
 
-struct takeover *takeover_open(const struct takeover_config *config, int64_t now_ms)
+struct takeover *takeover_open(const struct base *base, const struct wire_register *holder,
+                               const struct http_url *url, int64_t now_ms)
 {
     struct takeover *takeover = calloc(1, sizeof *takeover);
     if (!takeover)
         return NULL;
-    struct log_tail tail = log_tail(config->log);
-    takeover->config = *config;
+    struct log_tail tail = log_tail(base->log);
+    takeover->base = base;
+    takeover->holder = holder;
+    takeover->url = url;
     takeover->reached = tail.last;
     takeover->digest = tail.digest;
     takeover->began_ms = takeover->progressed_ms = takeover->heard_ms = now_ms;
     takeover->until_ms = now_ms + TAKEOVER_TIME_MS;
     logline(LOGLINE_INFO, "taking over messages %" PRIu64 "..%" PRIu64 " from %s; appends wait meanwhile",
-            tail.last + 1, config->last, config->id);
+            tail.last + 1, holder->stored, holder->id);
     return takeover;
 }
 
@@ -330,7 +336,7 @@ const char *takeover_why(const struct takeover *takeover)
 /* What has been fetched, and how late it is, decides whether it goes on. */
 static void takeover_judge(struct takeover *takeover, int64_t now_ms)
 {
-    if (all_fetched(takeover) && takeover->digest == takeover->config.digest)
+    if (all_fetched(takeover) && takeover->digest == takeover->holder->digest.value)
         outcome_set(takeover, TAKEOVER_PROVEN, "");
     else if (all_fetched(takeover))
         outcome_set(takeover, TAKEOVER_DIFFERS, "what was fetched is not the list that it told of");
@@ -371,7 +377,7 @@ void takeover_append(struct takeover *takeover)
     uint64_t last;
     for (int i = 0; i < CHUNKS_A_PASS && takeover->first; i++) {
         struct chunk *chunk = takeover->first;
-        if (log_append(takeover->config.log, buf_span(&chunk->elements),
+        if (log_append(takeover->base->log, buf_span(&chunk->elements),
                        (const size_t *)(const void *)chunk->lens.data, chunk->count, &last) < 0) {
             takeover->state = TAKEOVER_FAILED;
             snprintf(takeover->why, sizeof takeover->why, "there is no memory for its list");

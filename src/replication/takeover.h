@@ -10,9 +10,7 @@
 #ifndef REPLICATION_TAKEOVER_H
 #define REPLICATION_TAKEOVER_H
 
-#include "http/client.h"
-#include "log/log.h"
-#include "replication/wire.h"
+#include "replication/base.h"
 
 enum {
     TAKEOVER_TIME_MS =
@@ -23,20 +21,10 @@ enum {
 
 struct takeover;
 
-struct takeover_config {
-    const struct http_dialer *dialer;
-    struct log *log;
-    const char *fields; /* as in struct link_shared */
-    size_t max_message;
-    char id[WIRE_ID_SIZE]; /* whose list, for log lines */
-    struct http_url url;
-    char boot[WIRE_NAME_SIZE]; /* of the process that has the list; "": not known */
-    uint64_t last;             /* the id to reach */
-    uint64_t digest;           /* of the list up to there */
-};
-
-/* NULL where there is no memory. */
-struct takeover *takeover_open(const struct takeover_config *config, int64_t now_ms);
+/* `holder` is the registration of who has the list, at that address; both are borrowed until takeover_close.
+ * NULL where there is no memory. */
+struct takeover *takeover_open(const struct base *base, const struct wire_register *holder,
+                               const struct http_url *url, int64_t now_ms);
 
 /* Throws away what was not appended, and frees all. */
 void takeover_close(struct takeover *takeover);
