@@ -1,6 +1,7 @@
 #include "replication/node.h"
 #include "clock.h"
 #include "http/router.h"
+#include "json.h"
 #include "logline.h"
 #include "replication/admission.h"
 #include "replication/append.h"
@@ -8,7 +9,6 @@
 #include "replication/gate.h"
 #include "replication/reads.h"
 #include "replication/registrar.h"
-#include "replication/report.h"
 #include "replication/token.h"
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -127,15 +127,27 @@ static void handle_health(void *ctx, const struct http_request *request, const c
                           struct http_exchange *exchange)
 {
     struct node *node = ctx;
+    const char *log = node->base.own.log;
+    bool read_only = node->gate && gate_read_only(node->gate);
     struct buf body = {0};
     (void)request;
     (void)rest;
-    if (node->members)
-        report_master(&body, &node->base.own, log_last(node->base.log), gate_read_only(node->gate),
-                      node->members);
+    buf_addf(&body, "{\"role\":\"%s\",\"status\":\"%s\",\"log\":", node->members ? "master" : "secondary",
+             read_only ? "read_only" : "ok");
+    if (log[0])
+        json_quote(span_of(log), &body);
     else
-        report_secondary(&body, &node->base.own, node_shown(node), node->base.settings->master_url,
-                         registrar_registered(node->registrar));
+        buf_add_text(&body, "null");
+    buf_addf(&body, ",\"last_id\":%" PRIu64, node_shown(node));
+    if (node->members) {
+        buf_addf(&body, ",\"read_only\":%s,\"secondaries\":", read_only ? "true" : "false");
+        members_write(node->members, clock_ms(), &body);
+    } else {
+        buf_add_text(&body, ",\"master\":");
+        json_quote(span_of(node->base.settings->master_url), &body);
+        buf_addf(&body, ",\"registered\":%s", registrar_registered(node->registrar) ? "true" : "false");
+    }
+    buf_add_char(&body, '}');
     http_answer_json(exchange, 200, &body);
 }
 

@@ -29,15 +29,6 @@ bool token_is_right(const char *token, const struct http_head *head)
     return !*token || equal_in_constant_time(bearer(head), token);
 }
 
-bool token_admits(const char *token, const struct http_request *request, struct http_exchange *exchange)
-{
-    if (token_is_right(token, request->head))
-        return true;
-    http_answer_error(exchange, 401, "WWW-Authenticate: Bearer\r\n",
-                      "this needs the field Authorization: Bearer with the cluster's token");
-    return false;
-}
-
 void token_fields(const char *token, char out[TOKEN_FIELDS_SIZE])
 {
     int len = snprintf(out, TOKEN_FIELDS_SIZE, "Content-Type: application/json\r\n");

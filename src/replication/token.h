@@ -2,14 +2,11 @@
 #ifndef REPLICATION_TOKEN_H
 #define REPLICATION_TOKEN_H
 
-#include "http/server.h"
+#include "http/parser.h"
 
 /* Whether the head carries `Authorization: Bearer TOKEN`; always, where the token is "". Compared in a time
  * that does not depend on where the texts differ. */
 bool token_is_right(const char *token, const struct http_head *head);
-
-/* The same; where not, the exchange is answered with 401. */
-bool token_admits(const char *token, const struct http_request *request, struct http_exchange *exchange);
 
 /* The field lines of a node's own requests: Content-Type, and Authorization where there is a token. */
 enum { TOKEN_FIELDS_SIZE = 400 };
