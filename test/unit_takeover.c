@@ -254,7 +254,7 @@ Test(takeover, another_program_at_its_address_ends_it)
 {
     pass();
     fake_answer(fake_last(), 409, "");
-    expect_state(TAKEOVER_GONE, "another program answers at its address now");
+    expect_state(TAKEOVER_FAILED, "another program answers at its address now");
     cr_assert_eq(fake_open(), 0);
 }
 
@@ -275,7 +275,7 @@ Test(takeover, an_address_where_nobody_listens_for_so_long_ends_it)
         expect_state(TAKEOVER_FETCHES, "");
     }
     clock_move(PAUSE_MS);
-    expect_state(TAKEOVER_GONE, "nobody listens at its address any more");
+    expect_state(TAKEOVER_FAILED, "nobody listens at its address any more");
 }
 
 Test(takeover, who_listens_again_is_not_gone)

@@ -131,18 +131,6 @@ static void log_ack(const struct link *link, const struct flight *flight, uint64
             tenths / 10, (int)(tenths % 10));
 }
 
-static int link_refused(struct link *link, int status, const char *error)
-{
-    link->status = status;
-    if (status == 413)
-        return link_fail(
-            link, EPROTO,
-            "it answered 413: %s; its MAX_MESSAGE is too low for what this log holds: restart it "
-            "with this master's",
-            error);
-    return link_fail(link, EPROTO, "it answered %d%s%s", status, error[0] ? ": " : "", error);
-}
-
 /* A request was answered, with whatever: it arrived. */
 static void batch_answered(struct link *link, const struct flight *flight)
 {
@@ -271,9 +259,15 @@ static int answer_prove(struct link *link, const struct flight *flight, struct s
 static int answer_refused(struct link *link, int status, struct span body)
 {
     struct wire_ack ack;
-    if (!wire_ack_read(body, &ack))
-        ack.error[0] = '\0';
-    return link_refused(link, status, ack.error);
+    wire_ack_read(body, &ack);
+    link->status = status;
+    if (status == 413)
+        return link_fail(
+            link, EPROTO,
+            "it answered 413: %s; its MAX_MESSAGE is too low for what this log holds: restart it "
+            "with this master's",
+            ack.error);
+    return link_fail(link, EPROTO, "it answered %d%s%s", status, ack.error[0] ? ": " : "", ack.error);
 }
 
 /* One answer, to the oldest request under way. */

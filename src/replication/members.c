@@ -240,21 +240,16 @@ void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms)
 
 /* ---- proof */
 
-static void member_free(struct members *members, struct member *member)
-{
-    link_drop(&member->link);
-    link_drop(&member->candidate);
-    if (member->ack)
-        acks_leave(members->base->acks, member->ack);
-    free(member);
-}
-
 static void member_unlink(struct members *members, struct member **at)
 {
     struct member *member = *at;
     *at = member->next;
     members->count.all--;
-    member_free(members, member);
+    link_drop(&member->link);
+    link_drop(&member->candidate);
+    if (member->ack)
+        acks_leave(members->base->acks, member->ack);
+    free(member);
 }
 
 /* The member that the process was proven as, other than `but`; or NULL's place. */

@@ -103,8 +103,7 @@ static void complain_refused(struct registrar *registrar, int status, struct spa
 {
     struct wire_ack answer;
     char what[sizeof registrar->retry.complaint];
-    if (!wire_ack_read(body, &answer))
-        answer.error[0] = '\0';
+    wire_ack_read(body, &answer);
     snprintf(what, sizeof what, "the master answered %d to the registration: %s", status, answer.error);
     retry_complain(&registrar->retry, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, what);
 }
@@ -145,23 +144,37 @@ static bool answer_take(struct registrar *registrar, struct span body)
     return true;
 }
 
-static int register_answered(void *ctx, int status, struct span body)
+static void goodbye_answered(int status)
+{
+    if (status == 204)
+        logline(LOGLINE_INFO, "said goodbye to the master");
+    else
+        logline(LOGLINE_WARN, "could not say goodbye to the master: %s", http_reason(status));
+}
+
+static int call_answered(void *ctx, int status, struct span body)
 {
     struct registrar *registrar = ctx;
     registrar->over = true;
-    if (status != 200)
+    if (registrar->state == REGISTRAR_LEAVES)
+        goodbye_answered(status);
+    else if (status != 200)
         complain_refused(registrar, status, body);
     else if (answer_take(registrar, body))
         registrar->state = REGISTRAR_LISTENS;
     return 0;
 }
 
-static void register_failed(void *ctx, int error, const char *why)
+static void call_failed(void *ctx, int error, const char *why)
 {
     struct registrar *registrar = ctx;
-    if (!registrar->over)
-        complain_unreachable(registrar, error, why);
+    if (registrar->over)
+        return;
     registrar->over = true;
+    if (registrar->state == REGISTRAR_LEAVES)
+        logline(LOGLINE_WARN, "could not say goodbye to the master: %s", why);
+    else
+        complain_unreachable(registrar, error, why);
 }
 
 /* Closes the client of a call that is over. */
@@ -175,17 +188,22 @@ static void call_end(struct registrar *registrar)
     registrar->client = NULL;
 }
 
-static int call_begin(struct registrar *registrar, const struct http_client_events *events,
-                      const struct http_address *known, const char *method, const char *target,
-                      struct span body)
+/* Calls the master, in the state that the call is of. */
+static void call_begin(struct registrar *registrar, const struct http_address *known, const char *method,
+                       const char *target, const struct buf *body)
 {
+    static const struct http_client_events events = {.answered = call_answered, .failed = call_failed};
+    const struct base *base = registrar->base;
     call_end(registrar);
     registrar->over = false;
-    int result = http_client_open(&registrar->client, registrar->base->dialer, &registrar->url, known, events,
-                                  registrar);
-    return result < 0 ? result
-                      : http_client_request(registrar->client, method, target, registrar->base->fields, body,
-                                            NULL, "");
+    int result = body->failed ? -ENOMEM
+                              : http_client_open(&registrar->client, base->dialer, &registrar->url, known,
+                                                 &events, registrar);
+    if (result >= 0)
+        result =
+            http_client_request(registrar->client, method, target, base->fields, buf_span(body), NULL, "");
+    if (result < 0)
+        call_failed(registrar, result, strerror(-result));
 }
 
 static void registration_write(struct registrar *registrar, struct buf *out)
@@ -210,46 +228,17 @@ static void registration_write(struct registrar *registrar, struct buf *out)
 
 static void registrar_register(struct registrar *registrar, int64_t now_ms)
 {
-    static const struct http_client_events events = {.answered = register_answered,
-                                                     .failed = register_failed};
     struct buf body = {0};
     registration_write(registrar, &body);
     registrar->state = REGISTRAR_CALLS;
     registrar->until_ms = now_ms + CALL_MS;
     registrar->told = true;
-    int result =
-        body.failed ? -ENOMEM : call_begin(registrar, &events, NULL, "POST", "/register", buf_span(&body));
-    if (result < 0)
-        register_failed(registrar, result, strerror(-result));
+    call_begin(registrar, NULL, "POST", "/register", &body);
     buf_free(&body);
-}
-
-/* ---- the goodbye */
-
-static int goodbye_answered(void *ctx, int status, struct span body)
-{
-    struct registrar *registrar = ctx;
-    (void)body;
-    registrar->over = true;
-    if (status == 204)
-        logline(LOGLINE_INFO, "said goodbye to the master");
-    else
-        logline(LOGLINE_WARN, "could not say goodbye to the master: %s", http_reason(status));
-    return 0;
-}
-
-static void goodbye_failed(void *ctx, int error, const char *why)
-{
-    struct registrar *registrar = ctx;
-    (void)error;
-    if (!registrar->over)
-        logline(LOGLINE_WARN, "could not say goodbye to the master: %s", why);
-    registrar->over = true;
 }
 
 void registrar_leave(struct registrar *registrar, int64_t until_ms)
 {
-    static const struct http_client_events events = {.answered = goodbye_answered, .failed = goodbye_failed};
     char target[WIRE_ID_SIZE * 3 + WIRE_NAME_SIZE + 32] = "/secondaries/";
     size_t len = strlen(target);
     if (registrar->state == REGISTRAR_LEAVES || registrar->state == REGISTRAR_LEFT)
@@ -260,10 +249,8 @@ void registrar_leave(struct registrar *registrar, int64_t until_ms)
     bool known = registrar->told && registrar->base->own.id[0];
     registrar->state = known ? REGISTRAR_LEAVES : REGISTRAR_LEFT;
     registrar->until_ms = until_ms;
-    int result =
-        known ? call_begin(registrar, &events, &registrar->master, "DELETE", target, (struct span){0}) : 0;
-    if (result < 0)
-        goodbye_failed(registrar, result, strerror(-result));
+    if (known)
+        call_begin(registrar, &registrar->master, "DELETE", target, &(struct buf){0});
 }
 
 /* ---- the whole */
@@ -273,12 +260,8 @@ static void call_expire(struct registrar *registrar, int64_t now_ms)
 {
     if (registrar->state == REGISTRAR_CALLS && !registrar->over && http_client_looks_up(registrar->client))
         registrar->until_ms = now_ms + CALL_MS;
-    if (registrar->over || now_ms < registrar->until_ms)
-        return;
-    if (registrar->state == REGISTRAR_CALLS)
-        register_failed(registrar, -ETIMEDOUT, strerror(ETIMEDOUT));
-    else
-        goodbye_failed(registrar, -ETIMEDOUT, strerror(ETIMEDOUT));
+    if (now_ms >= registrar->until_ms)
+        call_failed(registrar, -ETIMEDOUT, strerror(ETIMEDOUT));
 }
 
 /* Registered: notices that the master has been silent for too long. */

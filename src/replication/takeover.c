@@ -230,7 +230,7 @@ static int takeover_answered(void *ctx, int status, struct span body)
     char why[64] = "its answer is no list";
     (void)body;
     if (status == 409) {
-        outcome_set(takeover, TAKEOVER_GONE, "another program answers at its address now");
+        outcome_set(takeover, TAKEOVER_FAILED, "another program answers at its address now");
     } else if (status != 200 || !takeover->begun) {
         if (status != 200)
             snprintf(why, sizeof why, "it answered %d", status);
@@ -341,7 +341,7 @@ static void takeover_judge(struct takeover *takeover, int64_t now_ms)
     else if (all_fetched(takeover))
         outcome_set(takeover, TAKEOVER_DIFFERS, "what was fetched is not the list that it told of");
     else if (takeover->refused_ms && now_ms - takeover->refused_ms >= TAKEOVER_REFUSED_MS)
-        outcome_set(takeover, TAKEOVER_GONE, "nobody listens at its address any more");
+        outcome_set(takeover, TAKEOVER_FAILED, "nobody listens at its address any more");
     else if (now_ms >= takeover->until_ms)
         outcome_set(takeover, TAKEOVER_FAILED, "the time is over");
 }

@@ -34,8 +34,8 @@ enum takeover_state {
     TAKEOVER_PROVEN,  /* all is there, with the right digest: takeover_append */
     TAKEOVER_DONE,    /* all was appended */
     TAKEOVER_DIFFERS, /* all is there and has another digest: it is not the list that was told of */
-    TAKEOVER_GONE,    /* the process that had the list is gone */
-    TAKEOVER_FAILED   /* the time is over, what came is no list, or there is no memory */
+    TAKEOVER_FAILED /* the process that had the list is gone, the time is over, what came is no list, or there
+                       is no memory */
 };
 enum takeover_state takeover_state(const struct takeover *takeover);
 

@@ -348,7 +348,10 @@ bool wire_ack_read(struct span body, struct wire_ack *out)
         {0},
     };
     *out = (struct wire_ack){0};
-    return !object_read(body, table, out);
+    if (!object_read(body, table, out))
+        return true;
+    out->error[0] = '\0';
+    return false;
 }
 
 /* ---- writing */

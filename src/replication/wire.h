@@ -140,8 +140,8 @@ void wire_ack_write(struct buf *out, uint64_t last_id, struct span identity, uin
  * *digest are filled. Spares the reading of what is the same in all answers. */
 bool wire_ack_match(struct span body, struct span identity, uint64_t *last_id, uint64_t *digest);
 
-/* Reads an answer, or any body with an "error". What is not there is zero. Returns false where it is no JSON
- * object, or a member is not what it should be. */
+/* Reads an answer, or any body with an "error". What is not there is zero. Returns false, and no error, where
+ * it is no JSON object, or a member is not what it should be. */
 bool wire_ack_read(struct span body, struct wire_ack *out);
 
 /* What the program may use as a name: 1 to size - 1 bytes of visible ASCII but for quotes and backslashes. */
