@@ -86,10 +86,10 @@ static void check_register(struct span body)
     wire_register_write(&written, &request);
     CHECK(!written.failed && wire_register_read(buf_span(&written), &again) == NULL);
     CHECK(again.last_id == request.last_id && again.stored == request.stored && again.port == request.port);
-    CHECK(strcmp(again.id, request.id) == 0 && strcmp(again.url, request.url) == 0);
-    CHECK(strcmp(again.log, request.log) == 0 && told_same(again.digest, request.digest));
-    CHECK(again.epoch == request.epoch && again.complete == request.complete);
-    CHECK(strcmp(again.boot, request.boot) == 0);
+    CHECK(strcmp(again.from.id, request.from.id) == 0 && strcmp(again.url, request.url) == 0);
+    CHECK(strcmp(again.from.log, request.from.log) == 0 && told_same(again.digest, request.digest));
+    CHECK(again.from.epoch == request.from.epoch && again.complete == request.complete);
+    CHECK(strcmp(again.from.boot, request.from.boot) == 0);
     buf_free(&written);
 }
 
@@ -104,8 +104,8 @@ static void check_registered(struct span body)
           (answer.heartbeat_ms >= WIRE_HEARTBEAT_LEAST_MS && answer.heartbeat_ms <= WIRE_HEARTBEAT_MOST_MS));
     wire_registered_write(&written, &answer);
     CHECK(!written.failed && wire_registered_read(buf_span(&written), &again) == NULL);
-    CHECK(strcmp(again.log, answer.log) == 0 && strcmp(again.id, answer.id) == 0);
-    CHECK(again.epoch == answer.epoch && again.last_id == answer.last_id);
+    CHECK(strcmp(again.from.log, answer.from.log) == 0 && strcmp(again.from.id, answer.from.id) == 0);
+    CHECK(again.from.epoch == answer.from.epoch && again.last_id == answer.last_id);
     CHECK(again.heartbeat_ms == answer.heartbeat_ms ||
           (!answer.heartbeat_ms && again.heartbeat_ms == WIRE_HEARTBEAT_LEAST_MS));
     buf_free(&written);

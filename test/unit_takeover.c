@@ -15,7 +15,7 @@ enum { MAX_MESSAGE = 10, PAUSE_MS = 100, IDLE_MS = 2000 };
 
 static const struct settings settings = {.max_message = MAX_MESSAGE};
 static struct base base = {.settings = &settings, .fields = "A: b\r\n"};
-static struct wire_register holder = {.id = "s1", .boot = "b1"};
+static struct wire_register holder = {.from = {.id = "s1", .boot = "b1"}};
 static const struct http_url url = {.host = "a", .port = 5001};
 static struct takeover *takeover;
 
@@ -173,7 +173,7 @@ Test(takeover, a_list_that_is_shorter_than_was_told_is_asked_for_again)
 
 Test(takeover, where_the_process_is_not_known_none_is_named)
 {
-    holder.boot[0] = '\0';
+    holder.from.boot[0] = '\0';
     end();
     start();
     pass();

@@ -120,28 +120,25 @@ Test(wire, an_epoch_that_begins_like_the_expected_one_is_another)
 
 Test(wire, a_registration_survives_writing_and_reading)
 {
-    struct wire_register given = {.id = "s1",
+    struct wire_register given = {.from = {.id = "s1", .boot = "b", .log = "l", .epoch = 2},
                                   .url = "http://a:1",
                                   .port = 5001,
-                                  .log = "l",
-                                  .epoch = 2,
                                   .last_id = 7,
                                   .stored = 9,
-                                  .digest = {true, 0xff00ff},
-                                  .boot = "b"};
+                                  .digest = {true, 0xff00ff}};
     struct wire_register got;
     struct buf body = {0};
     wire_register_write(&body, &given);
     cr_assert_null(wire_register_read(buf_span(&body), &got));
-    cr_assert_str_eq(got.id, "s1");
+    cr_assert_str_eq(got.from.id, "s1");
     cr_assert_str_eq(got.url, "http://a:1");
     cr_assert_eq(got.port, 5001);
-    cr_assert_str_eq(got.log, "l");
-    cr_assert_eq(got.epoch, 2);
+    cr_assert_str_eq(got.from.log, "l");
+    cr_assert_eq(got.from.epoch, 2);
     cr_assert_eq(got.last_id, 7);
     cr_assert_eq(got.stored, 9);
     cr_assert(got.digest.is && got.digest.value == 0xff00ff);
-    cr_assert_str_eq(got.boot, "b");
+    cr_assert_str_eq(got.from.boot, "b");
     buf_free(&body);
 }
 
@@ -150,10 +147,10 @@ Test(wire, a_person_may_leave_out_what_a_program_tells)
     struct wire_register got;
     cr_assert_null(wire_register_read(span_of("{\"last_id\":7,\"port\":1}"), &got));
     cr_assert_eq(got.stored, 7, "what is stored is what shows");
-    cr_assert(!got.digest.is && !got.epoch && !got.log[0] && !got.boot[0] && !got.id[0]);
+    cr_assert(!got.digest.is && !got.from.epoch && !got.from.log[0] && !got.from.boot[0] && !got.from.id[0]);
     cr_assert_null(
         wire_register_read(span_of("{\"log\":null,\"epoch\":null,\"boot\":null,\"port\":1}"), &got));
-    cr_assert(!got.log[0] && !got.epoch && !got.boot[0]);
+    cr_assert(!got.from.log[0] && !got.from.epoch && !got.from.boot[0]);
 }
 
 Test(wire, what_is_wrong_in_a_registration_is_named)
@@ -179,7 +176,7 @@ Test(wire, what_is_wrong_in_a_registration_is_named)
 Test(wire, the_answer_to_a_registration_survives_writing_and_reading)
 {
     struct wire_registered given = {
-        .log = "l", .epoch = 3, .last_id = 9, .id = "s1", .boot = "m", .heartbeat_ms = 1050};
+        .from = {.id = "s1", .boot = "m", .log = "l", .epoch = 3}, .last_id = 9, .heartbeat_ms = 1050};
     struct wire_registered got;
     struct buf body = {0};
     wire_registered_write(&body, &given);
@@ -187,8 +184,9 @@ Test(wire, the_answer_to_a_registration_survives_writing_and_reading)
         buf_span(&body),
         "{\"log\":\"l\",\"epoch\":3,\"last_id\":9,\"id\":\"s1\",\"boot\":\"m\",\"heartbeat\":1.050}"));
     cr_assert_null(wire_registered_read(buf_span(&body), &got));
-    cr_assert(strcmp(got.log, "l") == 0 && strcmp(got.id, "s1") == 0 && strcmp(got.boot, "m") == 0);
-    cr_assert(got.epoch == 3 && got.last_id == 9 && got.heartbeat_ms == 1050);
+    cr_assert(strcmp(got.from.log, "l") == 0 && strcmp(got.from.id, "s1") == 0 &&
+              strcmp(got.from.boot, "m") == 0);
+    cr_assert(got.from.epoch == 3 && got.last_id == 9 && got.heartbeat_ms == 1050);
     buf_free(&body);
 }
 

@@ -20,14 +20,18 @@ struct refusal {
     uint64_t digest;
 };
 
+/* Who registers, and where. */
+struct applicant {
+    struct wire_register says;
+    struct link_target at;
+};
+
 struct admission {
     struct base *base;
     struct members *members;
-    struct takeover *takeover;   /* NULL: none under way */
-    struct wire_register holder; /* whose list is taken over: its registration */
-    struct link_target holder_at;
-    bool adopted;                         /* the holder's log is this master's by now */
-    struct http_exchange *exchange;       /* of that registration; NULL where it has none */
+    struct takeover *takeover;            /* NULL: none under way */
+    struct applicant holder;              /* whose list is taken over */
+    struct http_exchange *exchange;       /* of its registration */
     struct refusal refusals[MEMBERS_MAX]; /* the latest, each id once; a new one takes the oldest's place */
     unsigned refusals_next;
 };
@@ -54,11 +58,12 @@ bool admission_takes_over(const struct admission *admission)
 
 /* ---- answers */
 
-/* Fills in what a registration leaves out: the caller's address, and host:port as the id. Returns NULL, or
- * what is wrong. */
-static const char *registration_complete(struct wire_register *registration, const char *peer,
-                                         struct http_url *url)
+/* Fills in what a registration leaves out: the caller's address, and host:port as the id; and where it says
+ * that the secondary is. Returns NULL, or what is wrong. */
+static const char *applicant_complete(struct applicant *applicant, const char *peer)
 {
+    struct wire_register *registration = &applicant->says;
+    struct link_target *at = &applicant->at;
     if (!registration->url[0]) {
         const char *colon = strrchr(peer, ':');
         if (!registration->port)
@@ -66,13 +71,15 @@ static const char *registration_complete(struct wire_register *registration, con
         snprintf(registration->url, sizeof registration->url, "http://%.*s:%u", (int)(colon - peer), peer,
                  registration->port);
     }
-    if (!http_url_parse(span_of(registration->url), url))
+    *at = (struct link_target){.complete = registration->complete};
+    snprintf(at->boot, sizeof at->boot, "%s", registration->from.boot);
+    if (!http_url_parse(span_of(registration->url), &at->url))
         return "\"url\" must be http://HOST:PORT and nothing else";
-    if (!registration->id[0])
-        http_url_authority(url, registration->id, sizeof registration->id);
-    if (!wire_name_valid(registration->id))
+    if (!registration->from.id[0])
+        http_url_authority(&at->url, registration->from.id, sizeof registration->from.id);
+    if (!wire_name_valid(registration->from.id))
         return "\"id\" must be visible ASCII without quotes and backslashes";
-    if (registration->stored && !registration->log[0])
+    if (registration->stored && !registration->from.log[0])
         return "\"log\" is missing: which list do the messages belong to?";
     return NULL;
 }
@@ -87,34 +94,29 @@ static void answer_conflict(const struct admission *admission, struct http_excha
     http_answer_json(exchange, 409, &body);
 }
 
-static void answer_registered(const struct admission *admission, const struct wire_register *registration,
+static void answer_registered(const struct admission *admission, const char *id,
                               struct http_exchange *exchange)
 {
-    struct wire_registered answer = {.epoch = admission->base->own.epoch,
-                                     .last_id = log_last(admission->base->log),
-                                     .heartbeat_ms = admission->base->settings->heartbeat_ms};
+    const struct base *base = admission->base;
+    struct wire_registered answer = {
+        .from = base->own, .last_id = log_last(base->log), .heartbeat_ms = base->settings->heartbeat_ms};
     struct buf body = {0};
-    snprintf(answer.log, sizeof answer.log, "%s", admission->base->own.log);
-    snprintf(answer.id, sizeof answer.id, "%s", registration->id);
-    snprintf(answer.boot, sizeof answer.boot, "%s", admission->base->own.boot);
+    snprintf(answer.from.id, sizeof answer.from.id, "%s", id);
     wire_registered_write(&body, &answer);
     http_answer_json(exchange, 200, &body);
 }
 
-static void registration_accept(struct admission *admission, const struct wire_register *registration,
-                                const struct link_target *target, struct http_exchange *exchange)
+static void applicant_accept(struct admission *admission, const struct applicant *applicant,
+                             struct http_exchange *exchange)
 {
-    switch (members_register(admission->members, registration->id, target, registration->last_id)) {
-    case 0:
-        answer_registered(admission, registration, exchange);
-        break;
-    case -ENOSPC:
+    const char *id = applicant->says.from.id;
+    int result = members_register(admission->members, id, &applicant->at, applicant->says.last_id);
+    if (result == 0)
+        answer_registered(admission, id, exchange);
+    else if (result == -ENOSPC)
         http_answer_unavailable(exchange, "there are as many members as this master takes");
-        break;
-    default:
+    else
         http_answer_unavailable(exchange, "there is no memory for another member");
-        break;
-    }
 }
 
 static struct refusal *refusal_find(struct admission *admission, const char *id)
@@ -128,18 +130,18 @@ static struct refusal *refusal_find(struct admission *admission, const char *id)
 /* Whether the secondary was refused last with just this list. */
 static bool was_refused(struct admission *admission, const struct wire_register *registration)
 {
-    const struct refusal *last = refusal_find(admission, registration->id);
-    return last && strcmp(last->log, registration->log) == 0 && last->stored == registration->stored &&
+    const struct refusal *last = refusal_find(admission, registration->from.id);
+    return last && strcmp(last->log, registration->from.log) == 0 && last->stored == registration->stored &&
            last->digest == registration->digest.value;
 }
 
 static void refusal_remember(struct admission *admission, const struct wire_register *registration)
 {
-    struct refusal *last = refusal_find(admission, registration->id);
+    struct refusal *last = refusal_find(admission, registration->from.id);
     if (!last)
         last = &admission->refusals[admission->refusals_next++ % MEMBERS_MAX];
-    snprintf(last->id, sizeof last->id, "%s", registration->id);
-    snprintf(last->log, sizeof last->log, "%s", registration->log);
+    snprintf(last->id, sizeof last->id, "%s", registration->from.id);
+    snprintf(last->log, sizeof last->log, "%s", registration->from.log);
     last->stored = registration->stored;
     last->digest = registration->digest.value;
 }
@@ -158,7 +160,7 @@ static void registration_refuse(struct admission *admission, const struct wire_r
         "the master empty and let this secondary register first to keep the secondary's",
         why);
     logline(was_refused(admission, registration) ? LOGLINE_DEBUG : LOGLINE_ERROR,
-            "refused %s, which holds %" PRIu64 " message%s: %s", registration->id, registration->stored,
+            "refused %s, which holds %" PRIu64 " message%s: %s", registration->from.id, registration->stored,
             registration->stored == 1 ? "" : "s", sentence);
     refusal_remember(admission, registration);
     answer_conflict(admission, exchange, sentence);
@@ -177,7 +179,7 @@ static enum relation registration_relation(const struct admission *admission,
 {
     const struct base *base = admission->base;
     uint64_t last = log_last(base->log);
-    bool same = strcmp(base->own.log, registration->log) == 0;
+    bool same = strcmp(base->own.log, registration->from.log) == 0;
     if (registration->stored == 0)
         return LIST_BEGINS_OURS;
     if (same && registration->stored <= last) {
@@ -194,18 +196,16 @@ static enum relation registration_relation(const struct admission *admission,
 /* ---- the take-over */
 
 /* Keeps the registration open until the list is taken over. */
-static void takeover_begin(struct admission *admission, const struct wire_register *registration,
-                           const struct link_target *target, struct http_exchange *exchange)
+static void takeover_begin(struct admission *admission, const struct applicant *applicant,
+                           struct http_exchange *exchange)
 {
-    admission->holder = *registration;
-    admission->holder_at = *target;
-    admission->takeover =
-        takeover_open(admission->base, &admission->holder, &admission->holder_at.url, clock_ms());
-    admission->adopted = false;
+    struct applicant *holder = &admission->holder;
+    *holder = *applicant;
     admission->exchange = exchange;
+    admission->takeover = takeover_open(admission->base, &holder->says, &holder->at.url, clock_ms());
     if (admission->takeover)
         acks_gate(admission->base->acks, true); /* at once: a POST may come in this very pass */
-    else if (exchange)
+    else
         http_answer_unavailable(exchange, "there is no memory to take over the list");
 }
 
@@ -214,11 +214,11 @@ static void takeover_begin(struct admission *admission, const struct wire_regist
 static void takeover_adopt(struct admission *admission)
 {
     struct wire_identity *own = &admission->base->own;
-    admission->adopted = true;
-    if (strcmp(own->log, admission->holder.log) == 0 && own->epoch > admission->holder.epoch)
+    const struct wire_register *holder = &admission->holder.says;
+    if (strcmp(own->log, holder->from.log) == 0 && own->epoch > holder->from.epoch)
         return;
-    snprintf(own->log, sizeof own->log, "%s", admission->holder.log);
-    own->epoch = admission->holder.epoch < WIRE_EPOCH_MAX ? admission->holder.epoch + 1 : WIRE_EPOCH_MAX;
+    snprintf(own->log, sizeof own->log, "%s", holder->from.log);
+    own->epoch = holder->from.epoch < WIRE_EPOCH_MAX ? holder->from.epoch + 1 : WIRE_EPOCH_MAX;
     members_renew(admission->members);
 }
 
@@ -227,17 +227,18 @@ static void takeover_adopt(struct admission *admission)
 static void takeover_end(struct admission *admission, const char *why)
 {
     struct http_exchange *exchange = admission->exchange;
+    const struct wire_register *holder = &admission->holder.says;
     enum takeover_state state = takeover_state(admission->takeover);
     if (state == TAKEOVER_DONE) {
-        logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", admission->holder.id,
+        logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", holder->from.id,
                 log_last(admission->base->log));
-        registration_accept(admission, &admission->holder, &admission->holder_at, exchange);
+        applicant_accept(admission, &admission->holder, exchange);
     } else if (state == TAKEOVER_DIFFERS) {
-        registration_refuse(admission, &admission->holder, same_id_differs, exchange);
+        registration_refuse(admission, holder, same_id_differs, exchange);
     } else {
         logline(LOGLINE_ERROR,
                 "the list of %s could not be taken over: %s; nothing of it is kept that was not proven",
-                admission->holder.id, why ? why : takeover_why(admission->takeover));
+                holder->from.id, why ? why : takeover_why(admission->takeover));
         http_answer_unavailable(exchange, "the list could not be fetched from the secondary's URL");
     }
     takeover_close(admission->takeover);
@@ -248,8 +249,7 @@ static void takeover_end(struct admission *admission, const char *why)
 static void takeover_go_on(struct admission *admission)
 {
     assert(!admission->base->appended); /* the gate is closed */
-    if (!admission->adopted)
-        takeover_adopt(admission);
+    takeover_adopt(admission);
     takeover_append(admission->takeover);
     acks_appended(admission->base->acks, log_last(admission->base->log));
 }
@@ -274,10 +274,10 @@ int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop)
 static void takeover_look(struct admission *admission, const struct wire_register *registration)
 {
     const char *why;
-    const struct wire_register *holder = &admission->holder;
+    const struct wire_register *holder = &admission->holder.says;
     if (takeover_state(admission->takeover) != TAKEOVER_FETCHES)
         return;
-    if (strcmp(registration->id, holder->id) == 0) {
+    if (strcmp(registration->from.id, holder->from.id) == 0) {
         if (registration->stored < holder->stored)
             takeover_end(admission, "it has come back with less");
     } else if (takeover_quiet_ms(admission->takeover, clock_ms()) >= QUIET_MS &&
@@ -288,9 +288,10 @@ static void takeover_look(struct admission *admission, const struct wire_registe
 
 /* ---- requests */
 
-static void registration_handle(struct admission *admission, const struct wire_register *registration,
-                                const struct link_target *target, struct http_exchange *exchange)
+static void applicant_handle(struct admission *admission, const struct applicant *applicant,
+                             struct http_exchange *exchange)
 {
+    const struct wire_register *registration = &applicant->says;
     const char *why = NULL;
     enum relation relation = registration_relation(admission, registration, &why);
     if (relation == LIST_GOES_ON && was_refused(admission, registration)) {
@@ -298,49 +299,47 @@ static void registration_handle(struct admission *admission, const struct wire_r
     } else if (relation == LIST_IS_OTHER) {
         registration_refuse(admission, registration, why, exchange);
     } else if (relation == LIST_BEGINS_OURS) {
-        registration_accept(admission, registration, target, exchange);
+        applicant_accept(admission, applicant, exchange);
     } else if (!registration->digest.is) {
         http_answer_error(exchange, 400, NULL,
                           "\"digest\" is missing: a list is taken over with its proof only");
     } else {
-        takeover_begin(admission, registration, target, exchange);
+        takeover_begin(admission, applicant, exchange);
     }
 }
 
 void admission_register(struct admission *admission, const struct http_request *request,
                         struct http_exchange *exchange)
 {
-    struct wire_register registration;
-    struct link_target target = {0};
-    const char *why = wire_register_read(request->body, &registration);
+    struct applicant applicant;
+    const char *why = wire_register_read(request->body, &applicant.says);
     if (!why)
-        why = registration_complete(&registration, http_exchange_peer(exchange), &target.url);
+        why = applicant_complete(&applicant, http_exchange_peer(exchange));
     if (why) {
         http_answer_error(exchange, 400, NULL, "%s", why);
         return;
     }
-    if (members_said_goodbye(admission->members, registration.boot)) {
+    if (members_said_goodbye(admission->members, applicant.at.boot)) {
         answer_conflict(admission, exchange, "this process has said goodbye");
         return;
     }
-    target.complete = registration.complete;
-    snprintf(target.boot, sizeof target.boot, "%s", registration.boot);
     if (admission->takeover)
-        takeover_look(admission, &registration);
+        takeover_look(admission, &applicant.says);
     if (admission->takeover) {
         http_answer_unavailable(exchange,
                                 "the master is taking over the list of %s; register again in a moment",
-                                admission->holder.id);
+                                admission->holder.says.from.id);
         return;
     }
-    registration_handle(admission, &registration, &target, exchange);
+    applicant_handle(admission, &applicant, exchange);
 }
 
 /* The process whose list is being taken over says goodbye, or a person removes it. */
 static bool holder_leaves(const struct admission *admission, const char *id, const char *boot)
 {
     return admission->takeover && takeover_state(admission->takeover) == TAKEOVER_FETCHES &&
-           strcmp(id, admission->holder.id) == 0 && (!boot[0] || strcmp(boot, admission->holder.boot) == 0);
+           strcmp(id, admission->holder.says.from.id) == 0 &&
+           (!boot[0] || strcmp(boot, admission->holder.says.from.boot) == 0);
 }
 
 void admission_remove(struct admission *admission, const char *id, const char *boot,

@@ -104,14 +104,14 @@ void follow_master(struct follow *follow, const struct wire_registered *answer)
 {
     struct wire_identity *own = &follow->base->own;
     follow->registered = true;
-    if (answer->id[0])
-        snprintf(own->id, sizeof own->id, "%s", answer->id);
-    if (strcmp(follow->master, answer->boot) != 0)
+    if (answer->from.id[0])
+        snprintf(own->id, sizeof own->id, "%s", answer->from.id);
+    if (strcmp(follow->master, answer->from.boot) != 0)
         follow->mark++;
-    snprintf(follow->master, sizeof follow->master, "%s", answer->boot);
+    snprintf(follow->master, sizeof follow->master, "%s", answer->from.boot);
     if (answer->last_id > follow->complete_at)
         follow->complete_at = answer->last_id;
-    list_adopt(follow, answer->log, answer->epoch);
+    list_adopt(follow, answer->from.log, answer->from.epoch);
     identity_renew(follow);
 }
 

@@ -114,16 +114,16 @@ static bool answer_fits(const struct registrar *registrar, const struct wire_reg
 {
     const struct wire_identity *own = &registrar->base->own;
     uint64_t last = log_last(registrar->base->log);
-    bool same_log = strcmp(own->log, answer->log) == 0;
+    bool same_log = strcmp(own->log, answer->from.log) == 0;
     if (last && !same_log)
         return false; /* no master accepts another log's list */
-    return (same_log && own->epoch == answer->epoch) || last == registrar->described;
+    return (same_log && own->epoch == answer->from.epoch) || last == registrar->described;
 }
 
 static bool answer_take(struct registrar *registrar, struct span body)
 {
     struct wire_registered answer;
-    if (wire_registered_read(body, &answer) || !answer.log[0] || !answer.epoch) {
+    if (wire_registered_read(body, &answer) || !answer.from.log[0] || !answer.from.epoch) {
         retry_complain(&registrar->retry, LOGLINE_ERROR, "the answer to the registration is not a master's");
         return false;
     }
@@ -139,8 +139,8 @@ static bool answer_take(struct registrar *registrar, struct span body)
         registrar->heartbeat_ms = answer.heartbeat_ms;
     registrar->heard_ms = clock_ms();
     registrar->retry.complaint[0] = '\0';
-    logline(LOGLINE_INFO, "registered with the master as %s; the log has %" PRIu64 " messages", answer.id,
-            answer.last_id);
+    logline(LOGLINE_INFO, "registered with the master as %s; the log has %" PRIu64 " messages",
+            answer.from.id, answer.last_id);
     return true;
 }
 
@@ -211,17 +211,15 @@ static void registration_write(struct registrar *registrar, struct buf *out)
     const struct base *base = registrar->base;
     struct log_tail tail = log_tail(base->log);
     struct wire_register registration = {
+        .from = base->own,
         .port = base->port,
-        .epoch = base->own.epoch,
         .last_id = follow_shown(registrar->follow),
         .stored = tail.last, /* what does not show yet will: a new master must have it, too */
         .digest = {true, tail.digest},
         .complete = follow_complete(registrar->follow),
     };
-    snprintf(registration.id, sizeof registration.id, "%s", base->settings->secondary_id);
+    snprintf(registration.from.id, sizeof registration.from.id, "%s", base->settings->secondary_id);
     snprintf(registration.url, sizeof registration.url, "%s", base->settings->advertise_url);
-    snprintf(registration.log, sizeof registration.log, "%s", base->own.log);
-    snprintf(registration.boot, sizeof registration.boot, "%s", base->own.boot);
     wire_register_write(out, &registration);
     registrar->described = tail.last;
 }

@@ -203,7 +203,7 @@ static void attempt_failed(struct takeover *takeover, const char *why)
     if (takeover->complained || takeover->state != TAKEOVER_FETCHES || all_fetched(takeover))
         return;
     takeover->complained = true;
-    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->holder->id, why);
+    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->holder->from.id, why);
 }
 
 static int takeover_heard(void *ctx)
@@ -254,7 +254,7 @@ static int fetch_begin(struct takeover *takeover)
                                                      .part = takeover_part,
                                                      .answered = takeover_answered,
                                                      .failed = takeover_failed};
-    const char *boot = takeover->holder->boot;
+    const char *boot = takeover->holder->from.boot;
     char target[64];
     char fields[1024];
     snprintf(target, sizeof target, "/messages?from=%" PRIu64, takeover->reached + 1);
@@ -295,7 +295,7 @@ struct takeover *takeover_open(const struct base *base, const struct wire_regist
     takeover->began_ms = takeover->progressed_ms = takeover->heard_ms = now_ms;
     takeover->until_ms = now_ms + TAKEOVER_TIME_MS;
     logline(LOGLINE_INFO, "taking over messages %" PRIu64 "..%" PRIu64 " from %s; appends wait meanwhile",
-            tail.last + 1, holder->stored, holder->id);
+            tail.last + 1, holder->stored, holder->from.id);
     return takeover;
 }
 

@@ -165,15 +165,15 @@ static bool read_heartbeat(struct json *json, void *field)
 const char *wire_register_read(struct span body, struct wire_register *out)
 {
     static const struct reading table[] = {
-        {"id", read_id, offsetof(struct wire_register, id)},
+        {"id", read_id, offsetof(struct wire_register, from.id)},
         {"url", read_url, offsetof(struct wire_register, url)},
         {"port", read_port, offsetof(struct wire_register, port)},
-        {"log", read_name, offsetof(struct wire_register, log)},
-        {"epoch", read_epoch, offsetof(struct wire_register, epoch)},
+        {"log", read_name, offsetof(struct wire_register, from.log)},
+        {"epoch", read_epoch, offsetof(struct wire_register, from.epoch)},
         {"last_id", read_uint, offsetof(struct wire_register, last_id)},
         {"stored", read_uint, offsetof(struct wire_register, stored)},
         {"digest", read_digest, offsetof(struct wire_register, digest)},
-        {"boot", read_name, offsetof(struct wire_register, boot)},
+        {"boot", read_name, offsetof(struct wire_register, from.boot)},
         {"complete", read_true, offsetof(struct wire_register, complete)},
         {0},
     };
@@ -187,11 +187,11 @@ const char *wire_register_read(struct span body, struct wire_register *out)
 const char *wire_registered_read(struct span body, struct wire_registered *out)
 {
     static const struct reading table[] = {
-        {"log", read_name, offsetof(struct wire_registered, log)},
-        {"epoch", read_epoch, offsetof(struct wire_registered, epoch)},
+        {"log", read_name, offsetof(struct wire_registered, from.log)},
+        {"epoch", read_epoch, offsetof(struct wire_registered, from.epoch)},
         {"last_id", read_uint, offsetof(struct wire_registered, last_id)},
-        {"id", read_id, offsetof(struct wire_registered, id)},
-        {"boot", read_name, offsetof(struct wire_registered, boot)},
+        {"id", read_id, offsetof(struct wire_registered, from.id)},
+        {"boot", read_name, offsetof(struct wire_registered, from.boot)},
         {"heartbeat", read_heartbeat, offsetof(struct wire_registered, heartbeat_ms)},
         {0},
     };
@@ -380,16 +380,16 @@ void wire_register_write(struct buf *out, const struct wire_register *request)
         add_digest(out, request->digest.value);
         buf_add_char(out, '"');
     }
-    if (request->log[0])
-        add_text(out, ",\"log\":", request->log);
-    if (request->epoch)
-        buf_addf(out, ",\"epoch\":%" PRIu64, request->epoch);
-    if (request->boot[0])
-        add_text(out, ",\"boot\":", request->boot);
+    if (request->from.log[0])
+        add_text(out, ",\"log\":", request->from.log);
+    if (request->from.epoch)
+        buf_addf(out, ",\"epoch\":%" PRIu64, request->from.epoch);
+    if (request->from.boot[0])
+        add_text(out, ",\"boot\":", request->from.boot);
     if (request->complete)
         buf_add_text(out, ",\"complete\":true");
-    if (request->id[0])
-        add_text(out, ",\"id\":", request->id);
+    if (request->from.id[0])
+        add_text(out, ",\"id\":", request->from.id);
     if (request->url[0])
         add_text(out, ",\"url\":", request->url);
     buf_add_char(out, '}');
@@ -397,10 +397,10 @@ void wire_register_write(struct buf *out, const struct wire_register *request)
 
 void wire_registered_write(struct buf *out, const struct wire_registered *answer)
 {
-    add_text(out, "{\"log\":", answer->log);
-    buf_addf(out, ",\"epoch\":%" PRIu64 ",\"last_id\":%" PRIu64, answer->epoch, answer->last_id);
-    add_text(out, ",\"id\":", answer->id);
-    add_text(out, ",\"boot\":", answer->boot);
+    add_text(out, "{\"log\":", answer->from.log);
+    buf_addf(out, ",\"epoch\":%" PRIu64 ",\"last_id\":%" PRIu64, answer->from.epoch, answer->last_id);
+    add_text(out, ",\"id\":", answer->from.id);
+    add_text(out, ",\"boot\":", answer->from.boot);
     buf_addf(out, ",\"heartbeat\":%" PRId64 ".%03d}", answer->heartbeat_ms / 1000,
              (int)(answer->heartbeat_ms % 1000));
 }

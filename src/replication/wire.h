@@ -40,17 +40,22 @@ struct wire_told {
     uint64_t value;
 };
 
+/* A node, and the list that it has or speaks of. "" and 0: none, or not told. */
+struct wire_identity {
+    char id[WIRE_ID_SIZE];
+    char boot[WIRE_NAME_SIZE];
+    char log[WIRE_NAME_SIZE];
+    uint64_t epoch;
+};
+
 struct wire_register {
-    char id[WIRE_ID_SIZE];   /* "": as its host:port */
-    char url[WIRE_URL_SIZE]; /* "": the caller's address and `port` */
+    struct wire_identity from; /* no id: as its host:port. The epoch is of the master that it followed last */
+    char url[WIRE_URL_SIZE];   /* "": the caller's address and `port` */
     uint16_t port;
-    char log[WIRE_NAME_SIZE]; /* "": none yet */
-    uint64_t epoch;           /* of the master that the list followed last; 0: not told */
-    uint64_t last_id;         /* up to where the messages show */
-    uint64_t stored;          /* up to where they are there, shown or not yet; last_id where it is left out */
-    struct wire_told digest;  /* of the messages up to `stored` */
-    char boot[WIRE_NAME_SIZE]; /* "": not told */
-    bool complete;             /* all that its masters had when it registered has been there once */
+    uint64_t last_id;        /* up to where the messages show */
+    uint64_t stored;         /* up to where they are there, shown or not yet; last_id where it is left out */
+    struct wire_told digest; /* of the messages up to `stored` */
+    bool complete;           /* all that its masters had when it registered has been there once */
 };
 
 void wire_register_write(struct buf *out, const struct wire_register *request);
@@ -59,12 +64,9 @@ void wire_register_write(struct buf *out, const struct wire_register *request);
 const char *wire_register_read(struct span body, struct wire_register *out);
 
 struct wire_registered {
-    char log[WIRE_NAME_SIZE];
-    uint64_t epoch;
+    struct wire_identity from; /* the master, but for the id, which is the member's */
     uint64_t last_id;
-    char id[WIRE_ID_SIZE];
-    char boot[WIRE_NAME_SIZE]; /* of the master */
-    int64_t heartbeat_ms;      /* within the limits below, whatever was told; 0: not told */
+    int64_t heartbeat_ms; /* within the limits below, whatever was told; 0: not told */
 };
 
 enum { WIRE_HEARTBEAT_LEAST_MS = 10, WIRE_HEARTBEAT_MOST_MS = 60000 };
@@ -113,14 +115,6 @@ static inline const size_t *wire_replicate_lens(const struct wire_replicate *req
 {
     return (const size_t *)(const void *)request->lens.data;
 }
-
-/* Whose answer it is, and which list it speaks of. */
-struct wire_identity {
-    char id[WIRE_ID_SIZE]; /* "": none */
-    char boot[WIRE_NAME_SIZE];
-    char log[WIRE_NAME_SIZE]; /* "": none */
-    uint64_t epoch;
-};
 
 struct wire_ack {
     struct wire_identity from;

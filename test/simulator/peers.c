@@ -201,22 +201,23 @@ static void registration_send(struct proc *person, const struct machine *master,
 static struct wire_register registration_of(const struct machine *master, unsigned more)
 {
     const struct node_view view = node_view(master->node);
-    struct wire_register registration = {.port = NETWORK_PORT, .epoch = view.own->epoch, .digest.is = true};
+    struct wire_register registration = {
+        .port = NETWORK_PORT, .from.epoch = view.own->epoch, .digest.is = true};
     uint64_t last = log_last(view.log);
     registration.stored = random_below((unsigned)last + more + 1);
     registration.last_id = registration.stored;
     registration.digest.value =
         registration.stored <= last ? log_digest(view.log, registration.stored) : random_below(1000000);
-    snprintf(registration.log, sizeof registration.log, "%s", view.own->log);
+    snprintf(registration.from.log, sizeof registration.from.log, "%s", view.own->log);
     return registration;
 }
 
 void liar_register(struct proc *person, const struct machine *master)
 {
     struct wire_register registration = registration_of(master, liar.greets ? 0 : 3);
-    snprintf(registration.id, sizeof registration.id, "liar");
+    snprintf(registration.from.id, sizeof registration.from.id, "liar");
     snprintf(registration.url, sizeof registration.url, "%s", network_url(HOST_LIAR));
-    snprintf(registration.boot, sizeof registration.boot, "%s", liar.boot);
+    snprintf(registration.from.boot, sizeof registration.from.boot, "%s", liar.boot);
     registration_send(person, master, &registration);
 }
 
@@ -225,10 +226,10 @@ void forge_registration(struct proc *person, const struct machine *master, const
     struct wire_register registration = registration_of(master, 0);
     bool ghost = random_percent(30);
     int host = random_percent(50) ? secondary->proc.host : (int)random_below(HOST_SPARES) + 1;
-    snprintf(registration.id, sizeof registration.id, "%s", ghost ? "ghost" : secondary->id);
+    snprintf(registration.from.id, sizeof registration.from.id, "%s", ghost ? "ghost" : secondary->id);
     snprintf(registration.url, sizeof registration.url, "%s", network_url(host));
     if (random_percent(50))
-        wire_name_new(registration.boot);
+        wire_name_new(registration.from.boot);
     registration_send(person, master, &registration);
 }
 
