@@ -535,3 +535,16 @@ Test(gate, a_master_that_stops_refuses_appends)
     struct node_answer answer = node_call("POST", "/messages", "", "m");
     cr_assert(answer.status == 503 && strstr(answer.body, "the master is shutting down"));
 }
+
+Test(gate, a_master_that_stops_is_busy_as_long_as_it_waits_for_acks)
+{
+    master_start();
+    int fd = post_begin("?w=2");
+    node_stop(hand.node, 1000);
+    node_wait(999);
+    cr_assert(node_answer(fd).status == 0 && hand.service.busy(hand.node));
+    node_wait(1);
+    cr_assert_eq(node_answer(fd).status, 202);
+    cr_assert(!hand.service.busy(hand.node));
+    close(fd);
+}

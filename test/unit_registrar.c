@@ -197,7 +197,7 @@ static void fail_often(void)
 Test(registrar, a_sign_of_life_ends_a_pause_but_not_its_first_part)
 {
     fail_often();
-    registrar_heard(registrar);
+    registrar_heard(registrar, FOLLOW_MASTER);
     cr_assert_eq(wait_for_call(), RETRY_MOST_MS / 4);
 }
 
@@ -205,7 +205,7 @@ Test(registrar, a_sign_of_life_in_the_later_part_of_a_pause_ends_it_at_once)
 {
     fail_often();
     clock_move(RETRY_MOST_MS / 4);
-    registrar_heard(registrar);
+    registrar_heard(registrar, FOLLOW_MASTER);
     cr_assert_eq(wait_for_call(), 0);
 }
 
@@ -222,14 +222,14 @@ Test(registrar, a_master_that_is_heard_is_not_silent)
 {
     get_registered();
     clock_move(1000);
-    registrar_heard(registrar);
+    registrar_heard(registrar, FOLLOW_MASTER);
     cr_assert_eq(wait_for_call(), REGISTRAR_SILENCE * HEARTBEAT_MS);
 }
 
 Test(registrar, a_master_that_it_does_not_follow_calls_for_a_registration)
 {
     get_registered();
-    registrar_called(registrar);
+    registrar_heard(registrar, FOLLOW_OTHER);
     cr_assert(!registrar_registered(registrar));
     cr_assert_leq(wait_for_call(), RETRY_MOST_MS);
 }

@@ -45,7 +45,15 @@ static int64_t pass(void *ctx, int64_t now_ms)
 }
 
 static const struct http_route routes[] = {{.method = "GET", .path = "*", .handle = handle}, {0}};
-static const struct http_service service = {.routes = routes, .pass = pass};
+static atomic_bool busy;
+
+static bool is_busy(void *ctx)
+{
+    (void)ctx;
+    return atomic_load(&busy);
+}
+
+static const struct http_service service = {.routes = routes, .pass = pass, .busy = is_busy};
 static char why[256];
 
 static int open_on(const char *host, uint16_t port, struct http_server **out)
@@ -263,6 +271,24 @@ Test(server, stopping_waits_for_answers)
     const char *text = hear(fd);
     cr_expect(answered(text, "200") && strstr(text, "Connection: close\r\n") && strstr(text, "late"), "%s",
               text);
+    pthread_join(thread, NULL);
+    http_server_close(server);
+    server = NULL;
+    close(fd);
+}
+
+Test(server, clients_are_served_until_the_service_is_not_busy)
+{
+    pthread_t thread;
+    atomic_store(&busy, true);
+    cr_assert(pthread_create(&thread, NULL, stop_server, NULL) == 0);
+    usleep(100000);
+    int fd = dial();
+    say(fd, GET);
+    cr_expect(answered(hear(fd), "200"));
+    atomic_store(&busy, false);
+    http_server_wake(server);
+    cr_expect_str_eq(hear(fd), "");
     pthread_join(thread, NULL);
     http_server_close(server);
     server = NULL;

@@ -259,7 +259,7 @@ void acks_close(struct acks *acks)
 {
     if (!acks)
         return;
-    assert(acks->ranking.count == 1 && acks->waiters.count == 0);
+    assert(acks->ranking.count == 1 && !waiter_first(acks));
     ranking_free(&acks->ranking);
     free(acks);
 }

@@ -180,13 +180,8 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
 {
     struct node *node = ctx;
     (void)rest;
-    if (refuse_stopping(node, exchange))
-        return;
-    enum follow_sender sender = follow_replicate(node->follow, request, exchange);
-    if (sender == FOLLOW_MASTER)
-        registrar_heard(node->registrar);
-    else if (sender == FOLLOW_OTHER)
-        registrar_called(node->registrar);
+    if (!refuse_stopping(node, exchange))
+        registrar_heard(node->registrar, follow_replicate(node->follow, request, exchange));
 }
 
 static void handle_elsewhere(void *ctx, const struct http_request *request, const char *rest,
@@ -282,7 +277,7 @@ static int64_t service_body_came(void *ctx, unsigned mark)
     struct node *node = ctx;
     if (!follow_mark_holds(node->follow, mark))
         return 0;
-    registrar_heard(node->registrar);
+    registrar_heard(node->registrar, FOLLOW_MASTER);
     return interim_ms(node);
 }
 

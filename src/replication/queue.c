@@ -82,7 +82,6 @@ void queue_add(struct queue *queue, struct queue_node *node, uint64_t key)
             queue->end[side] = node;
     while (node->parent && node->parent->priority < node->priority)
         rise(queue, node);
-    queue->count++;
 }
 
 void queue_remove(struct queue *queue, struct queue_node *node)
@@ -93,7 +92,6 @@ void queue_remove(struct queue *queue, struct queue_node *node)
     while (node->child[BEFORE] && node->child[AFTER])
         rise(queue, node->child[node->child[BEFORE]->priority < node->child[AFTER]->priority]);
     put_in_place(queue, node, node->child[node->child[AFTER] != NULL]);
-    queue->count--;
 }
 
 struct queue_node *queue_next(const struct queue_node *node)

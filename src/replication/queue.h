@@ -23,7 +23,6 @@ struct queue_node {
 struct queue {
     struct queue_node *end[2]; /* the first node and the last one; NULL: empty */
     struct queue_node *root;
-    size_t count;
     uint32_t random;
 };
 

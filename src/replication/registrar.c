@@ -72,7 +72,7 @@ static void registrar_pause(struct registrar *registrar, int64_t now_ms)
 
 /* A sign of life ends the pause, but not its first part: it may be no more than the echo of the last try,
  * whose answer was lost on the way, and the next answer would be lost as well. */
-void registrar_heard(struct registrar *registrar)
+static void master_heard(struct registrar *registrar)
 {
     registrar->heard_ms = clock_ms();
     if (registrar->state == REGISTRAR_PAUSES && registrar->rests_until_ms < registrar->until_ms)
@@ -81,9 +81,11 @@ void registrar_heard(struct registrar *registrar)
         registrar->retry.pause_ms = 0;
 }
 
-void registrar_called(struct registrar *registrar)
+void registrar_heard(struct registrar *registrar, enum follow_sender sender)
 {
-    if (registrar->state == REGISTRAR_LISTENS)
+    if (sender == FOLLOW_MASTER)
+        master_heard(registrar);
+    else if (sender == FOLLOW_OTHER && registrar->state == REGISTRAR_LISTENS)
         registrar_pause(registrar, clock_ms());
 }
 

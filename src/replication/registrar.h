@@ -16,12 +16,8 @@ struct registrar;
 struct registrar *registrar_open(const struct base *base, struct follow *follow);
 void registrar_close(struct registrar *registrar);
 
-/* The master was heard. */
-void registrar_heard(struct registrar *registrar);
-
-/* A master sent a request that is meant for this process, and which it cannot take as it is registered now:
- * that calls for another registration. */
-void registrar_called(struct registrar *registrar);
+/* A request came. That of a master which this secondary does not follow calls for another registration. */
+void registrar_heard(struct registrar *registrar, enum follow_sender sender);
 
 bool registrar_registered(const struct registrar *registrar);
 
