@@ -12,14 +12,6 @@
 
 enum { QUIET_MS = 2000 /* a take-over that brings nothing for so long gives its place to another */ };
 
-/* What a secondary was refused with last. */
-struct refusal {
-    char id[WIRE_ID_SIZE];
-    char log[WIRE_NAME_SIZE];
-    uint64_t stored;
-    uint64_t digest;
-};
-
 /* Who registers, and where. */
 struct applicant {
     struct wire_register says;
@@ -29,11 +21,11 @@ struct applicant {
 struct admission {
     struct base *base;
     struct members *members;
-    struct takeover *takeover;            /* NULL: none under way */
-    struct applicant holder;              /* whose list is taken over */
-    struct http_exchange *exchange;       /* of its registration */
-    struct refusal refusals[MEMBERS_MAX]; /* the latest, each id once; a new one takes the oldest's place */
-    unsigned refusals_next;
+    struct takeover *takeover;                 /* NULL: none under way */
+    struct applicant holder;                   /* whose list is taken over */
+    struct http_exchange *exchange;            /* of its registration */
+    struct wire_register refused[MEMBERS_MAX]; /* the latest of each id; a new id takes the oldest's place */
+    unsigned refused_next;
 };
 
 struct admission *admission_open(struct base *base, struct members *members)
@@ -119,31 +111,29 @@ static void applicant_accept(struct admission *admission, const struct applicant
         http_answer_unavailable(exchange, "there is no memory for another member");
 }
 
-static struct refusal *refusal_find(struct admission *admission, const char *id)
+/* What a secondary was refused with last, or NULL. */
+static struct wire_register *refused_find(struct admission *admission, const char *id)
 {
     for (unsigned i = 0; i < MEMBERS_MAX; i++)
-        if (strcmp(admission->refusals[i].id, id) == 0)
-            return &admission->refusals[i];
+        if (strcmp(admission->refused[i].from.id, id) == 0)
+            return &admission->refused[i];
     return NULL;
 }
 
 /* Whether the secondary was refused last with just this list. */
 static bool was_refused(struct admission *admission, const struct wire_register *registration)
 {
-    const struct refusal *last = refusal_find(admission, registration->from.id);
-    return last && strcmp(last->log, registration->from.log) == 0 && last->stored == registration->stored &&
-           last->digest == registration->digest.value;
+    const struct wire_register *last = refused_find(admission, registration->from.id);
+    return last && strcmp(last->from.log, registration->from.log) == 0 &&
+           last->stored == registration->stored && last->digest.value == registration->digest.value;
 }
 
-static void refusal_remember(struct admission *admission, const struct wire_register *registration)
+static void refused_remember(struct admission *admission, const struct wire_register *registration)
 {
-    struct refusal *last = refusal_find(admission, registration->from.id);
+    struct wire_register *last = refused_find(admission, registration->from.id);
     if (!last)
-        last = &admission->refusals[admission->refusals_next++ % MEMBERS_MAX];
-    snprintf(last->id, sizeof last->id, "%s", registration->from.id);
-    snprintf(last->log, sizeof last->log, "%s", registration->from.log);
-    last->stored = registration->stored;
-    last->digest = registration->digest.value;
+        last = &admission->refused[admission->refused_next++ % MEMBERS_MAX];
+    *last = *registration;
 }
 
 static const char same_id_differs[] =
@@ -162,7 +152,7 @@ static void registration_refuse(struct admission *admission, const struct wire_r
     logline(was_refused(admission, registration) ? LOGLINE_DEBUG : LOGLINE_ERROR,
             "refused %s, which holds %" PRIu64 " message%s: %s", registration->from.id, registration->stored,
             registration->stored == 1 ? "" : "s", sentence);
-    refusal_remember(admission, registration);
+    refused_remember(admission, registration);
     answer_conflict(admission, exchange, sentence);
 }
 

@@ -136,7 +136,7 @@ struct sender {
     uint64_t epoch;   /* 0: not told */
     bool is_other;    /* it names another master than the one that is followed */
     bool is_followed; /* it names the one that is followed */
-    bool names_this;  /* it is meant for this process, and says so */
+    enum follow_sender who;
 };
 
 static struct sender sender_read(const struct follow *follow, const struct http_head *head)
@@ -152,15 +152,19 @@ static struct sender sender_read(const struct follow *follow, const struct http_
     bool same = master && span_equals(master->value, follow->master);
     sender.is_followed = followed && same;
     sender.is_other = follow->registered && sender.is_master && (!followed || (master && !same));
-    sender.names_this = boot && span_equals(boot->value, follow->base->own.boot);
+    /* One that does not name this process may be to another member, which somebody has registered by hand
+     * with this one's address. */
+    bool names_this = boot && span_equals(boot->value, follow->base->own.boot);
+    if (!sender.is_master || (follow->registered && !names_this))
+        sender.who = FOLLOW_ANYONE;
+    else
+        sender.who = sender.is_other ? FOLLOW_OTHER : FOLLOW_MASTER;
     return sender;
 }
 
 unsigned follow_mark(const struct follow *follow, const struct http_head *head)
 {
-    struct sender sender = sender_read(follow, head);
-    bool followed = follow->registered && sender.is_master && !sender.is_other && sender.names_this;
-    return followed ? follow->mark : 0;
+    return follow->registered && sender_read(follow, head).who == FOLLOW_MASTER ? follow->mark : 0;
 }
 
 bool follow_mark_holds(const struct follow *follow, unsigned mark)
@@ -464,14 +468,11 @@ enum follow_sender follow_replicate(struct follow *follow, const struct http_req
     if (follow_misdirected(follow, request, exchange))
         return FOLLOW_ANYONE;
     struct sender sender = sender_read(follow, request->head);
-    /* One that does not name this process may be to another member, which somebody has registered by hand
-     * with this one's address. */
-    bool counts = sender.is_master && (!follow->registered || sender.names_this);
     if (sender.is_other)
         answer_position(follow, exchange, "this secondary follows another master");
     else if (request->body.len)
         messages_handle(follow, request, &sender, exchange);
     else
         sign_of_life(follow, &sender, exchange);
-    return !counts ? FOLLOW_ANYONE : sender.is_other ? FOLLOW_OTHER : FOLLOW_MASTER;
+    return sender.who;
 }
