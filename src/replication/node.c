@@ -396,7 +396,8 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
         return NULL;
     node->base.settings = settings;
     node->base.dialer = dialer;
-    node->due_ms = node->check_ms = node->stop_by_ms = CLOCK_NEVER;
+    node->due_ms = node->check_ms = CLOCK_NEVER;
+    atomic_init(&node->stop_by_ms, CLOCK_NEVER);
     node->suspended_ms = clock_suspended_ms();
     wire_name_new(node->base.own.boot);
     token_fields(settings->cluster_token, node->base.fields);
