@@ -4,6 +4,8 @@
 #include "replication/acks.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
+#include <time.h>
 
 TestSuite(acks, .timeout = 60);
 
@@ -186,8 +188,8 @@ Test(acks, a_member_that_comes_back_empty_holds_nothing_any_more)
     struct acks_waiter waiter = waiter_for(5, 3);
     acks_record(acks, a, 0);
     cr_assert(nobody_released(acks));
-    cr_assert_eq(acks_position(a), 0);
-    cr_assert_eq(acks_position(b), 5);
+    cr_assert_eq(acks_position(acks, a), 0);
+    cr_assert_eq(acks_position(acks, b), 5);
     cr_assert_eq(acks_count(acks, 5, 3).have, 2);
     park(acks, &waiter);
     acks_record(acks, a, 4);
@@ -973,8 +975,46 @@ Test(acks, what_is_held_already_is_held_after_the_end_too)
 Test(acks, it_is_drained_where_there_is_nobody)
 {
     struct acks *acks = acks_with(1);
-    cr_assert(acks_drained(acks));
+    cr_assert(acks_drain(acks, 0));
     acks_close(acks);
+}
+
+struct late_ack {
+    struct acks *acks;
+    struct acks_member *member;
+};
+
+static void *late_ack_send(void *arg)
+{
+    const struct late_ack *late = arg;
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
+    acks_record(late->acks, late->member, 1);
+    return NULL;
+}
+
+Test(acks, a_thread_that_drains_it_waits_for_the_last_ack)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 0);
+    struct acks_waiter waiter = waiter_for(1, 2);
+    struct late_ack late = {.acks = acks, .member = a};
+    int64_t start_ms = clock_ms();
+    pthread_t thread;
+    park(acks, &waiter);
+    cr_assert_eq(pthread_create(&thread, NULL, late_ack_send, &late), 0);
+    cr_assert(acks_drain(acks, start_ms + 30000));
+    cr_assert_lt(clock_ms(), start_ms + 20000);
+    pthread_join(thread, NULL);
+    cr_assert(only_released(acks, &waiter, ACKS_REACHED));
+    CLOSE(acks, a);
+}
+
+Test(acks, a_thread_that_drains_it_waits_no_longer_than_it_is_told)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_member *a = join_at(acks, 0);
+    cr_assert(!acks_drain(acks, clock_ms() + 20));
+    CLOSE(acks, a);
 }
 
 Test(acks, it_is_drained_when_the_last_waiters_time_is_over)
@@ -983,9 +1023,9 @@ Test(acks, it_is_drained_when_the_last_waiters_time_is_over)
     struct acks_waiter waiter = waiter_for(1, 2);
     waiter.deadline_ms = 100;
     park(acks, &waiter);
-    cr_assert(!acks_drained(acks));
+    cr_assert(!acks_drain(acks, 0));
     acks_expire(acks, 100);
-    cr_assert(acks_drained(acks));
+    cr_assert(acks_drain(acks, 0));
     cr_assert(only_released(acks, &waiter, ACKS_LATE));
     acks_close(acks);
 }
@@ -995,17 +1035,17 @@ Test(acks, it_is_drained_once_a_member_has_all_that_the_master_has)
     struct acks *acks = acks_with(1);
     struct acks_member *a = join_at(acks, 0);
     struct acks_member *b = join_at(acks, 0);
-    cr_assert(!acks_drained(acks));
+    cr_assert(!acks_drain(acks, 0));
     acks_record(acks, b, 1);
-    cr_assert(acks_drained(acks));
+    cr_assert(acks_drain(acks, 0));
     acks_record(acks, a, 1);
     acks_leave(acks, b);
     cr_assert(nobody_released(acks));
-    cr_assert(acks_drained(acks));
+    cr_assert(acks_drain(acks, 0));
     acks_appended(acks, 2);
-    cr_assert(!acks_drained(acks));
+    cr_assert(!acks_drain(acks, 0));
     acks_record(acks, a, 3);
-    cr_assert(acks_drained(acks));
+    cr_assert(acks_drain(acks, 0));
     CLOSE(acks, a);
 }
 
@@ -1013,9 +1053,9 @@ Test(acks, a_member_that_has_left_does_not_keep_it_from_being_drained)
 {
     struct acks *acks = acks_with(1);
     struct acks_member *a = join_at(acks, 0);
-    cr_assert(!acks_drained(acks));
+    cr_assert(!acks_drain(acks, 0));
     acks_leave(acks, a);
-    cr_assert(acks_drained(acks));
+    cr_assert(acks_drain(acks, 0));
     acks_close(acks);
 }
 
@@ -1024,7 +1064,7 @@ Test(acks, the_gate_does_not_keep_it_from_being_drained)
     struct acks *acks = acks_with(1);
     struct acks_waiter waiter;
     park_at_gate(acks, &waiter, 1);
-    cr_assert(acks_drained(acks));
+    cr_assert(acks_drain(acks, 0));
     close_all(acks, NULL, 0);
 }
 
@@ -1054,9 +1094,9 @@ Test(acks, a_waiter_that_is_taken_out_keeps_nothing_from_being_drained)
     struct acks *acks = acks_with(1);
     struct acks_waiter waiter = waiter_for(1, 2);
     park(acks, &waiter);
-    cr_assert(!acks_drained(acks));
+    cr_assert(!acks_drain(acks, 0));
     cr_assert(acks_unpark(acks, &waiter));
-    cr_assert(acks_drained(acks));
+    cr_assert(acks_drain(acks, 0));
     acks_close(acks);
 }
 

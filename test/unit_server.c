@@ -74,6 +74,7 @@ static void stop(void)
     if (!server)
         return;
     http_server_stop(server, 100);
+    http_server_join(server);
     http_server_close(server);
 }
 
@@ -226,6 +227,7 @@ Test(server, ipv6_is_served_where_there_is_any)
     cr_expect(strstr(hear(fd), "\r\n\r\n[::1]:"));
     close(fd);
     http_server_stop(other, 100);
+    http_server_join(other);
     http_server_close(other);
 }
 
@@ -244,6 +246,7 @@ Test(server, stopping_closes_what_is_idle_and_the_listener)
     say(fd, GET);
     cr_assert(answered(hear(fd), "200"));
     http_server_stop(server, 5000);
+    http_server_join(server);
     cr_expect(clock_ms() - began_ms < 1000);
     cr_expect_str_eq(hear(fd), "");
     cr_expect(dial_to("127.0.0.1", port) == -ECONNREFUSED);
@@ -255,6 +258,7 @@ Test(server, stopping_closes_what_is_idle_and_the_listener)
 static void *stop_server(void *arg)
 {
     http_server_stop(server, 5000);
+    http_server_join(server);
     return arg;
 }
 
@@ -287,7 +291,7 @@ Test(server, clients_are_served_until_the_service_is_not_busy)
     say(fd, GET);
     cr_expect(answered(hear(fd), "200"));
     atomic_store(&busy, false);
-    http_server_wake(server);
+    loop_wake(http_server_loop(server));
     cr_expect_str_eq(hear(fd), "");
     pthread_join(thread, NULL);
     http_server_close(server);
@@ -302,6 +306,7 @@ Test(server, stopping_waits_no_longer_than_it_is_told)
     say(fd, "GET / HTTP/1.1\r\nHost: a\r\n\r\n" PARK);
     wait_for(&parked_here);
     http_server_stop(server, 200);
+    http_server_join(server);
     cr_expect(clock_ms() - began_ms >= 200 && clock_ms() - began_ms < 2000);
     http_answer(parked, 200, NULL, (struct span){0}); /* its thread has ended: nobody else touches it */
     http_server_close(server);

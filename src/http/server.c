@@ -302,6 +302,12 @@ void http_server_stop(struct http_server *server, int64_t grace_ms)
         return;
     atomic_store(&server->stop_by_ms, clock_ms() + grace_ms);
     loop_wake(server->conns.loop);
+}
+
+void http_server_join(struct http_server *server)
+{
+    if (!server->started)
+        return;
     pthread_join(server->thread, NULL);
     server->started = false;
 }

@@ -107,12 +107,16 @@ struct loop *http_server_loop(struct http_server *server);
 /* Starts the loop's thread. Returns 0 or a negative errno. */
 int http_server_start(struct http_server *server);
 
-/* Waits until the service is not busy, stops listening, lets the connections finish what they are answering,
- * all that for grace_ms at most, closes all and ends the thread. Exchanges that the service still holds must
- * have been answered. loop_wake may still be called. */
+/* Asks the server to stop, and returns at once. The loop waits until the service is not busy, stops
+ * listening, lets the connections finish what they are answering, all that for grace_ms at most, and closes
+ * all. */
 void http_server_stop(struct http_server *server, int64_t grace_ms);
 
-/* After http_server_stop, or for a server that was never started: frees all. */
+/* Behind http_server_stop: waits until the loop's thread has ended. Exchanges that the service still holds
+ * must have been answered. loop_wake may still be called. */
+void http_server_join(struct http_server *server);
+
+/* After http_server_join, or for a server that was never started: frees all. */
 void http_server_close(struct http_server *server);
 
 /* ---- answers: each takes the exchange, which is gone then. `fields` are further field lines, each with its

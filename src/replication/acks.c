@@ -3,13 +3,19 @@
  * releases nobody looks at one waiter of each w that the nodes could fill. */
 #include "replication/acks.h"
 #include "clock.h"
+#include "condvar.h"
 #include "replication/ranking.h"
 #include <assert.h>
+#include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 enum { ID_BITS = 47 }; /* of a waiter's key; w takes the rest */
 
 struct acks {
+    pthread_mutex_t lock;   /* guards all that follows, and what is parked */
+    pthread_cond_t drained; /* signalled when all ACKs are counted that somebody waits for */
+    bool draining;          /* somebody waits on it */
     struct ranking ranking; /* the master and the members */
     struct acks_member master;
     struct queue waiters;         /* those at the gate in order of arrival, then by w, then by id */
@@ -68,7 +74,7 @@ static void waiter_remove(struct acks *acks, struct acks_waiter *waiter)
 
 /* ---- release */
 
-struct acks_count acks_count(const struct acks *acks, uint64_t id, int w)
+static struct acks_count count_of(const struct acks *acks, uint64_t id, int w)
 {
     return (struct acks_count){
         .need = ranking_need(&acks->ranking, w),
@@ -79,7 +85,7 @@ struct acks_count acks_count(const struct acks *acks, uint64_t id, int w)
 static void waiter_settle(const struct acks *acks, struct acks_waiter *waiter, enum acks_outcome outcome)
 {
     waiter->outcome = outcome;
-    waiter->count = acks_count(acks, waiter->id, waiter->w);
+    waiter->count = count_of(acks, waiter->id, waiter->w);
 }
 
 static void waiter_release(struct acks *acks, struct acks_waiter *waiter, enum acks_outcome outcome)
@@ -111,14 +117,48 @@ static void release_reached(struct acks *acks)
     }
 }
 
+/* ---- draining */
+
+static bool is_drained(const struct acks *acks)
+{
+    const struct ranking *ranking = &acks->ranking;
+    return !waiter_from(acks, CONCERN_MAJORITY) &&
+           (ranking->count == 1 || ranking_have(ranking, acks->master.position, 1) > 1);
+}
+
+/* Behind each change of the count. */
+static void count_unlock(struct acks *acks)
+{
+    if (acks->draining && is_drained(acks))
+        pthread_cond_signal(&acks->drained);
+    pthread_mutex_unlock(&acks->lock);
+}
+
+bool acks_drain(struct acks *acks, int64_t deadline_ms)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline_ms / 1000),
+                             .tv_nsec = (long)(deadline_ms % 1000 * 1000000)};
+    int result = 0;
+    pthread_mutex_lock(&acks->lock);
+    acks->draining = true;
+    while (!is_drained(acks) && result != ETIMEDOUT)
+        result = pthread_cond_timedwait(&acks->drained, &acks->lock, &until);
+    acks->draining = false;
+    bool drained = is_drained(acks);
+    pthread_mutex_unlock(&acks->lock);
+    return drained;
+}
+
 /* ---- nodes */
 
 void acks_appended(struct acks *acks, uint64_t last_id)
 {
-    if (last_id <= acks->master.position)
-        return;
-    ranking_move(&acks->ranking, &acks->master, last_id);
-    release_reached(acks);
+    pthread_mutex_lock(&acks->lock);
+    if (last_id > acks->master.position) {
+        ranking_move(&acks->ranking, &acks->master, last_id);
+        release_reached(acks);
+    }
+    pthread_mutex_unlock(&acks->lock);
 }
 
 struct acks_member *acks_join(struct acks *acks, uint64_t position, uint64_t target)
@@ -128,32 +168,50 @@ struct acks_member *acks_join(struct acks *acks, uint64_t position, uint64_t tar
         return NULL;
     member->position = position;
     member->target = target;
-    if (!ranking_add(&acks->ranking, member)) {
-        free(member);
-        return NULL;
-    }
-    release_reached(acks);
-    return member;
+    pthread_mutex_lock(&acks->lock);
+    bool joined = ranking_add(&acks->ranking, member);
+    if (joined)
+        release_reached(acks);
+    count_unlock(acks);
+    if (joined)
+        return member;
+    free(member);
+    return NULL;
 }
 
 void acks_leave(struct acks *acks, struct acks_member *member)
 {
+    pthread_mutex_lock(&acks->lock);
     ranking_remove(&acks->ranking, member);
-    free(member);
     release_reached(acks);
+    count_unlock(acks);
+    free(member);
 }
 
 void acks_record(struct acks *acks, struct acks_member *member, uint64_t position)
 {
-    if (position == member->position)
-        return;
-    ranking_move(&acks->ranking, member, position);
-    release_reached(acks);
+    pthread_mutex_lock(&acks->lock);
+    if (position != member->position) {
+        ranking_move(&acks->ranking, member, position);
+        release_reached(acks);
+    }
+    count_unlock(acks);
 }
 
-uint64_t acks_position(const struct acks_member *member)
+uint64_t acks_position(struct acks *acks, const struct acks_member *member)
 {
-    return member->position;
+    pthread_mutex_lock(&acks->lock);
+    uint64_t position = member->position;
+    pthread_mutex_unlock(&acks->lock);
+    return position;
+}
+
+struct acks_count acks_count(struct acks *acks, uint64_t id, int w)
+{
+    pthread_mutex_lock(&acks->lock);
+    struct acks_count count = count_of(acks, id, w);
+    pthread_mutex_unlock(&acks->lock);
+    return count;
 }
 
 /* ---- waiters */
@@ -168,28 +226,41 @@ static bool waiter_satisfied(const struct acks *acks, const struct acks_waiter *
 
 bool acks_park(struct acks *acks, struct acks_waiter *waiter)
 {
+    pthread_mutex_lock(&acks->lock);
     if (waiter_satisfied(acks, waiter))
         waiter_settle(acks, waiter, waiter->id == 0 ? ACKS_ADMITTED : ACKS_REACHED);
     else if (acks->ended)
         waiter_settle(acks, waiter, ACKS_ENDED);
     else
         waiter_add(acks, waiter);
-    return waiter->parked;
+    bool parked = waiter->parked;
+    pthread_mutex_unlock(&acks->lock);
+    return parked;
 }
 
 bool acks_unpark(struct acks *acks, struct acks_waiter *waiter)
 {
+    pthread_mutex_lock(&acks->lock);
     bool parked = waiter->parked;
     if (parked)
         waiter_remove(acks, waiter);
+    count_unlock(acks);
     return parked;
+}
+
+static bool any_gated(const struct acks *acks)
+{
+    const struct acks_waiter *first = waiter_first(acks);
+    return first && first->id == 0;
 }
 
 void acks_gate(struct acks *acks, bool closed)
 {
+    pthread_mutex_lock(&acks->lock);
     acks->gate_closed = closed;
-    while (!closed && acks_gated(acks))
+    while (!closed && any_gated(acks))
         waiter_release(acks, waiter_first(acks), ACKS_ADMITTED);
+    pthread_mutex_unlock(&acks->lock);
 }
 
 bool acks_gate_closed(const struct acks *acks)
@@ -197,48 +268,50 @@ bool acks_gate_closed(const struct acks *acks)
     return acks->gate_closed;
 }
 
-bool acks_gated(const struct acks *acks)
+bool acks_gated(struct acks *acks)
 {
-    const struct acks_waiter *first = waiter_first(acks);
-    return first && first->id == 0;
+    pthread_mutex_lock(&acks->lock);
+    bool gated = any_gated(acks);
+    pthread_mutex_unlock(&acks->lock);
+    return gated;
 }
 
 struct acks_waiter *acks_take_released(struct acks *acks)
 {
+    pthread_mutex_lock(&acks->lock);
     struct acks_waiter *released = acks->released;
     acks->released = NULL;
+    pthread_mutex_unlock(&acks->lock);
     return released;
 }
 
 int64_t acks_expire(struct acks *acks, int64_t now_ms)
 {
     struct acks_waiter *waiter;
+    pthread_mutex_lock(&acks->lock);
     while ((waiter = WAITER_OF(queue_first(&acks->deadlines), by_deadline)) && waiter->deadline_ms <= now_ms)
         waiter_release(acks, waiter, ACKS_LATE);
-    return waiter ? waiter->deadline_ms : CLOCK_NEVER;
+    int64_t next_ms = waiter ? waiter->deadline_ms : CLOCK_NEVER;
+    count_unlock(acks);
+    return next_ms;
 }
 
-void acks_each(const struct acks *acks, void (*each)(void *ctx, struct acks_waiter *waiter), void *ctx)
+void acks_each(struct acks *acks, void (*each)(void *ctx, struct acks_waiter *waiter), void *ctx)
 {
+    pthread_mutex_lock(&acks->lock);
     for (struct acks_waiter *waiter = waiter_first(acks); waiter; waiter = waiter_next(waiter))
         each(ctx, waiter);
-}
-
-/* ---- the end */
-
-bool acks_drained(const struct acks *acks)
-{
-    const struct ranking *ranking = &acks->ranking;
-    return !waiter_from(acks, CONCERN_MAJORITY) &&
-           (ranking->count == 1 || ranking_have(ranking, acks->master.position, 1) > 1);
+    pthread_mutex_unlock(&acks->lock);
 }
 
 void acks_end(struct acks *acks)
 {
     struct acks_waiter *waiter;
+    pthread_mutex_lock(&acks->lock);
     acks->ended = true;
     while ((waiter = waiter_first(acks)))
         waiter_release(acks, waiter, ACKS_ENDED);
+    count_unlock(acks);
 }
 
 /* ---- open and close */
@@ -249,8 +322,16 @@ struct acks *acks_open(unsigned meant)
     if (!acks)
         return NULL;
     acks->ranking.meant = meant;
-    if (ranking_add(&acks->ranking, &acks->master))
+    if (!ranking_add(&acks->ranking, &acks->master))
+        goto no_memory;
+    if (pthread_mutex_init(&acks->lock, NULL) != 0)
+        goto no_lock;
+    if (condvar_open(&acks->drained) == 0)
         return acks;
+    pthread_mutex_destroy(&acks->lock);
+no_lock:
+    ranking_free(&acks->ranking);
+no_memory:
     free(acks);
     return NULL;
 }
@@ -260,6 +341,8 @@ void acks_close(struct acks *acks)
     if (!acks)
         return;
     assert(acks->ranking.count == 1 && !waiter_first(acks));
+    pthread_cond_destroy(&acks->drained);
+    pthread_mutex_destroy(&acks->lock);
     ranking_free(&acks->ranking);
     free(acks);
 }

@@ -9,8 +9,10 @@
  * *release* waiters: they move to the released list, which their owner fetches with acks_take_released. Only
  * acks_unpark takes a waiter out without that: its client has gone.
  *
- * The count takes numbers: no sockets, no clock (times come in as arguments), no call-backs but acks_each's.
- * Belongs to the loop's thread, which answers the released waiters at the end of the pass.
+ * The count takes numbers: no sockets, no clock (times come in as arguments; only acks_drain waits), no
+ * call-backs but acks_each's. A mutex guards it all, so any thread may call; the loop's thread counts the
+ * ACKs and answers the released waiters at the end of its pass, and main waits on the condition variable
+ * until all of them have come, when it stops the node.
  *
  * Positions come from what a member itself said last; a member that comes back empty moves its position down.
  * The master holds every message, so it counts as one node for each id up to acks_appended's. */
@@ -78,10 +80,10 @@ void acks_leave(struct acks *acks, struct acks_member *member);
 void acks_record(struct acks *acks, struct acks_member *member, uint64_t position);
 
 /* What the member said last. */
-uint64_t acks_position(const struct acks_member *member);
+uint64_t acks_position(struct acks *acks, const struct acks_member *member);
 
 /* The count for an id at this moment. */
-struct acks_count acks_count(const struct acks *acks, uint64_t id, int w);
+struct acks_count acks_count(struct acks *acks, uint64_t id, int w);
 
 /* ---- waiters */
 
@@ -98,10 +100,10 @@ bool acks_unpark(struct acks *acks, struct acks_waiter *waiter);
  * were parked. For appends in that order the caller appends them before it parks another waiter without an
  * id. */
 void acks_gate(struct acks *acks, bool closed);
-bool acks_gate_closed(const struct acks *acks);
+bool acks_gate_closed(const struct acks *acks); /* asked by the thread that opens and closes it */
 
 /* Whether anybody waits at the gate. */
-bool acks_gated(const struct acks *acks);
+bool acks_gated(struct acks *acks);
 
 /* Takes all waiters released since the last call, linked through `next`, in the order of their release. */
 struct acks_waiter *acks_take_released(struct acks *acks);
@@ -112,14 +114,15 @@ int64_t acks_expire(struct acks *acks, int64_t now_ms);
 
 /* Calls `each` for every parked waiter: those at the gate in the order in which they were parked, then the
  * others by w, those with the same w in order of id. `each` calls no function of the count. */
-void acks_each(const struct acks *acks, void (*each)(void *ctx, struct acks_waiter *waiter), void *ctx);
+void acks_each(struct acks *acks, void (*each)(void *ctx, struct acks_waiter *waiter), void *ctx);
 
 /* ---- the end */
 
-/* Whether nobody waits for ACKs, and one member at least, where there are any, holds all that the master
- * holds, so that what was acknowledged outlives the master. Waiters at the gate do not count: they wait for
- * no ACK, and nothing of theirs is appended. */
-bool acks_drained(const struct acks *acks);
+/* Blocks the calling thread until the count is drained, or until deadline_ms on the monotonic clock; 0 asks
+ * only. Returns whether it is drained: nobody waits for ACKs, and one member at least, where there are any,
+ * holds all that the master holds, so that what was acknowledged outlives the master. Waiters at the gate do
+ * not count: they wait for no ACK, and nothing of theirs is appended. */
+bool acks_drain(struct acks *acks, int64_t deadline_ms);
 
 /* Releases everyone parked as ACKS_ENDED; from now on nobody parks. */
 void acks_end(struct acks *acks);

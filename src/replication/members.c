@@ -564,7 +564,7 @@ static void member_write(const struct members *members, const struct member *mem
                          struct buf *out)
 {
     char authority[HTTP_AUTHORITY_MAX];
-    uint64_t acked = member->ack ? acks_position(member->ack) : 0;
+    uint64_t acked = member->ack ? acks_position(members->base->acks, member->ack) : 0;
     uint64_t last = log_last(members->base->log);
     http_url_authority(&member->target.url, authority, sizeof authority);
     buf_add_text(out, "{\"id\":");

@@ -29,6 +29,7 @@ struct node {
     bool looked;                /* pause_notice was asked in this pass */
     int64_t due_ms;             /* when the next pass was to be called at the latest */
     _Atomic int64_t stop_by_ms; /* set by any thread; CLOCK_NEVER: not to stop */
+    atomic_bool drained;        /* set by main: nobody waits for an ACK any more, or for too long */
     bool ended;                 /* nobody waits any more, nor will */
 
     /* a master's; NULL in a secondary */
@@ -286,7 +287,7 @@ static int64_t service_body_came(void *ctx, unsigned mark)
 /* Lets everybody go who waits: a master that stops does so when nothing is left to wait for, or too long. */
 static void waits_end(struct node *node, int64_t now_ms, int64_t stop_by_ms)
 {
-    node->ended = node->ended || !node->members || acks_drained(node->base.acks) || now_ms >= stop_by_ms;
+    node->ended = node->ended || !node->members || atomic_load(&node->drained) || now_ms >= stop_by_ms;
     if (node->ended)
         acks_end(node->base.acks);
 }
@@ -444,4 +445,11 @@ struct node_view node_view(const struct node *node)
 void node_stop(struct node *node, int64_t patience_ms)
 {
     atomic_store(&node->stop_by_ms, clock_ms() + patience_ms);
+}
+
+void node_drain(struct node *node)
+{
+    if (node->members)
+        acks_drain(node->base.acks, atomic_load(&node->stop_by_ms));
+    atomic_store(&node->drained, true);
 }

@@ -41,4 +41,9 @@ struct node_view node_view(const struct node *node);
  * most. The service is busy until then. Any thread. */
 void node_stop(struct node *node, int64_t patience_ms);
 
+/* Behind node_stop: blocks the calling thread, main, until all ACKs have come that somebody waits for, and
+ * what was acknowledged is on another node, or the patience is over. Those who still wait are answered in the
+ * next pass of the loop. */
+void node_drain(struct node *node);
+
 #endif

@@ -92,5 +92,8 @@ void process_stop(struct process *process)
     int64_t patience_ms = process->role == SETTINGS_MASTER ? DRAIN_MS : GOODBYE_MS;
     node_stop(process->node, patience_ms);
     http_server_stop(process->server, patience_ms + GRACE_MS);
+    node_drain(process->node);
+    loop_wake(process->dialer.loop);
+    http_server_join(process->server);
     process_free(process);
 }
