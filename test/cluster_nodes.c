@@ -196,3 +196,32 @@ SCENARIO(cluster_nodes, one_witness_is_not_enough_where_a_majority_has_acknowled
     cr_assert_eq(json_number_of(reply.body, "id"), 6);
     eventually(SOON, shows_numbered(s1, 6) && shows_numbered(s2, 6));
 }
+
+/* s1 comes back empty, and is filled up with the short list of s3 while s2 alone holds what a majority has
+ * acknowledged: s1 and s3 together do not show that nothing is missing. */
+SCENARIO(cluster_nodes, who_was_filled_up_by_a_master_that_was_not_sure_is_no_witness)
+{
+    struct node *master = master_start("--nodes 4 --write-concern majority --heartbeat-interval 0.2");
+    struct node *s1 = member_start(master, "s1", "");
+    struct node *s2 = member_start(master, "s2", "");
+    struct node *s3 = member_start(master, "s3", "");
+    expect_stored(post(master, "?w=4", "a"), 201, 1, 4, 4);
+    node_freeze(s3);
+    expect_logged(master, "s3: it is silent for", 1); /* nothing but greetings is sent to it from now on */
+    expect_stored(post(master, "", "b"), 201, 2, 3, 3);
+    node_freeze(s2);
+    node_kill(master);
+    node_kill(s1);
+    node_thaw(s3);
+    node_restart(master);
+    eventually(SOON, shows(master, "a"));
+    node_restart(s1);
+    eventually(SOON, shows(s1, "a"));
+    node_kill(master);
+    node_restart(master);
+    eventually(SOON, shows(master, "a") && members(master) == 2);
+    expect_status(post(master, "?w=1&timeout=1", "x"), 503);
+    node_thaw(s2);
+    expect_status(post(master, "?w=4", "c"), 201);
+    cr_assert(shows(master, "a b c") && equal_lists(master, s1, s2, s3, NULL));
+}

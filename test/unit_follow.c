@@ -169,6 +169,30 @@ Test(follow, who_is_registered_takes_messages_with_their_digest_only)
     expect_position(replicate(MASTERS, masters_batch(3, 3)), 200, 3);
 }
 
+/* What its next registration says. */
+static bool is_complete(void)
+{
+    clock_move(10000); /* silence */
+    node_pass();
+    struct span body = buf_span(&fake_last()->body);
+    bool complete = memmem(body.at, body.len, "\"complete\":true", strlen("\"complete\":true"));
+    accept_registration(3);
+    return complete;
+}
+
+Test(follow, a_process_is_complete_when_it_has_what_a_sure_master_had)
+{
+    accept_registration(3);
+    expect_position(replicate(MASTERS, masters_batch(1, 1)), 200, 1);
+    cr_assert(!is_complete());
+    expect_position(replicate(MASTERS "Sure: 3\r\n", masters_batch(2, 2)), 200, 2);
+    cr_assert(!is_complete());
+    expect_position(replicate("Log: l\r\nEpoch: 2\r\nMaster: m\r\nSure: 0\r\n", ""), 409, 2);
+    cr_assert(!is_complete());
+    expect_position(replicate(MASTERS "Sure: 3\r\n", masters_batch(3, 3)), 200, 3);
+    cr_assert(is_complete());
+}
+
 Test(follow, a_wrong_digest_counts_before_registration_too)
 {
     const uint64_t wrong = 7;

@@ -19,7 +19,8 @@ struct base {
     struct wire_identity own;
     char fields[TOKEN_FIELDS_SIZE]; /* of every request that it sends */
     uint16_t port;                  /* that it listens on */
-    bool appended;                  /* a master: some POST was appended since the program started */
+    bool sure;     /* a master: nobody is missing who holds what was acknowledged; for good */
+    bool appended; /* a master: some POST was appended since the program started */
 };
 
 #endif

@@ -29,10 +29,9 @@ struct follow {
     struct base *base;
     bool registered;             /* with the log and the epoch in own, once for all */
     char master[WIRE_NAME_SIZE]; /* registered: the boot of that master */
-    uint64_t complete_at;        /* complete: all that its masters had when it registered was here once */
-    bool complete;
-    unsigned mark;       /* another, and never 0, for each master that is followed */
-    struct buf identity; /* own, as it stands in every answer */
+    bool complete;               /* it has once held all that was acknowledged: see struct wire_register */
+    unsigned mark;               /* another, and never 0, for each master that is followed */
+    struct buf identity;         /* own, as it stands in every answer */
     struct buf expected; /* what the bodies of the master begin with that is followed; empty: none is */
     struct log_tail shown;
     struct arrival *arrivals, **arrivals_end;
@@ -109,17 +108,23 @@ void follow_master(struct follow *follow, const struct wire_registered *answer)
     if (strcmp(follow->master, answer->from.boot) != 0)
         follow->mark++;
     snprintf(follow->master, sizeof follow->master, "%s", answer->from.boot);
-    if (answer->last_id > follow->complete_at)
-        follow->complete_at = answer->last_id;
     list_adopt(follow, answer->from.log, answer->from.epoch);
     identity_renew(follow);
 }
 
-bool follow_complete(struct follow *follow)
+bool follow_complete(const struct follow *follow)
 {
-    bool now = follow->registered && log_last(follow->base->log) >= follow->complete_at;
-    follow->complete = follow->complete || now;
     return follow->complete;
+}
+
+/* Behind a request of the master that is followed: whether the list reaches as far as the master's did when
+ * that was sure that its own lacks nothing. */
+static void complete_notice(struct follow *follow, const struct http_head *head)
+{
+    const struct http_field *sure = follow->complete ? NULL : http_head_field(head, WIRE_SURE_FIELD);
+    uint64_t id;
+    if (sure && span_uint(sure->value, &id))
+        follow->complete = log_last(follow->base->log) >= id;
 }
 
 /* Whether a request of that log and epoch is of the master that is followed. */
@@ -474,5 +479,7 @@ enum follow_sender follow_replicate(struct follow *follow, const struct http_req
         messages_handle(follow, request, &sender, exchange);
     else
         sign_of_life(follow, &sender, exchange);
+    if (sender.is_followed)
+        complete_notice(follow, request->head);
     return sender.who;
 }

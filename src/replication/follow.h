@@ -43,9 +43,9 @@ void follow_gone(struct follow *follow, void *waiter);
 /* The registration was accepted by a master: it is followed from now on, and `id` is this member's name. */
 void follow_master(struct follow *follow, const struct wire_registered *answer);
 
-/* Whether all that its masters had when it registered has been here once. Before that this node is no witness
- * of what was acknowledged: another process of it may have held more. */
-bool follow_complete(struct follow *follow);
+/* Whether this process has once held all that was acknowledged: see WIRE_SURE_FIELD. Before that this node is
+ * no witness: another process of it may have held more. */
+bool follow_complete(const struct follow *follow);
 
 /* A mark, other than 0, of the master that a request with this head comes from, where that is followed; 0 for
  * any other request. And whether the master of a mark is followed still. */

@@ -7,11 +7,10 @@
 #include <stdlib.h>
 
 struct gate {
-    const struct base *base;
+    struct base *base;
     const struct members *members;
     const struct admission *admission;
     bool read_only;           /* as it was logged last */
-    bool sure;                /* nobody is missing who holds what was acknowledged: for good */
     bool waits_for_members;   /* as it was logged last */
     int64_t members_until_ms; /* members are waited for until then; CLOCK_NEVER: nobody waits yet */
     int64_t woke_ms;          /* when the process was stopped last; 0: never, or that is over */
@@ -146,10 +145,10 @@ static void waiting_log(struct gate *gate, bool waits)
 int64_t gate_pass(struct gate *gate, int64_t now_ms)
 {
     quorum_log(gate);
-    gate->sure = gate->sure || nodes_are_sure(gate);
+    gate->base->sure = gate->base->sure || nodes_are_sure(gate);
     bool unmet = members_may_have_more(gate, now_ms);
     bool unheard = quorum_is_unheard(gate, now_ms);
-    bool waits = !gate->sure || unmet || unheard;
+    bool waits = !gate->base->sure || unmet || unheard;
     bool closed = waits || admission_takes_over(gate->admission);
     waiting_log(gate, waits);
     if (closed != acks_gate_closed(gate->base->acks))
@@ -179,8 +178,7 @@ void gate_woke(struct gate *gate, int64_t now_ms)
     acks_gate(gate->base->acks, true);
 }
 
-struct gate *gate_open(const struct base *base, const struct members *members,
-                       const struct admission *admission)
+struct gate *gate_open(struct base *base, const struct members *members, const struct admission *admission)
 {
     struct gate *gate = calloc(1, sizeof *gate);
     if (!gate)

@@ -20,8 +20,7 @@
 struct gate;
 
 /* NULL where there is no memory. The gate is closed or open as it should be at once. */
-struct gate *gate_open(const struct base *base, const struct members *members,
-                       const struct admission *admission);
+struct gate *gate_open(struct base *base, const struct members *members, const struct admission *admission);
 void gate_free(struct gate *gate);
 
 /* Whether a POST may be taken, or may wait; where not, the exchange is answered. */

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SURE_FIELD_MAX = 40 /* bytes */ };
+
 int link_fail(struct link *link, int error, const char *format, ...)
 {
     if (link->state == LINK_FAILED)
@@ -58,9 +60,20 @@ static void flight_add(struct link *link, struct flight flight, int64_t now_ms)
     link->sent_ms = now_ms;
 }
 
+/* Tells the member once that the master is sure; the field stays in the requests. */
+static void sure_tell(struct link *link)
+{
+    if (link->sure || !link->base->sure || !link->base->settings->nodes)
+        return;
+    link->sure = true;
+    snprintf(link->fields + link->fields_len, sizeof link->fields - link->fields_len,
+             WIRE_SURE_FIELD ": %" PRIu64 "\r\n", log_last(link->base->log));
+}
+
 static int request_send(struct link *link, struct span start, const struct http_source *messages,
                         const char *end)
 {
+    sure_tell(link);
     int result = http_client_request(link->client, "POST", "/replicate", link->fields, start, messages, end);
     return result < 0 ? link_fail(link, -result, "%s", strerror(-result)) : 0;
 }
@@ -314,13 +327,13 @@ static bool link_prepare(struct link *link)
 {
     const struct wire_identity *own = &link->base->own;
     const char *boot = link->target.boot;
-    int len = snprintf(link->fields, sizeof link->fields,
-                       "%s" WIRE_LOG_FIELD ": %s\r\n" WIRE_EPOCH_FIELD ": %" PRIu64 "\r\n" WIRE_MASTER_FIELD
-                       ": %s\r\n%s%s%s",
-                       link->base->fields, own->log, own->epoch, own->boot,
-                       boot[0] ? WIRE_BOOT_FIELD ": " : "", boot, boot[0] ? "\r\n" : "");
+    link->fields_len = (size_t)snprintf(link->fields, sizeof link->fields,
+                                        "%s" WIRE_LOG_FIELD ": %s\r\n" WIRE_EPOCH_FIELD ": %" PRIu64
+                                        "\r\n" WIRE_MASTER_FIELD ": %s\r\n%s%s%s",
+                                        link->base->fields, own->log, own->epoch, own->boot,
+                                        boot[0] ? WIRE_BOOT_FIELD ": " : "", boot, boot[0] ? "\r\n" : "");
     wire_replicate_begin(&link->begin, own->log, own->epoch);
-    return len < LINK_FIELDS_SIZE && !link->begin.failed;
+    return link->fields_len + SURE_FIELD_MAX <= sizeof link->fields && !link->begin.failed;
 }
 
 struct link *link_open(const struct base *base, const char *id, const struct link_target *target,

@@ -88,6 +88,8 @@ struct link {
     uint64_t bytes_under_way;
 
     char fields[LINK_FIELDS_SIZE]; /* of every request */
+    size_t fields_len;             /* without the one that tells that the master is sure */
+    bool sure;                     /* that one is there */
     struct buf begin;              /* of every body: see wire_replicate_begin */
     struct buf expected;           /* in every answer of `peer`: see wire_ack_match; empty before the first */
 };

@@ -55,7 +55,7 @@ struct wire_register {
     uint64_t last_id;        /* up to where the messages show */
     uint64_t stored;         /* up to where they are there, shown or not yet; last_id where it is left out */
     struct wire_told digest; /* of the messages up to `stored` */
-    bool complete;           /* all that its masters had when it registered has been there once */
+    bool complete;           /* the process has once held all that was acknowledged: see WIRE_SURE_FIELD */
 };
 
 void wire_register_write(struct buf *out, const struct wire_register *request);
@@ -80,6 +80,9 @@ const char *wire_registered_read(struct span body, struct wire_registered *out);
 #define WIRE_EPOCH_FIELD "Epoch"
 #define WIRE_MASTER_FIELD "Master" /* the master's boot */
 #define WIRE_BOOT_FIELD "Boot"     /* the secondary's */
+/* An id up to which the list of a master that is sure (see struct base) reaches: who has it holds all that
+ * was acknowledged. */
+#define WIRE_SURE_FIELD "Sure"
 
 /* What a /replicate body begins with: the same in all requests of a master. */
 void wire_replicate_begin(struct buf *out, const char *log, uint64_t epoch);
