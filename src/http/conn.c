@@ -241,11 +241,13 @@ static void request_continue(struct http_conn *conn)
 }
 
 /* More of a request that is not complete has come. */
-static void request_tell(struct http_conn *conn)
+static void request_incomplete(struct http_conn *conn)
 {
     const struct http_service *service = conn->conns->service;
     struct intake *intake = &conn->intake;
     int64_t now_ms = loop_now_ms(conn->conns->loop);
+    if (!intake->began_ms)
+        stream_acknowledge(&conn->stream);
     if (!intake->watched)
         return;
     int64_t pause_ms = service->body_came(service->ctx, intake->watched);
@@ -255,7 +257,8 @@ static void request_tell(struct http_conn *conn)
     request_continue(conn);
 }
 
-static void request_dispatch(struct http_conn *conn, const struct request_parts *parts)
+/* `last`: the connection ends with its answer. */
+static void request_dispatch(struct http_conn *conn, const struct request_parts *parts, bool last)
 {
     const struct http_service *service = conn->conns->service;
     const struct http_route *route = conn->intake.route;
@@ -265,7 +268,7 @@ static void request_dispatch(struct http_conn *conn, const struct request_parts 
     intake_begin_next(&conn->intake);
     exchange->to_head = span_equals(parts->head.method, "HEAD");
     exchange->http10 = parts->head.minor == 0;
-    exchange->close = !parts->head.keep_alive;
+    exchange->close = last || !parts->head.keep_alive;
     if (exchange->close)
         conn->state = CONN_ENDING;
     const struct http_request request = {.head = &parts->head, .target = &parts->target, .body = parts->body};
@@ -279,12 +282,12 @@ static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes
 {
     struct request_parts parts;
     enum request_verdict verdict = intake_next(&conn->intake, conn->conns->service, bytes, &parts);
-    if (verdict == REQUEST_WHOLE)
-        request_dispatch(conn, &parts);
+    if (verdict == REQUEST_WHOLE || verdict == REQUEST_HEAD)
+        request_dispatch(conn, &parts, verdict == REQUEST_HEAD);
     else if (verdict == REQUEST_REFUSED)
         conn_refuse(conn, parts.status, parts.why, parts.to_head);
     else
-        request_tell(conn);
+        request_incomplete(conn);
     return verdict == REQUEST_WHOLE;
 }
 

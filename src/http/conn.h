@@ -21,12 +21,13 @@ enum conn_list {
 };
 
 /* The table of connections, and what they share. One without connections is all zero but for loop, service,
- * idle_timeout_ms and read_buffer. */
+ * idle_timeout_ms, keep_alive and read_buffer. */
 struct http_conns {
     struct loop *loop;
     const struct http_service *service;
     int64_t idle_timeout_ms;
-    bool stopping; /* the last answer of each connection closes it */
+    char keep_alive[40]; /* the field line that tells of it */
+    bool stopping;       /* the last answer of each connection closes it */
 
     struct http_conn *lists[CONN_LISTS];
     int open;        /* how many are in CONNS_OPEN */

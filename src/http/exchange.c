@@ -85,9 +85,12 @@ static const char *date_now(struct http_conns *conns)
 static void answer_head(struct http_exchange *exchange, int status, const char *fields, uint64_t length)
 {
     exchange->close = exchange->close || (exchange->conns->stopping && !exchange->next);
-    const char *connection = exchange->close    ? "Connection: close\r\n"
-                             : exchange->http10 ? "Connection: keep-alive\r\n"
-                                                : "";
+    const char *connection = exchange->close ? "Connection: close\r\n" : exchange->conns->keep_alive;
+    char http10[64];
+    if (exchange->http10 && !exchange->close) {
+        snprintf(http10, sizeof http10, "Connection: keep-alive\r\n%s", connection);
+        connection = http10;
+    }
     http_write_response_head(&exchange->out.head, status, date_now(exchange->conns), length, connection,
                              fields);
 }
@@ -141,13 +144,14 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *f
     struct buf body = {0};
     buf_add_text(&body, "{\"error\":");
     json_quote(span_of(sentence), &body);
-    buf_add_char(&body, '}');
+    buf_add_text(&body, "}\n");
     http_answer(exchange, status, fields, buf_span(&body));
     buf_free(&body);
 }
 
 void http_answer_json(struct http_exchange *exchange, int status, struct buf *body)
 {
+    buf_add_char(body, '\n');
     if (body->failed)
         http_answer_unavailable(exchange, "there is no memory for the answer");
     else

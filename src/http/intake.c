@@ -1,4 +1,5 @@
 #include "http/intake.h"
+#include "http/guard.h"
 #include "http/router.h"
 #include <errno.h>
 #include <malloc.h>
@@ -108,17 +109,24 @@ ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffe
 
 /* ---- requests */
 
-/* The head of a request with a body is there. */
+/* The head of a request with a body is there. Where nobody reads the body, it need not come. */
 static enum request_verdict head_came(struct intake *intake, const struct http_service *service, char *bytes,
                                       size_t *len, struct request_parts *parts)
 {
-    const struct http_route *route = http_route_find(service->routes, parts->head.method, parts->target.path);
+    const struct http_head *head = &parts->head;
+    const struct http_route *route = http_route_find(service->routes, head->method, parts->target.path);
+    bool wanted = route && !route->at_head && !http_guard_denies(service, route, head);
     intake->route = route;
     intake->request.limit =
-        route && route->body_limit ? route->body_limit(service->ctx, &parts->head) : HTTP_SMALL_BODY;
+        wanted && route->body_limit ? route->body_limit(service->ctx, head) : HTTP_SMALL_BODY;
+    parts->body = (struct span){0};
+    if (!wanted && head->content_length > HTTP_SMALL_BODY)
+        return REQUEST_HEAD;
     enum request_verdict verdict = request_take(&intake->request, bytes, len, parts);
+    if (verdict == REQUEST_MORE && !wanted)
+        return REQUEST_HEAD;
     if (verdict == REQUEST_MORE && service->watches_body)
-        intake->watched = service->watches_body(service->ctx, &parts->head, &parts->target);
+        intake->watched = service->watches_body(service->ctx, head, &parts->target);
     return verdict;
 }
 

@@ -44,7 +44,8 @@ ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffe
                        struct intake_bytes *bytes);
 
 /* Looks for the next request. MORE: what is there is to be kept. WHOLE: intake_begin_next must be called once
- * its parts, and `route`, are no longer needed. REQUEST_HEAD is never returned. */
+ * its parts, and `route`, are no longer needed. HEAD: the head alone decides how it is answered, and its
+ * body, which has not all come, is not wanted. */
 enum request_verdict intake_next(struct intake *intake, const struct http_service *service,
                                  struct intake_bytes *bytes, struct request_parts *parts);
 

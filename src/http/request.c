@@ -53,6 +53,24 @@ static enum request_verdict whole(struct request_state *state, const char *bytes
     return REQUEST_WHOLE;
 }
 
+/* Whether the bytes could begin a request line. */
+static bool request_begins(struct span bytes)
+{
+    size_t i = 0;
+    while (i < bytes.len && bytes.at[i] >= 'A' && bytes.at[i] <= 'Z')
+        i++;
+    if (i == bytes.len || bytes.at[i] == '\r' || bytes.at[i] == '\n')
+        return true;
+    return bytes.at[i] == ' ' && i > 0 && (i + 1 == bytes.len || strchr("/*hH", bytes.at[i + 1]));
+}
+
+/* Whether a request that announces no body has one all the same (RFC 9112 section 6.3). */
+static bool body_follows(const struct http_head *head, struct span bytes)
+{
+    return span_equals(head->method, "POST") && !http_head_field(head, "Content-Length") &&
+           !request_begins(span_after(bytes, head->len));
+}
+
 static enum request_verdict head_take(struct request_state *state, char *bytes, size_t len,
                                       struct request_parts *parts)
 {
@@ -61,6 +79,9 @@ static enum request_verdict head_take(struct request_state *state, char *bytes, 
     if (verdict != REQUEST_HEAD)
         return verdict;
     state->head_len = head->len;
+    if (head->framing == HTTP_FRAMING_NONE && body_follows(head, (struct span){bytes, len}))
+        return refuse(state, (struct span){bytes, len}, parts, 411,
+                      "a body needs a Content-Length, or Transfer-Encoding: chunked");
     if (head->framing == HTTP_FRAMING_NONE)
         return whole(state, bytes, head->len, parts);
     state->phase = REQUEST_AT_LIMIT;

@@ -1,4 +1,5 @@
 #include "http/router.h"
+#include "http/guard.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -55,6 +56,16 @@ static bool method_known(struct span method)
     return false;
 }
 
+/* Whether the path has a slash too many at its end. */
+static bool slash_is_wrong(const struct http_route *routes, const char *path)
+{
+    size_t len = strlen(path);
+    for (const struct http_route *route = routes; len > 1 && path[len - 1] == '/' && route->method; route++)
+        if (strlen(route->path) == len - 1 && strncmp(route->path, path, len - 1) == 0)
+            return true;
+    return false;
+}
+
 /* No route takes the method: OPTIONS, a path that is not there, or one that is with other methods. */
 static void route_refuse(const struct http_route *routes, const struct http_request *request,
                          struct http_exchange *exchange)
@@ -69,7 +80,8 @@ static void route_refuse(const struct http_route *routes, const struct http_requ
                           (int)(request->head->method.len < 40 ? request->head->method.len : 40),
                           request->head->method.at);
     else if (!allow[0])
-        http_answer_error(exchange, 404, NULL, "there is nothing at %.200s", path);
+        http_answer_error(exchange, 404, NULL, "there is nothing at %.200s%s", path,
+                          slash_is_wrong(routes, path) ? "; without the slash at its end there is" : "");
     else if (span_equals(request->head->method, "OPTIONS"))
         http_answer(exchange, 204, field, (struct span){0});
     else
@@ -88,11 +100,11 @@ const struct http_route *http_route_find(const struct http_route *routes, struct
 void http_route_handle(const struct http_service *service, const struct http_route *route,
                        const struct http_request *request, struct http_exchange *exchange)
 {
-    if (!route)
+    const struct http_denial *denial = http_guard_denies(service, route, request->head);
+    if (denial)
+        http_deny(service, denial, request, exchange);
+    else if (!route)
         route_refuse(service->routes, request, exchange);
-    else if (route->token && service->admits && !service->admits(service->ctx, request->head))
-        http_answer_error(exchange, 401, "WWW-Authenticate: Bearer\r\n",
-                          "this needs the field Authorization: Bearer with the cluster's token");
     else
         route->handle(service->ctx, request, request->target->path + pattern_len(route->path), exchange);
 }

@@ -2,6 +2,7 @@
 #include "logline.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -260,6 +261,9 @@ int http_server_open(struct http_server **out, const struct http_server_config *
     server->max_connections = config->max_connections;
     server->conns.service = &server->service;
     server->conns.idle_timeout_ms = config->idle_timeout_ms;
+    if (config->idle_timeout_ms >= 1000)
+        snprintf(server->conns.keep_alive, sizeof server->conns.keep_alive,
+                 "Keep-Alive: timeout=%" PRId64 "\r\n", config->idle_timeout_ms / 1000);
     server->conns.loop = loop_open(server_pass, server);
     server->conns.read_buffer = malloc(HTTP_READ_BYTES);
     if (server->conns.loop && server->conns.read_buffer)

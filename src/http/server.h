@@ -62,12 +62,15 @@ struct http_route {
      * HTTP_SMALL_BODY, which also holds where no row takes the request. */
     uint64_t (*body_limit)(void *ctx, const struct http_head *head);
     bool token;    /* only for those that the service admits: others get 401 */
+    bool json;     /* only for application/json: other bodies get 415 */
+    bool at_head;  /* needs no body: answered as soon as the head is there */
     bool unlisted; /* answers with a refusal of its own: Allow does not name it */
 };
 
 struct http_service {
     void *ctx;
     const struct http_route *routes; /* of several rows that take a request the first; ends with {0} */
+    struct http_guard *guard;        /* see http/guard.h; NULL: any Host is right */
     /* Whether the head carries what rows with `token` ask for; NULL: everybody's does. */
     bool (*admits)(void *ctx, const struct http_head *head);
     /* Optional, both: a request with this head has begun to come, and is not complete. Where watches_body
@@ -120,8 +123,9 @@ void http_server_join(struct http_server *server);
 void http_server_close(struct http_server *server);
 
 /* ---- answers: each takes the exchange, which is gone then. `fields` are further field lines, each with its
- * CRLF, or NULL. The body is copied. A HEAD request gets the same head and no body. */
+ * CRLF, or NULL. A HEAD request gets the same head and no body. */
 
+/* The body is copied. */
 void http_answer(struct http_exchange *exchange, int status, const char *fields, struct span body);
 
 /* {"error":"..."} with the formatted sentence, escaped as needed. */
@@ -132,7 +136,7 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *f
 #define HTTP_RETRY "Retry-After: 1\r\n"
 #define http_answer_unavailable(exchange, ...) http_answer_error(exchange, 503, HTTP_RETRY, __VA_ARGS__)
 
-/* Answers with the JSON that was written into the buffer, or with 503 where there was no memory to write it,
+/* Answers with the JSON that was written into the buffer and a newline, or with 503 where there was no memory to write it,
  * and frees the buffer. */
 void http_answer_json(struct http_exchange *exchange, int status, struct buf *body);
 

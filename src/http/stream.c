@@ -1,6 +1,8 @@
 #include "http/stream.h"
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -153,6 +155,12 @@ bool stream_drains(struct stream *stream, int64_t now_ms, int64_t within_ms)
         stream->progress_ms = now_ms;
     }
     return now_ms < stream->progress_ms + within_ms;
+}
+
+void stream_acknowledge(struct stream *stream)
+{
+    const int on = 1;
+    setsockopt(stream->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
 void stream_abort(struct stream *stream)

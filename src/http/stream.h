@@ -64,6 +64,10 @@ enum stream_verdict stream_send_bytes(struct stream *stream, struct span *bytes,
  * a while; so ask now and then. */
 bool stream_drains(struct stream *stream, int64_t now_ms, int64_t within_ms);
 
+/* Acknowledges at once what was received. A client that sends its head and its body apart, with Nagle's
+ * algorithm on, sends the body only then, and the kernel may wait for 40 ms (tcp(7), TCP_QUICKACK). */
+void stream_acknowledge(struct stream *stream);
+
 /* Lets the close that follows throw away what the other end did not take. */
 void stream_abort(struct stream *stream);
 

@@ -15,19 +15,24 @@ static const struct {
     {304, "Not Modified"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
+    {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {408, "Request Timeout"},
     {409, "Conflict"},
+    {411, "Length Required"},
     {412, "Precondition Failed"},
     {413, "Content Too Large"},
     {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
     {417, "Expectation Failed"},
+    {421, "Misdirected Request"},
     {431, "Request Header Fields Too Large"},
     {500, "Internal Server Error"},
     {501, "Not Implemented"},
     {503, "Service Unavailable"},
     {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
 };
 
 const char *http_reason(int status)
@@ -66,7 +71,7 @@ void http_write_response_head(struct buf *out, int status, const char *date, uin
     buf_add_uint(out, (uint64_t)status);
     buf_add_char(out, ' ');
     buf_add_text(out, http_reason(status));
-    buf_add_text(out, "\r\nDate: ");
+    buf_add_text(out, "\r\nX-Content-Type-Options: nosniff\r\nDate: ");
     buf_add_text(out, date);
     buf_add_text(out, "\r\n");
     if (http_status_has_body(status)) {

@@ -278,7 +278,7 @@ static struct span answer_write(struct append *append, const struct acks_waiter 
     buf_add_text(out, ",\"acks\":");
     buf_add_uint(out, waiter->count.have);
     buf_add_text(out, outcome_text(waiter->outcome));
-    buf_add_char(out, '}');
+    buf_add_text(out, "}\n");
     assert(out->len <= ANSWER_MAX && !out->failed);
     return buf_span(out);
 }

@@ -58,7 +58,7 @@ void reads_list(struct log *log, uint64_t last, const struct http_request *reque
     uint64_t from = 1;
     uint64_t limit = UINT64_MAX;
     char etag[READS_ETAG_SIZE];
-    char fields[96];
+    char fields[128];
     if (!query_number(request, "from", 1, &from, exchange) ||
         !query_number(request, "limit", 0, &limit, exchange))
         return;
@@ -66,7 +66,7 @@ void reads_list(struct log *log, uint64_t last, const struct http_request *reque
         from = last + 1;
     uint64_t to = limit < last - (from - 1) ? from - 1 + limit : last;
     reads_etag(log, from, to, etag);
-    snprintf(fields, sizeof fields, "ETag: %s\r\n", etag);
+    snprintf(fields, sizeof fields, "ETag: %s\r\nCache-Control: no-cache\r\n", etag);
     switch (http_condition(request->head, etag)) {
     case 304:
         http_answer(exchange, 304, fields, (struct span){0});
@@ -79,7 +79,7 @@ void reads_list(struct log *log, uint64_t last, const struct http_request *reque
     }
     struct log_slice slice = log_slice(log, from, to);
     struct http_source source = reads_source(&slice);
-    http_answer_source(exchange, 200, fields, span_of("{\"messages\":["), &source, "]}");
+    http_answer_source(exchange, 200, fields, span_of("{\"messages\":["), &source, "]}\n");
 }
 
 void reads_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange)
@@ -93,5 +93,5 @@ void reads_message(struct log *log, uint64_t last, const char *text, struct http
     snprintf(before, sizeof before, "{\"id\":%" PRIu64 ",\"message\":", id);
     struct log_slice slice = log_slice(log, id, id);
     struct http_source source = reads_source(&slice);
-    http_answer_source(exchange, 200, NULL, span_of(before), &source, "}");
+    http_answer_source(exchange, 200, "Cache-Control: no-cache\r\n", span_of(before), &source, "}\n");
 }

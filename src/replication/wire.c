@@ -324,7 +324,7 @@ static bool read_error(struct json *json, void *field)
 bool wire_ack_match(struct span body, struct span identity, uint64_t *last_id, uint64_t *digest)
 {
     static const char begin[] = "{\"last_id\":";
-    static const char end[] = "\"}";
+    static const char end[] = "\"}\n";
     size_t around = strlen(begin) + identity.len + DIGEST_DIGITS + strlen(end);
     if (!identity.len || body.len <= around || memcmp(body.at, begin, strlen(begin)) != 0)
         return false;

@@ -1,0 +1,127 @@
+#include "http/guard.h"
+#include "clock.h"
+#include "logline.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { LINES_APART_MS = 1000 };
+
+/* ---- hosts */
+
+/* A host without its port. */
+static struct span host_name(struct span host)
+{
+    const char *colon = host.len && host.at[0] != '[' ? memchr(host.at, ':', host.len) : NULL;
+    return colon ? (struct span){host.at, (size_t)(colon - host.at)} : host;
+}
+
+/* No top-level domain is a number, so a name of digits and dots alone is an address. */
+static bool is_address(struct span name)
+{
+    size_t i = 0;
+    while (i < name.len && (name.at[i] == '.' || (name.at[i] >= '0' && name.at[i] <= '9')))
+        i++;
+    return i == name.len || name.at[0] == '[';
+}
+
+bool http_host_allowed(struct span host, const char *names)
+{
+    struct span name = host_name(host);
+    struct span list = span_of(names);
+    struct span one;
+    if (is_address(name) || !memchr(name.at, '.', name.len))
+        return true;
+    while (http_list_next(&list, &one))
+        if ((one.len == 1 && one.at[0] == '*') ||
+            (one.len == name.len && strncasecmp(one.at, name.at, name.len) == 0))
+            return true;
+    return false;
+}
+
+/* ---- pages of other sites */
+
+/* Whether the page that sent the request is of the server's own origin, or no page sent it. */
+static bool is_own_page(const struct http_head *head)
+{
+    const struct http_field *site = http_head_field(head, "Sec-Fetch-Site");
+    const struct http_field *origin = http_head_field(head, "Origin");
+    if (site && !span_equals(site->value, "same-origin") && !span_equals(site->value, "none"))
+        return false;
+    if (!origin)
+        return true;
+    const struct http_field *host = http_head_field(head, "Host");
+    struct span page = origin->value;
+    const char *scheme = span_starts_nocase(page, "https://") ? "https://" : "http://";
+    if (!host || !span_starts_nocase(page, scheme))
+        return false;
+    page = span_after(page, strlen(scheme));
+    return page.len == host->value.len && strncasecmp(page.at, host->value.at, page.len) == 0;
+}
+
+static bool changes_nothing(struct span method)
+{
+    return span_equals(method, "GET") || span_equals(method, "HEAD") || span_equals(method, "OPTIONS");
+}
+
+/* ---- types */
+
+bool http_type_is(struct span value, const char *type)
+{
+    size_t len = strlen(type);
+    return span_starts_nocase(value, type) && (value.len == len || strchr("; \t", value.at[len]));
+}
+
+/* ---- all of it */
+
+const struct http_denial *http_guard_denies(const struct http_service *service,
+                                            const struct http_route *route, const struct http_head *head)
+{
+    static const struct http_denial other_host = {
+        421, NULL, "this node is not called by the name in Host; ALLOWED_HOSTS sets the names that it takes"};
+    static const struct http_denial other_site = {403, NULL,
+                                                  "a web page of another site must not change anything here"};
+    static const struct http_denial no_token = {
+        401, "WWW-Authenticate: Bearer\r\n",
+        "this needs the field Authorization: Bearer with the cluster's token"};
+    static const struct http_denial other_type = {415, "Accept: application/json\r\n",
+                                                  "nodes send each other application/json"};
+    const struct http_field *host = http_head_field(head, "Host");
+    const struct http_field *type = http_head_field(head, "Content-Type");
+    if (host && service->guard && !http_host_allowed(host->value, service->guard->hosts))
+        return &other_host;
+    if (!changes_nothing(head->method) && !is_own_page(head))
+        return &other_site;
+    if (route && route->token && service->admits && !service->admits(service->ctx, head))
+        return &no_token;
+    if (route && route->json && !(type && http_type_is(type->value, "application/json")))
+        return &other_type;
+    return NULL;
+}
+
+/* Somebody who tries tokens, or a secondary with a wrong one, would fill the log. */
+static void log_denial(struct http_guard *guard, const struct http_denial *denial,
+                       const struct http_request *request, const char *peer)
+{
+    int64_t now_ms = clock_ms();
+    struct span method = request->head->method;
+    char untold[48] = "";
+    if (guard->told_ms && now_ms - guard->told_ms < LINES_APART_MS) {
+        guard->untold++;
+        return;
+    }
+    if (guard->untold)
+        snprintf(untold, sizeof untold, "; and %u more since the last line", guard->untold);
+    logline(LOGLINE_WARN, "%s: %.*s %.100s is refused with %d: %s%s", peer,
+            (int)(method.len < 20 ? method.len : 20), method.at, request->target->path, denial->status,
+            denial->status == 401 ? "the token is wrong or missing" : denial->why, untold);
+    guard->told_ms = now_ms;
+    guard->untold = 0;
+}
+
+void http_deny(const struct http_service *service, const struct http_denial *denial,
+               const struct http_request *request, struct http_exchange *exchange)
+{
+    if (service->guard && (denial->status == 401 || denial->status == 403))
+        log_denial(service->guard, denial, request, http_exchange_peer(exchange));
+    http_answer_error(exchange, denial->status, denial->fields, "%s", denial->why);
+}
