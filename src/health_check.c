@@ -20,15 +20,17 @@ static void late(int number)
 }
 
 /* Asks at an address, and receives the answer up to its status at least. Returns 0 or a negative errno. */
-static int address_ask(const struct addrinfo *address, char *answer, size_t answer_size)
+static int address_ask(const struct addrinfo *address, const char *path, char *answer, size_t answer_size)
 {
-    static const char question[] = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    char question[128];
+    snprintf(question, sizeof question, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+             path);
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     ssize_t got = -1;
     if (connect(fd, address->ai_addr, address->ai_addrlen) == 0 &&
-        send(fd, question, sizeof question - 1, MSG_NOSIGNAL) > 0)
+        send(fd, question, strlen(question), MSG_NOSIGNAL) > 0)
         got = recv(fd, answer, answer_size, MSG_WAITALL);
     int result = got < 0 ? -errno : got == 0 ? -ECONNRESET : 0;
     close(fd);
@@ -53,7 +55,7 @@ int health_check(const struct settings *settings)
     const char *why = gai_strerror(getaddrinfo(host, port, &hints, &addresses));
     int result = -1;
     for (const struct addrinfo *at = addresses; at && result < 0; at = at->ai_next) {
-        result = address_ask(at, answer, sizeof answer - 1);
+        result = address_ask(at, settings->check, answer, sizeof answer - 1);
         why = strerror(-result);
     }
     if (strncmp(answer, "HTTP/1.1 ", 9) == 0)

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,6 +50,7 @@ struct half {
 /* Set by logline_start, while no other thread logs. */
 static int out_fd;
 static bool as_json;
+static bool as_terminal;
 static char before_event[LOGLINE_ERROR + 1][80];
 
 /* OFF unless started. Not under the lock: it is asked for every line that is not written. */
@@ -75,24 +77,39 @@ static void before_event_make(const char *role)
 {
     static const char *const text[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
     static const char *const json[] = {"debug", "info", "warn", "error"};
-    for (int level = LOGLINE_DEBUG; level <= LOGLINE_ERROR; level++)
-        snprintf(before_event[level], sizeof before_event[level],
-                 as_json ? "\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"" : " %s %s ",
-                 (as_json ? json : text)[level], role);
+    static const char *const colours[] = {"\x1b[2m", "\x1b[32m", "\x1b[33m", "\x1b[1;31m"};
+    const char *no_color = getenv("NO_COLOR");
+    bool plain = no_color && *no_color;
+    for (int level = LOGLINE_DEBUG; level <= LOGLINE_ERROR; level++) {
+        char *out = before_event[level];
+        size_t size = sizeof before_event[level];
+        if (as_json)
+            snprintf(out, size, "\",\"level\":\"%s\",\"role\":\"%s\",\"event\":\"", json[level], role);
+        else if (as_terminal)
+            snprintf(out, size, " %s%s%s ", plain ? "" : colours[level], text[level], plain ? "" : "\x1b[0m");
+        else
+            snprintf(out, size, " %s %s ", text[level], role);
+    }
 }
 
-/* Characters of more than one byte that a terminal or viewer would obey instead of show: C1 controls, line
- * and paragraph separators, and those that turn the direction of writing round. */
+/* Characters of more than one byte that a terminal or viewer would obey or hide instead of show. */
 static bool sequence_obeyed(const char *at, size_t len)
 {
-    unsigned first = (unsigned char)at[0];
-    unsigned rest = (unsigned char)at[1];
-    if (len == 2)
-        return first == 0xc2 && rest < 0xa0;
-    if (len != 3 || first != 0xe2)
-        return false;
-    rest = rest << 8 | (unsigned char)at[2];
-    return (rest >= 0x80a8 && rest <= 0x80ae) || (rest >= 0x81a6 && rest <= 0x81a9);
+    static const struct {
+        unsigned from, to;
+    } obeyed[] = {
+        {0x80, 0x9f},   /* C1 controls */
+        {0x61c, 0x61c}, /* marks and changes of direction, spaces without width, separators of lines */
+        {0x200b, 0x200f},   {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, /* byte order mark */
+        {0xe0000, 0xe007f},                                                       /* tags */
+    };
+    unsigned character = (unsigned char)at[0] & (0xffu >> (len + 1));
+    for (size_t i = 1; i < len; i++)
+        character = character << 6 | ((unsigned char)at[i] & 0x3f);
+    for (size_t i = 0; i < sizeof obeyed / sizeof *obeyed; i++)
+        if (character >= obeyed[i].from && character <= obeyed[i].to)
+            return true;
+    return false;
 }
 
 /* Bytes of a block that do not stand in a line as they are. */
@@ -169,14 +186,15 @@ static const char *time_now(void)
     struct timespec now;
     struct tm tm;
     clock_gettime(CLOCK_REALTIME, &now);
-    if (now.tv_sec != time_second && gmtime_r(&now.tv_sec, &tm)) {
-        strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%S.000Z", &tm);
+    if (now.tv_sec != time_second && (as_terminal ? localtime_r : gmtime_r)(&now.tv_sec, &tm)) {
+        strftime(time_text, sizeof time_text, as_terminal ? "%H:%M:%S.000" : "%Y-%m-%dT%H:%M:%S.000Z", &tm);
         time_second = now.tv_sec;
     }
     int ms = (int)(now.tv_nsec / 1000000);
-    time_text[TIME_LEN - 4] = (char)('0' + ms / 100);
-    time_text[TIME_LEN - 3] = (char)('0' + ms / 10 % 10);
-    time_text[TIME_LEN - 2] = (char)('0' + ms % 10);
+    char *digits = strchr(time_text, '.') + 1;
+    digits[0] = (char)('0' + ms / 100);
+    digits[1] = (char)('0' + ms / 10 % 10);
+    digits[2] = (char)('0' + ms % 10);
     return time_text;
 }
 
@@ -195,7 +213,8 @@ static void fill_line(const struct line *line)
         return;
     }
     fill(json_open, open_len);
-    fill(time_now(), TIME_LEN);
+    const char *time = time_now();
+    fill(time, strlen(time));
     fill(line->bytes, line->len);
 }
 
@@ -280,13 +299,15 @@ static int writer_start(void)
     return -error;
 }
 
-int logline_start(int fd, enum logline_level least, bool json, const char *role)
+int logline_start(int fd, enum logline_level least, enum logline_format format, const char *role)
 {
     int error = -condvar_open(&wake);
     if (error)
         return error;
     out_fd = fd;
-    as_json = json;
+    as_json = format == LOGLINE_JSON;
+    as_terminal = format == LOGLINE_TERMINAL;
+    time_second = -1;
     before_event_make(role);
     stopping = finished = urgent = false;
     dropped = 0;

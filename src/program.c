@@ -8,6 +8,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+enum { TOKEN_LEAST = 16 /* a shorter one is warned of */ };
+
 /* Takes as many descriptors as the system allows; returns how many. */
 static uint64_t descriptors_raise(void)
 {
@@ -20,6 +22,23 @@ static uint64_t descriptors_raise(void)
     return limit.rlim_cur;
 }
 
+static bool is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+}
+
+/* Warns of settings that let strangers in. */
+static void dangers_log(const struct settings *settings)
+{
+    size_t len = strlen(settings->cluster_token);
+    if (len && len < TOKEN_LEAST)
+        logline(LOGLINE_WARN, "CLUSTER_TOKEN is short, and may be guessed: take %d characters or more",
+                TOKEN_LEAST);
+    if (!len && !is_loopback(settings->host))
+        logline(LOGLINE_WARN, "whoever reaches %s can join as a node: set CLUSTER_TOKEN on all nodes",
+                settings->host);
+}
+
 /* Says where the node listens, and waits until one of the signals comes. */
 static void node_wait(const struct settings *settings, uint16_t port, const sigset_t *signals)
 {
@@ -29,10 +48,10 @@ static void node_wait(const struct settings *settings, uint16_t port, const sigs
             port);
     while (sigwait(signals, &got) != 0)
         continue;
-    logline(LOGLINE_INFO, "stopping: %s", got == SIGTERM ? "SIGTERM" : "SIGINT");
+    logline(LOGLINE_INFO, "stopping: %s", got == SIGTERM ? "SIGTERM" : got == SIGINT ? "SIGINT" : "SIGHUP");
 }
 
-/* Runs a node with log lines. SIGTERM and SIGINT are blocked in all threads: node_wait takes them. */
+/* Runs a node with log lines. The signals that stop it are blocked in all threads: node_wait takes them. */
 static int node_run(const struct settings *settings, enum settings_role role)
 {
     struct process *process;
@@ -41,16 +60,21 @@ static int node_run(const struct settings *settings, enum settings_role role)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP); /* the terminal was closed */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN); /* a reader of the log lines that went away must not end the node */
     /* A name server that is silent must not hold up the end. */
     setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
-    if (logline_start(STDERR_FILENO, settings->log_level, settings->log_json,
+    enum logline_format format = settings->log_format;
+    if (format == LOGLINE_TEXT && isatty(STDERR_FILENO))
+        format = LOGLINE_TERMINAL;
+    if (logline_start(STDERR_FILENO, settings->log_level, format,
                       role == SETTINGS_MASTER ? "master" : "secondary") < 0) {
         fprintf(stderr, "there is no memory to start\n");
         return 1;
     }
     settings_log(settings, role);
+    dangers_log(settings);
     int result = process_start(&process, settings, role, why, sizeof why);
     if (result < 0) {
         logline(LOGLINE_ERROR, "cannot start: %s", why);
@@ -70,5 +94,5 @@ int program_main(enum settings_role role, int argc, char *argv[])
         settings_read(&settings, role, argc, argv, environ, descriptors_raise(), stdout, stderr);
     if (result != SETTINGS_RUN)
         return result == SETTINGS_DONE ? 0 : 2;
-    return settings.health_check ? health_check(&settings) : node_run(&settings, role);
+    return settings.check ? health_check(&settings) : node_run(&settings, role);
 }

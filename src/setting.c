@@ -61,12 +61,30 @@ bool setting_token_valid(const char *text)
     return is_visible(text, "");
 }
 
+bool setting_path_valid(const char *text)
+{
+    return *text;
+}
+
+bool setting_hosts_valid(const char *text)
+{
+    while (*text) {
+        char name[HOST_LEN_MAX + 1];
+        size_t len = strcspn(text, ",");
+        if (!span_copy((struct span){text, len}, name, sizeof name) ||
+            !(name_valid(name) || strcmp(name, "*") == 0))
+            return false;
+        text += len + (text[len] == ',');
+    }
+    return true;
+}
+
 static void text_show(const struct setting *setting, const char *text, struct buf *out)
 {
     if (setting->secret)
         buf_add_text(out, *text ? "set" : "none");
     else
-        buf_add_text(out, *text ? text : "auto");
+        buf_add_text(out, *text ? text : strcmp(setting->empty, "none") == 0 ? "none" : "auto");
 }
 
 /* ---- Numbers ---- */
@@ -104,6 +122,24 @@ static bool number_read(const struct setting *setting, const char *text, int64_t
     return *out >= setting->least && *out <= setting->most;
 }
 
+/* A number of bytes with its unit. */
+static bool bytes_read(const struct setting *setting, const char *text, int64_t *out)
+{
+    static const char units[] = "kmg";
+    char digits[24];
+    size_t len = strlen(text);
+    const char *unit = len ? strchr(units, text[len - 1] | 0x20) : NULL;
+    if (!unit || !*unit)
+        return number_read(setting, text, out);
+    if (!span_copy((struct span){text, len - 1}, digits, sizeof digits) || !number_read(setting, digits, out))
+        return false;
+    int shift = 10 * (int)(unit - units + 1);
+    if (*out > setting->most >> shift)
+        return false;
+    *out <<= shift;
+    return true;
+}
+
 static bool number_take(const struct setting *setting, const char *text, int64_t *out)
 {
     for (const struct setting_word *word = setting->words; word->text; word++)
@@ -111,7 +147,7 @@ static bool number_take(const struct setting *setting, const char *text, int64_t
             *out = word->number;
             return true;
         }
-    return number_read(setting, text, out);
+    return setting->bytes ? bytes_read(setting, text, out) : number_read(setting, text, out);
 }
 
 static void number_show(const struct setting *setting, int64_t number, struct buf *out)

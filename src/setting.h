@@ -38,10 +38,11 @@ struct setting {
     int64_t least, most;                          /* of a number, in steps; most -1: words alone */
     struct setting_word words[LOGLINE_ERROR + 2]; /* of a number, up to one without text */
 
+    bool bytes;  /* of a number: k, m or g may stand behind it, for 1024 of the smaller one */
     bool secret; /* never shown, not in errors either */
 };
 
-enum { SETTINGS_COUNT = 19 };
+enum { SETTINGS_COUNT = 22 };
 extern const struct setting settings_table[SETTINGS_COUNT];
 
 /* Reads a value into the setting's field. Returns false, the field untouched, where the text is none. */
@@ -56,5 +57,7 @@ bool setting_host_valid(const char *text);  /* an address or a host name */
 bool setting_url_valid(const char *text);   /* a node's URL */
 bool setting_id_valid(const char *text);    /* may stand in URLs, log lines and JSON as it is */
 bool setting_token_valid(const char *text); /* visible ASCII without spaces */
+bool setting_path_valid(const char *text);
+bool setting_hosts_valid(const char *text); /* host names with commas between them, or "*" */
 
 #endif

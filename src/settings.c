@@ -1,12 +1,15 @@
 #include "settings.h"
+#include "memory.h"
 #include "setting.h"
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 enum {
     DESCRIPTORS_KEPT = 64, /* for listener, links to other nodes, standard streams and the like */
     SHOWN_MAX = 100,       /* bytes of a wrong value that its error repeats */
-    FLAG_MAX = 32
+    FLAG_MAX = 32,
+    LINE_WIDTH = 80 /* of the log lines that tell the settings */
 };
 
 static const char *const role_names[] = {"master", "secondary"};
@@ -115,8 +118,9 @@ static enum settings_result print_help(FILE *file, enum settings_role role)
             print_setting(file, &settings_table[i]);
     fputs("\n  --health-check                 asks the node that runs at HOST and PORT for its health: exit\n"
           "                                 code 0 or 1\n"
+          "  --ready-check                  asks it whether it can do its work, as --health-check does\n"
           "  --version                      prints the version\n"
-          "  --help                         prints this\n",
+          "  --help, -h                     prints this\n",
           file);
     return SETTINGS_DONE;
 }
@@ -167,17 +171,25 @@ static enum settings_result take_setting(struct reading *reading, int argc, char
     return SETTINGS_RUN;
 }
 
+static const char *check_path(const char *flag)
+{
+    return strcmp(flag, "--health-check") == 0  ? "/health"
+           : strcmp(flag, "--ready-check") == 0 ? "/readyz"
+                                                : NULL;
+}
+
 static enum settings_result take_flags(struct reading *reading, int argc, char *const argv[], FILE *out_file)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return print_help(out_file, reading->role);
         if (strcmp(argv[i], "--version") == 0) {
             fprintf(out_file, "%s\n", SETTINGS_VERSION);
             return SETTINGS_DONE;
         }
-        if (strcmp(argv[i], "--health-check") == 0) {
-            reading->settings.health_check = true;
+        const char *check = check_path(argv[i]);
+        if (check) {
+            reading->settings.check = check;
             continue;
         }
         enum settings_result result = take_setting(reading, argc, argv, &i);
@@ -231,6 +243,34 @@ static enum settings_result fit_connections(struct reading *reading, uint64_t de
     return SETTINGS_RUN;
 }
 
+/* Reads the token's file. Returns NULL, or what is wrong. */
+static const char *token_read(struct settings *out)
+{
+    char text[SETTINGS_TEXT_MAX + 1] = "";
+    if (*out->cluster_token)
+        return "want it or CLUSTER_TOKEN, and not both";
+    FILE *file = fopen(out->cluster_token_file, "r");
+    if (!file)
+        return strerror(errno);
+    bool whole = fgets(text, sizeof text, file) && fgetc(file) == EOF;
+    fclose(file);
+    text[strcspn(text, "\r\n")] = '\0';
+    if (!whole || !setting_token_valid(text) ||
+        !span_copy(span_of(text), out->cluster_token, SETTINGS_TEXT_MAX))
+        return "want a file with one line of 1 to 255 visible ASCII characters without a space";
+    return NULL;
+}
+
+static enum settings_result take_token(struct reading *reading)
+{
+    const char *why = *reading->settings.cluster_token_file ? token_read(&reading->settings) : NULL;
+    if (!why)
+        return SETTINGS_RUN;
+    print_given(reading, find_flag("--cluster-token-file", reading->role));
+    fprintf(reading->err_file, "%s\n", why);
+    return SETTINGS_WRONG;
+}
+
 enum settings_result settings_read(struct settings *out, enum settings_role role, int argc,
                                    char *const argv[], char *const environment[], uint64_t descriptor_limit,
                                    FILE *out_file, FILE *err_file)
@@ -242,20 +282,41 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
     if (result == SETTINGS_RUN)
         result = fit_connections(&reading, descriptor_limit);
     if (result == SETTINGS_RUN)
+        result = take_token(&reading);
+    if (!reading.settings.max_log)
+        reading.settings.max_log = (int64_t)(memory_size() / 5 * 4);
+    if (result == SETTINGS_RUN)
         *out = reading.settings;
     return result;
+}
+
+static void line_log(struct buf *line)
+{
+    if (line->len)
+        logline(LOGLINE_INFO, "settings%.*s", (int)line->len, line->data);
+    buf_clear(line);
 }
 
 void settings_log(const struct settings *settings, enum settings_role role)
 {
     struct buf line = {0};
+    logline(LOGLINE_INFO, "%s", SETTINGS_VERSION);
     for (size_t i = 0; i < SETTINGS_COUNT; i++) {
         const struct setting *setting = &settings_table[i];
+        size_t before = line.len;
         if (!has_role(setting, role))
             continue;
         buf_addf(&line, " %s=", setting->name);
         setting_show(setting, (const char *)settings + setting->field, &line);
+        if (before && line.len > LINE_WIDTH) { /* the setting begins the next line */
+            struct buf next = {0};
+            buf_add_span(&next, span_after(buf_span(&line), before));
+            line.len = before;
+            line_log(&line);
+            buf_free(&line);
+            line = next;
+        }
     }
-    logline(LOGLINE_INFO, "settings%.*s", (int)line.len, line.data ? line.data : "");
+    line_log(&line);
     buf_free(&line);
 }

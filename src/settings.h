@@ -24,11 +24,14 @@ struct settings {
     char host[SETTINGS_TEXT_MAX];
     uint16_t port; /* 0: the kernel chooses */
     enum logline_level log_level;
-    bool log_json;
-    size_t max_message; /* bytes, 1 to 1 GiB */
+    enum logline_format log_format; /* LOGLINE_TEXT becomes LOGLINE_TERMINAL where one reads it */
+    size_t max_message;             /* bytes, 1 to 1 GiB */
     int max_connections;
     int64_t idle_timeout_ms;
-    char cluster_token[SETTINGS_TEXT_MAX]; /* "" for none; visible ASCII without spaces */
+    int64_t max_log;                            /* bytes of the list */
+    char allowed_hosts[SETTINGS_TEXT_MAX];      /* "" or names with commas between them */
+    char cluster_token[SETTINGS_TEXT_MAX];      /* "" for none; visible ASCII without spaces */
+    char cluster_token_file[SETTINGS_TEXT_MAX]; /* where cluster_token is from; or "" */
 
     /* master */
     int write_concern;      /* see concern.h */
@@ -44,7 +47,8 @@ struct settings {
     int64_t delay_ms;
     double errors; /* 0 to 1 */
 
-    bool health_check; /* --health-check: ask a running node at HOST:PORT for its health, exit 0 or 1 */
+    const char *check; /* what to ask of a node that runs at HOST:PORT, to exit with 0 or 1: "/health" for
+                        * --health-check, "/readyz" for --ready-check; NULL: run a node */
 };
 
 enum settings_result {
@@ -61,7 +65,7 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
                                    char *const argv[], char *const environment[], uint64_t descriptor_limit,
                                    FILE *out_file, FILE *err_file);
 
-/* Logs each setting in force in one line (the token only as "set" or "none"). */
+/* Logs the version, and each setting in force (the token only as "set" or "none"). */
 void settings_log(const struct settings *settings, enum settings_role role);
 
 #endif

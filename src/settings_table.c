@@ -58,11 +58,11 @@ const struct setting settings_table[SETTINGS_COUNT] = {
     {
         .name = "LOG_FORMAT",
         .of = OF_BOTH,
-        WORDS(log_json, {"text", false}, {"json", true}),
+        WORDS(log_format, {"text", LOGLINE_TEXT}, {"json", LOGLINE_JSON}, {"terminal", LOGLINE_TERMINAL}),
         .standard = "text",
         .about = "FORMAT",
-        .want = "text or json",
-        .meaning = "text or json; one line an event, on standard error",
+        .want = "text, json or terminal",
+        .meaning = "text, json or terminal; one line an event, on standard error",
     },
     {
         .name = "MAX_MESSAGE",
@@ -72,6 +72,16 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .about = "BYTES",
         .want = "a number of bytes from 1 to 1073741824",
         .meaning = "longest message that is taken",
+    },
+    {
+        .name = "MAX_LOG",
+        .of = OF_BOTH,
+        NUMBER(max_log, 1, INT64_C(1) << 50),
+        .bytes = true,
+        .empty = "four fifths of the memory",
+        .about = "BYTES",
+        .want = "a number of bytes from 1 to 1125899906842624, such as 500m or 4g",
+        .meaning = "longest list that is kept, in bytes; k, m and g may stand behind it",
     },
     {
         .name = "MAX_CONNECTIONS",
@@ -180,6 +190,15 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .meaning = "share of /replicate calls answered 500 after the store, from 0 to 1",
     },
     {
+        .name = "ALLOWED_HOSTS",
+        .of = OF_BOTH,
+        TEXT(allowed_hosts, setting_hosts_valid),
+        .empty = "names without a dot, and those of the URLs",
+        .about = "NAMES",
+        .want = "host names with commas between them, or \"*\" for any",
+        .meaning = "further names by which clients may call this node",
+    },
+    {
         .name = "CLUSTER_TOKEN",
         .of = OF_BOTH,
         TEXT(cluster_token, setting_token_valid),
@@ -188,5 +207,14 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .want = "1 to 255 visible ASCII characters without a space",
         .meaning = "needed for calls between nodes where set; the same on every node",
         .secret = true,
+    },
+    {
+        .name = "CLUSTER_TOKEN_FILE",
+        .of = OF_BOTH,
+        TEXT(cluster_token_file, setting_path_valid),
+        .empty = "none",
+        .about = "PATH",
+        .want = "the path of a file with the token, of at most 255 bytes",
+        .meaning = "the file that holds the token, instead of CLUSTER_TOKEN",
     },
 };

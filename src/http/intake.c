@@ -5,7 +5,7 @@
 #include <malloc.h>
 
 enum {
-    READ_LEAST = 16 * 1024, /* behind kept bytes */
+    DIRECT_LEAST = 16 * 1024, /* with so many kept, the next are received behind them: no more than there are */
     READ_MOST = 256 * 1024,
     SHRINK_LEAST = 32 * 1024,          /* a smaller buffer stays as it is */
     SHRINK_SHARE = 4,                  /* one of which no more than a quarter is used is replaced */
@@ -18,7 +18,7 @@ static bool kept_reserve(struct intake *intake, size_t room)
 {
     struct buf *kept = &intake->kept;
     size_t cap = kept->cap;
-    if (intake->total->bytes - cap > HTTP_BUFFERED_MAX)
+    if (!intake->watched && intake->total->bytes - cap > HTTP_BUFFERED_MAX)
         return false;
     bool reserved = buf_reserve(kept, room);
     kept->failed = false; /* what is there is whole */
@@ -89,16 +89,30 @@ struct intake_bytes intake_again(struct intake *intake)
     return (struct intake_bytes){.data = intake->kept.data, .len = intake->kept.len};
 }
 
+/* While little has come, no more memory is taken than for that. */
+static ssize_t receive_by_buffer(struct intake *intake, struct stream *stream, char *buffer,
+                                 struct intake_bytes *bytes)
+{
+    ssize_t got = stream_receive(stream, buffer, HTTP_READ_BYTES);
+    *bytes = (struct intake_bytes){.data = buffer, .len = got > 0 ? (size_t)got : 0};
+    if (got <= 0 || !intake->kept.len)
+        return got;
+    if (!kept_reserve(intake, (size_t)got))
+        return -ENOMEM;
+    buf_add(&intake->kept, buffer, (size_t)got);
+    *bytes = intake_again(intake);
+    return got;
+}
+
 ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffer, struct intake_bytes *bytes)
 {
     struct buf *kept = &intake->kept;
-    if (!kept->len) {
-        ssize_t got = stream_receive(stream, buffer, HTTP_READ_BYTES);
-        *bytes = (struct intake_bytes){.data = buffer, .len = got > 0 ? (size_t)got : 0};
-        return got;
-    }
+    if (kept->len < DIRECT_LEAST)
+        return receive_by_buffer(intake, stream, buffer, bytes);
     size_t missing = request_missing(&intake->request, kept->len);
-    size_t room = missing < READ_LEAST ? READ_LEAST : missing > READ_MOST ? READ_MOST : missing;
+    size_t room = missing < DIRECT_LEAST ? DIRECT_LEAST : missing < kept->len ? missing : kept->len;
+    if (room > READ_MOST)
+        room = READ_MOST;
     if (!kept_reserve(intake, room))
         return -ENOMEM;
     ssize_t got = stream_receive(stream, kept->data + kept->len, room);
