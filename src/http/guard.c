@@ -71,6 +71,14 @@ bool http_type_is(struct span value, const char *type)
     return span_starts_nocase(value, type) && (value.len == len || strchr("; \t", value.at[len]));
 }
 
+const struct http_denial *http_denies_all_but_json(const struct http_head *head)
+{
+    static const struct http_denial denial = {415, "Accept: application/json\r\n",
+                                              "the body must have Content-Type: application/json"};
+    const struct http_field *type = http_head_field(head, "Content-Type");
+    return type && http_type_is(type->value, "application/json") ? NULL : &denial;
+}
+
 /* ---- all of it */
 
 const struct http_denial *http_guard_denies(const struct http_service *service,
@@ -83,19 +91,14 @@ const struct http_denial *http_guard_denies(const struct http_service *service,
     static const struct http_denial no_token = {
         401, "WWW-Authenticate: Bearer\r\n",
         "this needs the field Authorization: Bearer with the cluster's token"};
-    static const struct http_denial other_type = {415, "Accept: application/json\r\n",
-                                                  "nodes send each other application/json"};
     const struct http_field *host = http_head_field(head, "Host");
-    const struct http_field *type = http_head_field(head, "Content-Type");
     if (host && service->guard && !http_host_allowed(host->value, service->guard->hosts))
         return &other_host;
     if (!changes_nothing(head->method) && !is_own_page(head))
         return &other_site;
     if (route && route->token && service->admits && !service->admits(service->ctx, head))
         return &no_token;
-    if (route && route->json && !(type && http_type_is(type->value, "application/json")))
-        return &other_type;
-    return NULL;
+    return route && route->denies ? route->denies(head) : NULL;
 }
 
 /* Somebody who tries tokens, or a secondary with a wrong one, would fill the log. */

@@ -16,13 +16,6 @@ struct http_guard {
     unsigned untold;   /* denials since, without a line */
 };
 
-/* Why a request is refused. All of it is static. */
-struct http_denial {
-    int status;
-    const char *fields; /* see http_answer_error */
-    const char *why;
-};
-
 /* NULL where the request may go on to its row; `route` may be NULL. */
 const struct http_denial *http_guard_denies(const struct http_service *service,
                                             const struct http_route *route, const struct http_head *head);
@@ -39,5 +32,8 @@ bool http_host_allowed(struct span host, const char *names);
 
 /* Whether a Content-Type field's value is of that type, whatever parameters follow. */
 bool http_type_is(struct span value, const char *type);
+
+/* For a row's `denies`: 415 for whatever is not application/json. */
+const struct http_denial *http_denies_all_but_json(const struct http_head *head);
 
 #endif

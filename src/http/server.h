@@ -50,6 +50,13 @@ struct http_request {
     struct span body; /* decoded; not terminated */
 };
 
+/* Why a request is refused. All of it is static. */
+struct http_denial {
+    int status;
+    const char *fields; /* see http_answer_error */
+    const char *why;
+};
+
 /* One row of a service's table: what answers requests of a method and a path, and under which conditions. */
 struct http_route {
     const char *method; /* GET takes HEAD, too */
@@ -61,8 +68,9 @@ struct http_route {
     /* The longest body that a request with this head may have; called before the body is there. NULL:
      * HTTP_SMALL_BODY, which also holds where no row takes the request. */
     uint64_t (*body_limit)(void *ctx, const struct http_head *head);
+    /* Optional: what the row refuses by the head alone, such as a body of another type; NULL: nothing. */
+    const struct http_denial *(*denies)(const struct http_head *head);
     bool token;    /* only for those that the service admits: others get 401 */
-    bool json;     /* only for application/json: other bodies get 415 */
     bool at_head;  /* needs no body: answered as soon as the head is there */
     bool unlisted; /* answers with a refusal of its own: Allow does not name it */
 };
@@ -136,8 +144,8 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *f
 #define HTTP_RETRY "Retry-After: 1\r\n"
 #define http_answer_unavailable(exchange, ...) http_answer_error(exchange, 503, HTTP_RETRY, __VA_ARGS__)
 
-/* Answers with the JSON that was written into the buffer and a newline, or with 503 where there was no memory to write it,
- * and frees the buffer. */
+/* Answers with the JSON that was written into the buffer and a newline, or with 503 where there was no memory
+ * to write it, and frees the buffer. */
 void http_answer_json(struct http_exchange *exchange, int status, struct buf *body);
 
 /* A body of `before` (copied), what the source holds (NULL: nothing), and `after` (static text). */

@@ -139,7 +139,8 @@ uint64_t append_body_limit(const struct append *append, const struct http_head *
 static bool request_read(struct append *append, const struct http_request *request, struct post *post,
                          struct append_terms *terms, struct http_exchange *exchange)
 {
-    const char *error = append_read(request, &post->message, terms);
+    char why[APPEND_WHY_SIZE];
+    const char *error = append_read(request, &post->message, terms, why);
     if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);
     } else if (post->message.value_len > append->base->settings->max_message) {

@@ -2,6 +2,7 @@
 #include "concern.h"
 #include "http/router.h"
 #include "json.h"
+#include <stdio.h>
 #include <string.h>
 
 enum { TIMEOUT_MAX_S = 315360000 /* ten years */ };
@@ -72,37 +73,73 @@ static const char *body_json_message(struct json *json, struct append_message *m
         return "\"message\" must be a string";
     if (!json_string(json, &text))
         return json->error;
-    if (message->json.len)
-        return "\"message\" is there twice";
     message->value_len = text.value_len;
     json_string_canonical(&text, &message->json);
     return text.value_len ? NULL : "the message is empty";
 }
 
-static const char *body_json(struct span body, struct append_message *message, struct append_terms *terms)
+/* The members of the body that were there already. */
+struct seen {
+    bool message, w, timeout;
+};
+
+static const char *seen_once(bool *seen, const char *twice)
 {
-    struct json json = json_text(body);
-    struct json_string name;
-    if (!json_object(&json))
-        return json.error;
-    while (json_member(&json, &name)) {
-        const char *error = NULL;
-        if (json_string_is(&name, "message"))
-            error = body_json_message(&json, message);
-        else if (json_string_is(&name, "w"))
-            error = terms_json_w(&json, terms);
-        else if (json_string_is(&name, "timeout"))
-            error = terms_json_timeout(&json, terms);
-        else if (!json_skip(&json))
-            error = json.error;
-        if (error)
-            return error;
+    if (*seen)
+        return twice;
+    *seen = true;
+    return NULL;
+}
+
+/* A w or timeout that is null counts as left out. */
+static const char *member_read(struct json *json, const struct json_string *name, struct seen *seen,
+                               struct append_message *message, struct append_terms *terms)
+{
+    const char *error = NULL;
+    bool null = json_peek(json) == 'n';
+    if (json_string_is(name, "message")) {
+        error = seen_once(&seen->message, "\"message\" is there twice");
+        return error ? error : body_json_message(json, message);
     }
-    if (json.error)
-        return json.error;
-    if (!json_end(&json))
+    if (json_string_is(name, "w"))
+        error = seen_once(&seen->w, "\"w\" is there twice");
+    else if (json_string_is(name, "timeout"))
+        error = seen_once(&seen->timeout, "\"timeout\" is there twice");
+    else
+        null = true;
+    if (error || null)
+        return error || json_skip(json) ? error : json->error;
+    return json_string_is(name, "w") ? terms_json_w(json, terms) : terms_json_timeout(json, terms);
+}
+
+static const char *object_read(struct json *json, struct append_message *message, struct append_terms *terms)
+{
+    struct json_string name;
+    struct seen seen = {0};
+    const char *error = NULL;
+    if (!json_object(json))
+        return json->error;
+    while (!error && json_member(json, &name))
+        error = member_read(json, &name, &seen, message, terms);
+    if (error || json->error)
+        return error ? error : json->error;
+    if (!json_end(json))
         return "something follows the JSON object";
-    return message->json.len ? NULL : no_message;
+    return seen.message ? NULL : no_message;
+}
+
+/* A byte order mark in front of the text is passed over (RFC 8259 section 8.1). */
+static const char *body_json(struct span body, struct append_message *message, struct append_terms *terms,
+                             char why[APPEND_WHY_SIZE])
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    bool marked = body.len >= 3 && memcmp(body.at, mark, 3) == 0;
+    struct json json = json_text(span_after(body, marked ? 3 : 0));
+    const char *error = object_read(&json, message, terms);
+    if (!error || error == no_message)
+        return error;
+    snprintf(why, APPEND_WHY_SIZE, "%s, at byte %zu of the body", error, (size_t)(json.at - body.at) + 1);
+    return why;
 }
 
 static const char *body_raw(struct span body, struct append_message *message)
@@ -116,22 +153,66 @@ static const char *body_raw(struct span body, struct append_message *message)
     return NULL;
 }
 
+/* ---- types of bodies */
+
 bool append_is_json(const struct http_head *head)
 {
-    static const char json[] = "application/json";
     const struct http_field *field = http_head_field(head, "Content-Type");
-    if (!field || !span_starts_nocase(field->value, json))
+    if (!field)
         return false;
-    size_t len = sizeof json - 1;
-    return field->value.len == len || strchr("; \t", field->value.at[len]); /* there is no NUL in a value */
+    struct span type = {field->value.at, 0};
+    while (type.len < field->value.len && !strchr("; \t", type.at[type.len])) /* there is no NUL in a value */
+        type.len++;
+    return span_equals_nocase(type, "application/json") || span_equals_nocase(type, "text/json") ||
+           (span_starts_nocase(type, "application/") && type.len > 5 &&
+            span_equals_nocase(span_after(type, type.len - 5), "+json"));
 }
 
+/* Whether a Content-Type names no charset (RFC 9110 section 8.3.2), or one that UTF-8 text may be in. */
+static bool charset_taken(struct span type)
+{
+    static const char name[] = "charset=";
+    static const char *const taken[] = {"utf-8", "\"utf-8\"", "utf8", "us-ascii", "\"us-ascii\"", "ascii"};
+    while (type.len && !(strchr("; \t", type.at[0]) && span_starts_nocase(span_after(type, 1), name)))
+        type = span_after(type, 1);
+    struct span charset = span_after(type, type.len ? sizeof name : 0);
+    size_t len = 0;
+    while (len < charset.len && !strchr("; \t", charset.at[len]))
+        len++;
+    charset.len = len;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (span_equals_nocase(charset, taken[i]))
+            return true;
+    return type.len == 0;
+}
+
+const struct http_denial *append_denies(const struct http_head *head)
+{
+    static const struct http_denial encoded = {
+        415, "Accept-Encoding: identity\r\n",
+        "a message with a Content-Encoding is not decoded: send it without"};
+    static const struct http_denial multipart = {
+        415, NULL,
+        "a form is no message: send {\"message\":\"text\"} as application/json, or the text itself (curl -d, "
+        "not curl -F)"};
+    static const struct http_denial charset = {415, NULL, "a message is UTF-8: send it with charset=utf-8"};
+    const struct http_field *type = http_head_field(head, "Content-Type");
+    const struct http_field *encoding = http_head_field(head, "Content-Encoding");
+    if (encoding && !span_equals_nocase(encoding->value, "identity"))
+        return &encoded;
+    if (type && span_starts_nocase(type->value, "multipart/"))
+        return &multipart;
+    return type && !charset_taken(type->value) ? &charset : NULL;
+}
+
+/* ---- all of it */
+
 const char *append_read(const struct http_request *request, struct append_message *message,
-                        struct append_terms *terms)
+                        struct append_terms *terms, char why[APPEND_WHY_SIZE])
 {
     const char *error = append_read_terms(request, terms);
     if (error)
         return error;
-    return append_is_json(request->head) ? body_json(request->body, message, terms)
+    return append_is_json(request->head) ? body_json(request->body, message, terms, why)
                                          : body_raw(request->body, message);
 }

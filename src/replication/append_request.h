@@ -16,16 +16,21 @@ struct append_message {
     size_t value_len; /* its own bytes */
 };
 
-/* Whether the body is JSON (application/json); any other is the message itself. */
+/* Whether the body is JSON (application/json, application/…+json, text/json); any other is the message itself.
+ */
 bool append_is_json(const struct http_head *head);
+
+/* What no message may be sent as: 415. For a row's `denies`. */
+const struct http_denial *append_denies(const struct http_head *head);
 
 /* Reads the query's w and timeout over the defaults in *terms. Returns NULL, or one sentence for the client.
  */
 const char *append_read_terms(const struct http_request *request, struct append_terms *terms);
 
 /* The same for the whole request; what a JSON body names goes before the query. `message` must be empty;
- * json.failed tells where there was no memory for it. */
+ * json.failed tells where there was no memory for it. The sentence may be in `why`. */
+enum { APPEND_WHY_SIZE = 160 };
 const char *append_read(const struct http_request *request, struct append_message *message,
-                        struct append_terms *terms);
+                        struct append_terms *terms, char why[APPEND_WHY_SIZE]);
 
 #endif

@@ -1,10 +1,12 @@
 #include "replication/node.h"
 #include "clock.h"
+#include "http/guard.h"
 #include "http/router.h"
 #include "json.h"
 #include "logline.h"
 #include "replication/admission.h"
 #include "replication/append.h"
+#include "replication/append_request.h"
 #include "replication/follow.h"
 #include "replication/gate.h"
 #include "replication/reads.h"
@@ -214,12 +216,24 @@ static uint64_t limit_replicate(void *ctx, const struct http_head *head)
 
 static const struct http_route master_routes[] = {
     {.method = "GET", .path = "/messages", .handle = handle_list},
-    {.method = "POST", .path = "/messages", .handle = handle_append, .body_limit = limit_append},
+    {.method = "POST",
+     .path = "/messages",
+     .handle = handle_append,
+     .body_limit = limit_append,
+     .denies = append_denies},
     {.method = "GET", .path = "/", .handle = handle_list},
-    {.method = "POST", .path = "/", .handle = handle_append, .body_limit = limit_append},
+    {.method = "POST",
+     .path = "/",
+     .handle = handle_append,
+     .body_limit = limit_append,
+     .denies = append_denies},
     {.method = "GET", .path = "/messages/*", .handle = handle_message},
     {.method = "GET", .path = "/health", .handle = handle_health},
-    {.method = "POST", .path = "/register", .handle = handle_register, .token = true},
+    {.method = "POST",
+     .path = "/register",
+     .handle = handle_register,
+     .token = true,
+     .denies = http_denies_all_but_json},
     {.method = "DELETE", .path = "/secondaries/*", .handle = handle_remove, .token = true},
     {0},
 };
