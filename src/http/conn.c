@@ -26,9 +26,10 @@
 #include <unistd.h>
 
 enum {
-    TURN_REQUESTS = 256,  /* taken of a connection before the others have their turn */
-    SEND_EARLY = 64,      /* so many answers do not wait for the end of the pass */
-    DRAIN_CHECK_MS = 2000 /* a slow reader is looked after so often */
+    TURN_REQUESTS = 256,   /* taken of a connection before the others have their turn */
+    SEND_EARLY = 64,       /* so many answers do not wait for the end of the pass */
+    DRAIN_CHECK_MS = 2000, /* a slow reader is looked after so often */
+    STOP_BUSY_MS = 100     /* at a stop, a client that asked so lately may ask once more */
 };
 
 enum conn_state {
@@ -53,6 +54,7 @@ struct http_conn {
     struct intake intake;
     struct span interim; /* static; what is left of an interim answer, which goes before `pipeline` */
     struct pipeline pipeline;
+    int64_t asked_ms;        /* when its last request came */
     int64_t linger_until_ms; /* lingers: at the latest */
     size_t lingered;         /* lingers: bytes dropped */
 };
@@ -266,6 +268,7 @@ static void request_dispatch(struct http_conn *conn, const struct request_parts 
     if (!exchange)
         return;
     intake_begin_next(&conn->intake);
+    conn->asked_ms = loop_now_ms(conn->conns->loop);
     exchange->to_head = span_equals(parts->head.method, "HEAD");
     exchange->http10 = parts->head.minor == 0;
     exchange->close = last || !parts->head.keep_alive;
@@ -302,6 +305,8 @@ static void requests_take(struct http_conn *conn, struct intake_bytes *bytes)
     }
     if (bytes->at < bytes->len && conn->state == CONN_OPEN)
         conn->state = CONN_KEEPS;
+    else if (conns_stopping(conn->conns) && conn->pipeline.first)
+        conn->state = CONN_ENDING; /* the last answer said so */
 }
 
 /* The same, and keeps what is left of the bytes. */
@@ -488,20 +493,27 @@ void conns_sweep(struct http_conns *conns)
     intakes_give_back(&conns->intakes);
 }
 
-/* The server stops: closes it, or lets it close with its last answer. */
+/* Whether the client asked a moment ago: it may send its next request before it can know of the stop. */
+static bool conn_is_busy(const struct http_conn *conn)
+{
+    return loop_now_ms(conn->conns->loop) - conn->asked_ms < STOP_BUSY_MS;
+}
+
+/* The server stops: answers what was sent already, and closes it behind the last answer. */
 static void conn_finish(struct http_conn *conn)
 {
     if (conn_lingers(conn))
         conn_linger(conn); /* bytes left unread would make the close a reset, and lose the answer */
-    if (!conn->pipeline.first)
+    else if (!conn->pipeline.first && conn_takes_requests(conn))
+        conn_read(conn);
+    if (conn->pipeline.first)
+        conn_touch(conn);
+    else if (!conn_goes_on(conn) || !conn_is_busy(conn))
         conn_close(conn);
-    else if (conn_goes_on(conn))
-        conn_stop(conn, CONN_ENDING);
 }
 
 void conns_finish(struct http_conns *conns)
 {
-    conns->stopping = true;
     for (struct http_conn *conn = conns->lists[CONNS_OPEN], *next; conn; conn = next) {
         next = conn->next[CONNS_OPEN];
         conn_finish(conn);

@@ -6,6 +6,7 @@
 #include "http/intake.h"
 #include "http/loop.h"
 #include "http/server.h"
+#include <stdatomic.h>
 
 enum { HTTP_PEER_SIZE = 56 }; /* "[IPv6]:port" */
 
@@ -27,7 +28,8 @@ struct http_conns {
     const struct http_service *service;
     int64_t idle_timeout_ms;
     char keep_alive[40]; /* the field line that tells of it */
-    bool stopping;       /* the last answer of each connection closes it */
+    _Atomic int64_t
+        stop_by_ms; /* set by any thread: the last answer of each connection closes it; 0: go on */
 
     struct http_conn *lists[CONN_LISTS];
     int open;        /* how many are in CONNS_OPEN */
@@ -43,6 +45,11 @@ struct http_conns {
     char date[HTTP_DATE_SIZE];
     int64_t date_until_ms;
 };
+
+static inline bool conns_stopping(const struct http_conns *conns)
+{
+    return atomic_load_explicit(&conns->stop_by_ms, memory_order_relaxed) != 0;
+}
 
 /* Takes over fd, an accepted non-blocking socket. Returns 0 or -ENOMEM (the socket is closed then). */
 int conn_open(struct http_conns *conns, int fd, const char *peer);

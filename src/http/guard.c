@@ -68,7 +68,7 @@ static bool changes_nothing(struct span method)
 bool http_type_is(struct span value, const char *type)
 {
     size_t len = strlen(type);
-    return span_starts_nocase(value, type) && (value.len == len || strchr("; \t", value.at[len]));
+    return span_starts_nocase(value, type) && (value.len == len || strchr(",; \t", value.at[len]));
 }
 
 const struct http_denial *http_denies_all_but_json(const struct http_head *head)
@@ -76,7 +76,7 @@ const struct http_denial *http_denies_all_but_json(const struct http_head *head)
     static const struct http_denial denial = {415, "Accept: application/json\r\n",
                                               "the body must have Content-Type: application/json"};
     const struct http_field *type = http_head_field(head, "Content-Type");
-    return type && http_type_is(type->value, "application/json") ? NULL : &denial;
+    return !type || http_type_is(type->value, "application/json") ? NULL : &denial;
 }
 
 /* ---- all of it */

@@ -33,7 +33,7 @@ bool http_host_allowed(struct span host, const char *names);
 /* Whether a Content-Type field's value is of that type, whatever parameters follow. */
 bool http_type_is(struct span value, const char *type);
 
-/* For a row's `denies`: 415 for whatever is not application/json. */
+/* For a row's `denies`: 415 for whatever says that it is not application/json. */
 const struct http_denial *http_denies_all_but_json(const struct http_head *head);
 
 #endif

@@ -5,7 +5,8 @@
 #include <malloc.h>
 
 enum {
-    DIRECT_LEAST = 16 * 1024, /* with so many kept, the next are received behind them: no more than there are */
+    DIRECT_LEAST =
+        16 * 1024, /* with so many kept, the next are received behind them: no more than there are */
     READ_MOST = 256 * 1024,
     SHRINK_LEAST = 32 * 1024,          /* a smaller buffer stays as it is */
     SHRINK_SHARE = 4,                  /* one of which no more than a quarter is used is replaced */

@@ -17,6 +17,7 @@
 enum {
     BACKLOG = 4096,
     ACCEPTS_A_PASS = 256,
+    STOP_PASS_MS = 10,    /* at a stop there is a pass so often at least */
     ACCEPT_PAUSE_MS = 100 /* without descriptors or memory: the listener rests for so long */
 };
 
@@ -32,7 +33,6 @@ struct http_server {
 
     bool started; /* main alone */
     pthread_t thread;
-    _Atomic int64_t stop_by_ms; /* 0: not asked to stop */
 };
 
 /* The port has the same place in both kinds of address. */
@@ -181,13 +181,13 @@ static int64_t server_pass(void *ctx, int64_t now_ms)
 {
     struct http_server *server = ctx;
     /* asked before the service's last pass, which must know of it */
-    int64_t stop_by_ms = atomic_load(&server->stop_by_ms);
+    int64_t stop_by_ms = atomic_load(&server->conns.stop_by_ms);
     int64_t next_ms = server->service.pass(server->service.ctx, now_ms);
     if (conns_advance(&server->conns))
         next_ms = now_ms; /* the service has not yet seen the end of a pass with those requests */
     if (stop_by_ms) {
         pass_stop(server, now_ms >= stop_by_ms);
-        next_ms = clock_earlier(next_ms, stop_by_ms);
+        next_ms = clock_earlier(next_ms, now_ms + STOP_PASS_MS);
     }
     conns_sweep(&server->conns);
     return next_ms;
@@ -304,7 +304,7 @@ void http_server_stop(struct http_server *server, int64_t grace_ms)
 {
     if (!server->started)
         return;
-    atomic_store(&server->stop_by_ms, clock_ms() + grace_ms);
+    atomic_store(&server->conns.stop_by_ms, clock_ms() + grace_ms);
     loop_wake(server->conns.loop);
 }
 

@@ -161,7 +161,7 @@ bool append_is_json(const struct http_head *head)
     if (!field)
         return false;
     struct span type = {field->value.at, 0};
-    while (type.len < field->value.len && !strchr("; \t", type.at[type.len])) /* there is no NUL in a value */
+    while (type.len < field->value.len && !strchr(",; \t", type.at[type.len])) /* there is no NUL in a value */
         type.len++;
     return span_equals_nocase(type, "application/json") || span_equals_nocase(type, "text/json") ||
            (span_starts_nocase(type, "application/") && type.len > 5 &&
