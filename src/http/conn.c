@@ -29,7 +29,9 @@ enum {
     TURN_REQUESTS = 256,   /* taken of a connection before the others have their turn */
     SEND_EARLY = 64,       /* so many answers do not wait for the end of the pass */
     DRAIN_CHECK_MS = 2000, /* a slow reader is looked after so often */
-    STOP_BUSY_MS = 100     /* at a stop, a client that asked so lately may ask once more */
+    ENDED_CHECK_MS =
+        10000,         /* a client that has closed its side and waits is asked so often whether it is there */
+    STOP_BUSY_MS = 100 /* at a stop, a client that asked so lately may ask once more */
 };
 
 enum conn_state {
@@ -356,6 +358,8 @@ static void conn_set_deadline(struct http_conn *conn)
         deadline_ms = now_ms + DRAIN_CHECK_MS;
     else if (conn->intake.began_ms)
         deadline_ms = conn->intake.began_ms + HTTP_REQUEST_TIME_MS;
+    else if (conn->state == CONN_ENDED)
+        deadline_ms = now_ms + ENDED_CHECK_MS;
     else if (!conn->pipeline.first)
         deadline_ms = clock_after(now_ms, conn->conns->idle_timeout_ms);
     loop_deadline(conn->conns->loop, &conn->watch, deadline_ms);
@@ -403,8 +407,11 @@ static void conn_expired(struct loop_watch *watch)
 {
     struct http_conn *conn = (struct http_conn *)watch;
     struct span kept = buf_span(&conn->intake.kept);
-    if (conn->stream.full &&
-        stream_drains(&conn->stream, loop_now_ms(conn->conns->loop), HTTP_WRITE_TIME_MS)) {
+    if (conn->state == CONN_ENDED && conn->pipeline.first && !conn->stream.full) {
+        http_interim(conn->pipeline.first, 102); /* where the client has gone, its kernel says so */
+        conn_touch(conn);
+    } else if (conn->stream.full &&
+               stream_drains(&conn->stream, loop_now_ms(conn->conns->loop), HTTP_WRITE_TIME_MS)) {
         conn_set_deadline(conn);
     } else if (!conn->stream.full && conn->state == CONN_OPEN && kept.len) {
         conn_refuse(conn, 408, "the request was not complete in time", request_asks_head(kept));

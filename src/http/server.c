@@ -16,14 +16,21 @@
 
 enum {
     BACKLOG = 4096,
+    LISTENERS_MAX = 8,
     ACCEPTS_A_PASS = 256,
     STOP_PASS_MS = 10,    /* at a stop there is a pass so often at least */
     ACCEPT_PAUSE_MS = 100 /* without descriptors or memory: the listener rests for so long */
 };
 
+struct listener {
+    struct loop_watch watch; /* first, so that a watch is its listener */
+    struct http_server *server;
+};
+
 struct http_server {
-    struct loop_watch listener; /* first, so that its watch is its server; its fd is -1 when it is closed */
-    struct http_conns conns;    /* the loop's thread alone, once started */
+    struct listener listeners[LISTENERS_MAX]; /* one for each address of the host */
+    int listening;                            /* how many there are */
+    struct http_conns conns;                  /* the loop's thread alone, once started */
     struct http_service service;
     int max_connections;
     uint16_t port;
@@ -119,19 +126,21 @@ static bool accept_error_passes(int error)
 }
 
 /* accept(2) fails for want of descriptors or memory: the listener rests. */
-static void listener_rest(struct http_server *server, int error)
+static void listener_rest(struct listener *listener, int error)
 {
+    struct http_server *server = listener->server;
     if (!server->resting)
         logline(LOGLINE_WARN, "cannot accept a client: %s; trying again every %d ms", strerror(error),
                 ACCEPT_PAUSE_MS);
     server->resting = true;
-    loop_want(server->conns.loop, &server->listener, 0);
-    loop_deadline(server->conns.loop, &server->listener, loop_now_ms(server->conns.loop) + ACCEPT_PAUSE_MS);
+    loop_want(server->conns.loop, &listener->watch, 0);
+    loop_deadline(server->conns.loop, &listener->watch, loop_now_ms(server->conns.loop) + ACCEPT_PAUSE_MS);
 }
 
 static void listener_ready(struct loop_watch *watch, short revents)
 {
-    struct http_server *server = (struct http_server *)watch;
+    struct listener *listener = (struct listener *)watch;
+    struct http_server *server = listener->server;
     (void)revents;
     for (int i = 0; i < ACCEPTS_A_PASS; i++) {
         struct sockaddr_storage address = {0};
@@ -143,7 +152,7 @@ static void listener_ready(struct loop_watch *watch, short revents)
         } else if (errno == EAGAIN) {
             return;
         } else if (!accept_error_passes(errno)) {
-            listener_rest(server, errno);
+            listener_rest(listener, errno);
             return;
         }
     }
@@ -151,19 +160,19 @@ static void listener_ready(struct loop_watch *watch, short revents)
 
 static void listener_expired(struct loop_watch *watch)
 {
-    struct http_server *server = (struct http_server *)watch;
-    loop_want(server->conns.loop, watch, POLLIN);
+    struct listener *listener = (struct listener *)watch;
+    loop_want(listener->server->conns.loop, watch, POLLIN);
 }
 
 /* ---- stopping */
 
-static void listener_close(struct http_server *server)
+static void listeners_close(struct http_server *server)
 {
-    if (server->listener.fd < 0)
-        return;
-    loop_remove(server->conns.loop, &server->listener);
-    close(server->listener.fd);
-    server->listener.fd = -1;
+    while (server->listening) {
+        struct loop_watch *watch = &server->listeners[--server->listening].watch;
+        loop_remove(server->conns.loop, watch);
+        close(watch->fd);
+    }
 }
 
 /* The clients are served as long as the service has something to do. */
@@ -171,7 +180,7 @@ static void pass_stop(struct http_server *server, bool over)
 {
     bool busy = server->service.busy && server->service.busy(server->service.ctx);
     if (!busy) {
-        listener_close(server);
+        listeners_close(server);
         conns_finish(&server->conns);
     }
     server->running = (server->conns.open > 0 || busy) && !over;
@@ -195,17 +204,20 @@ static int64_t server_pass(void *ctx, int64_t now_ms)
 
 /* ---- life */
 
-/* Listens at an address. Returns the socket, or a negative errno. */
+/* Listens at an address and *port; where that is 0, the kernel chooses it. Returns the socket, or a negative
+ * errno. */
 static int address_listen(const struct addrinfo *address, uint16_t *port)
 {
     const int on = 1;
     struct sockaddr_storage bound;
-    socklen_t len = sizeof bound;
+    socklen_t len = address->ai_addrlen;
+    memcpy(&bound, address->ai_addr, len);
+    ((struct sockaddr_in *)&bound)->sin_port = htons(*port); /* the same place in both kinds of address */
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, address->ai_addr, address->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
+    if (bind(fd, (struct sockaddr *)&bound, len) < 0 || listen(fd, BACKLOG) < 0 ||
         getsockname(fd, (struct sockaddr *)&bound, &len) < 0) {
         int error = errno;
         close(fd);
@@ -215,8 +227,50 @@ static int address_listen(const struct addrinfo *address, uint16_t *port)
     return fd;
 }
 
-static int listener_open(struct http_server *server, const struct http_server_config *config, char *why,
-                         size_t why_size)
+/* Adds a listener. Returns 0 or a negative errno. */
+static int listener_open(struct http_server *server, const struct addrinfo *address)
+{
+    struct listener *listener = &server->listeners[server->listening];
+    int fd = address_listen(address, &server->port);
+    if (fd < 0)
+        return fd;
+    *listener = (struct listener){.watch = {.fd = fd, .ready = listener_ready, .expired = listener_expired},
+                                  .server = server};
+    if (loop_add(server->conns.loop, &listener->watch, POLLIN) < 0) {
+        close(fd);
+        return -ENOMEM;
+    }
+    server->listening++;
+    return 0;
+}
+
+/* Whether an address came already: a hosts file may name it twice. */
+static bool is_repeated(const struct addrinfo *first, const struct addrinfo *address)
+{
+    for (; first != address; first = first->ai_next)
+        if (first->ai_addrlen == address->ai_addrlen &&
+            memcmp(first->ai_addr, address->ai_addr, address->ai_addrlen) == 0)
+            return true;
+    return false;
+}
+
+/* Listens on every address of the host. This machine may lack one of them (IPv6 is switched off, say); a port
+ * that is taken on any of them is an error. */
+static int addresses_open(struct http_server *server, const struct addrinfo *addresses)
+{
+    int result = -EADDRNOTAVAIL;
+    for (const struct addrinfo *at = addresses; at && server->listening < LISTENERS_MAX; at = at->ai_next) {
+        if (is_repeated(addresses, at))
+            continue;
+        result = listener_open(server, at);
+        if (result == -EADDRINUSE || result == -EACCES)
+            return result;
+    }
+    return server->listening ? 0 : result;
+}
+
+static int listeners_open(struct http_server *server, const struct http_server_config *config, char *why,
+                          size_t why_size)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *addresses;
@@ -227,17 +281,15 @@ static int listener_open(struct http_server *server, const struct http_server_co
         snprintf(why, why_size, "HOST=%s: %s", config->host, gai_strerror(error));
         return -EINVAL;
     }
-    int fd = address_listen(addresses, &server->port);
+    server->port = config->port;
+    int result = addresses_open(server, addresses);
     freeaddrinfo(addresses);
-    if (fd < 0) {
-        snprintf(why, why_size, "cannot listen on %s port %u: %s", config->host, config->port, strerror(-fd));
-        return fd;
+    if (result < 0) {
+        snprintf(why, why_size, "cannot listen on %s port %u: %s", config->host, config->port,
+                 strerror(-result));
+        listeners_close(server);
     }
-    server->listener.fd = fd;
-    if (loop_add(server->conns.loop, &server->listener, POLLIN) == 0)
-        return 0;
-    close(fd);
-    return -ENOMEM;
+    return result;
 }
 
 static void server_free(struct http_server *server)
@@ -256,7 +308,6 @@ int http_server_open(struct http_server **out, const struct http_server_config *
     snprintf(why, why_size, "there is no memory for the server");
     if (!server)
         return result;
-    server->listener = (struct loop_watch){.fd = -1, .ready = listener_ready, .expired = listener_expired};
     server->service = *service;
     server->max_connections = config->max_connections;
     server->conns.service = &server->service;
@@ -267,7 +318,7 @@ int http_server_open(struct http_server **out, const struct http_server_config *
     server->conns.loop = loop_open(server_pass, server);
     server->conns.read_buffer = malloc(HTTP_READ_BYTES);
     if (server->conns.loop && server->conns.read_buffer)
-        result = listener_open(server, config, why, why_size);
+        result = listeners_open(server, config, why, why_size);
     if (result < 0)
         server_free(server);
     else
@@ -318,7 +369,7 @@ void http_server_join(struct http_server *server)
 
 void http_server_close(struct http_server *server)
 {
-    listener_close(server);
+    listeners_close(server);
     conns_close(&server->conns);
     server_free(server);
 }
