@@ -6,8 +6,10 @@
 #include <string.h>
 
 enum {
-    DESCRIPTORS_KEPT = 64, /* for listener, links to other nodes, standard streams and the like */
-    SHOWN_MAX = 100,       /* bytes of a wrong value that its error repeats */
+    DESCRIPTORS_KEPT =
+        128, /* for listeners, standard streams and the like, and HTTP_EXTRAS_MAX connections */
+    DESCRIPTORS_LINKS = 2000, /* by default also for a master's links: two to each of 1000 members */
+    SHOWN_MAX = 100,          /* bytes of a wrong value that its error repeats */
     FLAG_MAX = 32,
     LINE_WIDTH = 80 /* of the log lines that tell the settings */
 };
@@ -226,14 +228,18 @@ static enum settings_result take_values(struct reading *reading, char *const env
     return SETTINGS_RUN;
 }
 
-/* Every connection takes a descriptor. */
+/* Every connection takes a descriptor. Links have up to half of a low limit, where nobody says how many are
+ * for clients. */
 static enum settings_result fit_connections(struct reading *reading, uint64_t descriptor_limit)
 {
     size_t index = find_flag("--max-connections", reading->role);
+    bool is_given = reading->given[index].value;
     uint64_t most = descriptor_limit > DESCRIPTORS_KEPT ? descriptor_limit - DESCRIPTORS_KEPT : 1;
+    if (!is_given && reading->role == SETTINGS_MASTER)
+        most -= most / 2 < DESCRIPTORS_LINKS ? most / 2 : DESCRIPTORS_LINKS;
     if ((uint64_t)reading->settings.max_connections <= most)
         return SETTINGS_RUN;
-    if (reading->given[index].value) {
+    if (is_given) {
         print_given(reading, index);
         fprintf(reading->err_file, "want at most %llu, since the descriptor limit (ulimit -n) is %llu\n",
                 (unsigned long long)most, (unsigned long long)descriptor_limit);

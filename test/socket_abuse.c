@@ -38,7 +38,7 @@ static bool served_quickly(void)
     return quick;
 }
 
-enum { CONNECTIONS_MOST = 10000, CONNECTIONS_MORE = 20, DESCRIPTORS_KEPT = 100 };
+enum { CONNECTIONS_MOST = 10000, CONNECTIONS_MORE = 20, DESCRIPTORS_KEPT = 200 };
 
 /* How many connections there can be: less where the descriptor limit is low. */
 static int connections_most(void)

@@ -144,7 +144,8 @@ static const struct row hosts[] = {
     ROW("3.2", HOSTED("  a  "), "200 open"),
     ROW("3.2", HOSTED("127.0.0.1:5000"), "200 open"),
     ROW("3.2", HOSTED("[::1]:5000"), "200 open"),
-    ROW("3.2", HOSTED("a.example:"), "200 open"),
+    ROW("3.2", HOSTED("a:"), "200 open"),
+    ROW("3.2", HOSTED("a.example"), "421 open"),
     ROW("3.2", HOSTED("a:65536"), "400 closed"),
     ROW("3.2", HOSTED("a:x"), "400 closed"),
     ROW("3.2", HOSTED("a:1:2"), "400 closed"),
@@ -374,7 +375,7 @@ static const struct row contents[] = {
     ROW("RFC 9110 15.5.14", "POST /register HTTP/1.1\r\n" HOST "Content-Length: 99999999\r\n\r\n",
         "413 closed"),
     ROW("RFC 9110 15.5.14", "PUT /nowhere HTTP/1.1\r\n" HOST "Content-Length: 99999999\r\n\r\n",
-        "413 closed"),
+        "404 closed"),
 };
 
 /* ---- how a row is tried */

@@ -35,6 +35,12 @@ static struct node *start(const char *words)
                         : master_start("--write-concern 1 %s", words);
 }
 
+/* Where it takes messages. */
+static const char *messages_path(void)
+{
+    return of_secondary ? "/replicate" : "/messages";
+}
+
 /* Puts a message into the node. */
 static void store(const struct node *node, int id, const char *message)
 {
@@ -183,8 +189,7 @@ Test(limits, a_secondary_takes_six_times_the_longest_message_and_a_mebibyte_at_l
     struct node *node = start("--max-message 1000");
     cr_expect(announced_status(node, "/replicate", LEAST) == 400);
     cr_expect(announced_status(node, "/replicate", LEAST + 1) == 413);
-    cr_expect(announced_status(node, "/messages", LEAST) == 405);
-    cr_expect(announced_status(node, "/messages", LEAST + 1) == 413);
+    cr_expect(announced_status(node, "/messages", LEAST + 1) == 405);
     node = start("--max-message 500000");
     cr_expect(announced_status(node, "/replicate", 3004096) == 400);
     cr_expect(announced_status(node, "/replicate", 3004097) == 413);
@@ -196,7 +201,7 @@ LIMIT(a_body_far_too_large_is_refused_early_and_its_sender_can_read_why)
     struct node *node = start("");
     char *bytes = calloc(1, LEN);
     int fd = raw_open(node->port);
-    raw_text(fd, "POST /messages HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", LEN);
+    raw_text(fd, "POST %s HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", messages_path(), LEN);
     raw_send(fd, bytes, LEN); /* looks up only when it has said all */
     struct answers answers = answers_read(fd, 5000);
     struct answer answer;
@@ -213,7 +218,7 @@ LIMIT(a_slow_sender_of_a_body_far_too_large_can_read_why_too)
     struct node *node = start("");
     char *bytes = calloc(1, PIECE);
     int fd = raw_open(node->port);
-    raw_text(fd, "POST /messages HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", PIECE * PIECES);
+    raw_text(fd, "POST %s HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", messages_path(), PIECE * PIECES);
     for (int i = 0; i < PIECES; i++) {
         cr_assert(raw_send(fd, bytes, PIECE), "after %d bytes", i * PIECE);
         nap_ms(25);
@@ -346,7 +351,7 @@ LIMIT(who_does_not_go_on_is_cut_after_thirty_seconds)
     static char dropped[65536];
     int64_t began_ms = now_ms();
     raw_text(silent, "GET /mess");
-    raw_text(body, "POST /messages HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nhello");
+    raw_text(body, "POST %s HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nhello", messages_path());
     raw_text(deaf, GET GET GET GET GET);
     raw_text(waiting, "POST /messages?w=2&timeout=31 HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na");
     for (int i = 0; i < 29; i++) {

@@ -51,6 +51,22 @@ static const char *answer_text(int fd, bool to_head)
     return text;
 }
 
+Test(requests, every_body_ends_with_a_newline)
+{
+    static const char *const targets[] = {"/messages",   "/messages/1",     "/messages?from=9",
+                                          "/health",     "/nowhere",        "/messages/1?w=1",
+                                          "/messages/2", "/messages?from=0"};
+    struct reply reply = http_post(master->port, "/messages", "a", 1);
+    cr_expect(reply.newline, "%s", reply.body);
+    http_free(&reply);
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        reply = http_get(master->port, "%s", targets[i]);
+        cr_expect(reply.status && reply.newline, "%s: %d %s", targets[i], reply.status, reply.body);
+        cr_expect(reply.body_len == strlen(reply.body) && !strchr(reply.body, '\n'), "one line, and one end");
+        http_free(&reply);
+    }
+}
+
 static void expect_list(const char *json)
 {
     struct reply list = http_get(master->port, "/messages");
@@ -343,9 +359,9 @@ Test(requests, an_etag_saves_the_body)
         cr_expect(strncmp(text, i ? "HTTP/1.1 200 " : "HTTP/1.1 304 ", 13) == 0);
         cr_expect(i || strstr(text, etag));
         if (i) { /* now it was another list, with a body */
-            char body[sizeof "{\"messages\":[\"a\"]}"] = "";
+            char body[sizeof "{\"messages\":[\"a\"]}\n"] = "";
             cr_expect(recv(fd, body, sizeof body - 1, MSG_WAITALL) > 0);
-            cr_expect_str_eq(body, "{\"messages\":[\"a\"]}");
+            cr_expect_str_eq(body, "{\"messages\":[\"a\"]}\n");
         }
         expect_status(fd, 201);
     }

@@ -862,65 +862,187 @@ Test(conn, a_request_that_waits_while_others_fill_all_answers_is_not_lost)
     expect_heard("200 200 200");
 }
 
-/* ---- clients that are too many */
+/* ---- connections past the limit */
 
-Test(conn, a_client_turned_away_can_read_why)
+static const struct http_route node_routes[] = {
+    {.method = "POST", .path = "/node", .handle = hand_handle, .body_limit = hand_body_limit, .token = true},
+    {.method = "DELETE", .path = "/node/*", .handle = hand_handle, .token = true},
+    {.method = "GET", .path = "*", .handle = hand_handle},
+    {0},
+};
+
+static bool has_password(void *ctx, const struct http_head *head)
 {
-    int ends[2];
-    cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-    cr_assert(conn_turn_away(&hand.conns, ends[0], "127.0.0.1:2") == 0);
-    close(client);
-    client = ends[1];
-    passes(2);
-    say(GET);
-    cr_expect(hand.conns.open == 1 && hand.conns.turned_away == 1);
-    expect_heard("503 close end");
-    shutdown(client, SHUT_WR);
-    passes(2);
-    cr_expect(hand.conns.open == 0 && hand.conns.turned_away == 0);
+    (void)ctx;
+    return http_head_field(head, "Password");
 }
 
-Test(conn, a_client_turned_away_that_stays_is_cut)
+/* The client has its connection past the limit, on a server with rows for nodes. */
+static void be_extra(void)
 {
     int ends[2];
-    cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
-    cr_assert(conn_turn_away(&hand.conns, ends[0], "127.0.0.1:2") == 0);
+    hand.service.routes = node_routes;
+    hand.service.admits = has_password;
+    close(client);
     passes(2);
+    cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+    cr_assert(conn_open_extra(&hand.conns, ends[0], "127.0.0.1:2") == 0);
+    client = ends[1];
+    passes(2);
+    cr_expect(hand.conns.open == 1 && hand.conns.extras == 1);
+}
+
+#define NODE(fields) "POST /node HTTP/1.1\r\n" HOST fields "Content-Length: 5\r\n\r\n"
+
+Test(conn, a_client_past_the_limit_is_turned_away_and_can_read_why)
+{
+    static const char *const requests[] = {GET,
+                                           "HEAD / HTTP/1.1\r\n" HOST "\r\n",
+                                           NODE(""),
+                                           NODE("") "hello",
+                                           "DELETE /node/x HTTP/1.1\r\n" HOST "\r\n",
+                                           "POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhello"};
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        be_extra();
+        say(requests[i]);
+        const char *said = heard_of(requests[i][0] == 'H');
+        cr_expect_str_eq(said, "503 close end", "%s", requests[i]);
+        cr_expect_eq(hand.handled, 0);
+        shutdown(client, SHUT_WR);
+        passes(2);
+        cr_expect(hand.conns.open == 0 && hand.conns.extras == 0);
+    }
+}
+
+Test(conn, a_client_past_the_limit_that_says_nothing_is_turned_away_after_a_while)
+{
+    be_extra();
+    time_passes(1);
+    say("POST /node HTTP/1.1\r\n");
+    time_passes(1);
+    expect_heard("503 close end");
     time_passes(3);
-    cr_expect(hand.conns.turned_away == 0);
-    close(ends[1]);
+    cr_expect(hand.conns.open == 0 && hand.conns.extras == 0, "it has not gone, and is cut");
+}
+
+Test(conn, a_node_past_the_limit_is_served_like_others)
+{
+    be_extra();
+    say("POST /node HTTP/1.1\r\n" HOST);
+    expect_heard("");
+    say("Password: x\r\nContent-Length: 5\r\n\r\nhe");
+    cr_expect(hand.conns.open == 1 && hand.conns.extras == 0, "its head is enough");
+    time_passes(3);
+    say("llo" GET);
+    expect_heard("200 200");
+    time_passes(3);
+    say(NODE("") "hello");
+    expect_heard("401");
+}
+
+Test(conn, a_node_past_the_limit_may_ask_with_a_request_without_a_body)
+{
+    be_extra();
+    say("DELETE /node/x HTTP/1.1\r\n" HOST "Password: x\r\n\r\n");
+    expect_heard("200");
+    cr_expect(hand.conns.extras == 0);
+}
+
+Test(conn, of_those_past_the_limit_the_oldest_makes_room)
+{
+    be_extra();
+    int ends[2];
+    cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) == 0);
+    cr_assert(conn_open_extra(&hand.conns, ends[0], "127.0.0.1:3") == 0);
+    cr_expect(conns_drop_extra(&hand.conns));
+    passes(2);
+    expect_heard("503 close end");
+    cr_expect(hand.conns.open == 1 && hand.conns.extras == 1);
+    close(client);
+    client = ends[1];
+    say(NODE("Password: x\r\n") "hello");
+    expect_heard("200");
+    cr_expect(!conns_drop_extra(&hand.conns), "it is a node's now");
 }
 
 /* ---- the end of the server */
 
+static void server_stops(void)
+{
+    atomic_store(&hand.conns.stop_by_ms, 1);
+    conns_finish(&hand.conns);
+    passes(2);
+}
+
 Test(conn, at_the_end_only_the_last_answer_of_a_connection_closes_it)
 {
     say(PARK PARK PARK);
-    conns_finish(&hand.conns);
+    server_stops();
     for (int i = 0; i < 3; i++)
         hand_answer("");
     passes(2);
-    expect_heard("200 200 200 close end");
+    expect_heard("200 200 200 close");
+    time_passes(1);
+    server_stops();
+    expect_heard("end");
 }
 
 Test(conn, at_the_end_a_connection_without_a_request_is_closed)
 {
     say(GET);
-    conns_finish(&hand.conns);
-    expect_heard("200 end");
+    expect_heard("200");
+    time_passes(1);
+    server_stops();
+    expect_heard("end");
+}
+
+Test(conn, at_the_end_a_client_that_asked_a_moment_ago_may_ask_once_more)
+{
+    say(GET);
+    expect_heard("200");
+    server_stops();
+    expect_heard("");
+    say(GET);
+    expect_heard("200 close end");
+}
+
+Test(conn, at_the_end_what_lies_in_the_socket_is_answered)
+{
+    say(GET);
+    expect_heard("200");
+    time_passes(1);
+    cr_assert(send(client, GET GET, strlen(GET GET), 0) > 0);
+    server_stops();
+    expect_heard("200 close 200 close end");
 }
 
 Test(conn, at_the_end_what_the_client_goes_on_to_send_loses_no_answer)
 {
     say(PARK PARK);
-    conns_finish(&hand.conns);
+    server_stops();
     hand_answer("");
     passes(1);
-    say(GET); /* nobody reads it any more */
+    say(GET);
     hand_answer("");
     passes(1);
-    conns_finish(&hand.conns);
-    expect_heard("200 200 close end");
+    server_stops();
+    expect_heard("200 200 200 close end");
+}
+
+Test(conn, a_kept_connection_is_told_for_how_long)
+{
+    snprintf(hand.conns.keep_alive, sizeof hand.conns.keep_alive, "Keep-Alive: timeout=75\r\n");
+    say(GET "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.1\r\n" HOST
+            "Connection: close\r\n\r\n");
+    passes(1);
+    receive(SIZE_MAX);
+    buf_add_char(&got, '\0');
+    char *second = strstr(got.data + 1, "HTTP/1.1 200");
+    char *third = second ? strstr(second + 1, "HTTP/1.1 200") : NULL;
+    cr_assert(third && strstr(got.data, "\r\nKeep-Alive: timeout=75\r\n") < second);
+    cr_expect(strstr(second, "\r\nConnection: keep-alive\r\nKeep-Alive: timeout=75\r\n") < third);
+    cr_expect(strstr(third, "\r\nConnection: close\r\n") && !strstr(third, "Keep-Alive"));
+    buf_clear(&got);
 }
 
 /* ---- memory for requests */
@@ -966,11 +1088,11 @@ static const char *error_body(const char *sentence)
 
 Test(conn, an_error_is_json_whatever_it_quotes)
 {
-    cr_expect_str_eq(error_body("no \"x\"\n"), "{\"error\":\"no \\\"x\\\"\\n\"}");
+    cr_expect_str_eq(error_body("no \"x\"\n"), "{\"error\":\"no \\\"x\\\"\\n\"}\n");
     buf_clear(&got);
-    cr_expect_str_eq(error_body("no \xc3\xa4"), "{\"error\":\"no \xc3\xa4\"}");
+    cr_expect_str_eq(error_body("no \xc3\xa4"), "{\"error\":\"no \xc3\xa4\"}\n");
     buf_clear(&got);
-    cr_expect_str_eq(error_body("no \xc3\xa4\xff"), "{\"error\":\"no \x3f\x3f?\"}");
+    cr_expect_str_eq(error_body("no \xc3\xa4\xff"), "{\"error\":\"no \x3f\x3f?\"}\n");
     buf_clear(&got);
 }
 

@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 TestSuite(logline, .timeout = 60);
@@ -210,7 +212,7 @@ Test(logline, whatever_the_event_holds_it_is_one_line_that_can_be_read_back)
 {
     char rest[LINE_ROOM], back[LINE_ROOM];
     int fd = file_open();
-    cr_assert_eq(logline_start(fd, LOGLINE_INFO, false, "m"), 0);
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
     for (int c = 1; c < 256; c++)
         for (int next = 1; next < 256; next += 17)
             logline(LOGLINE_INFO, "%c%cx41", c, next);
@@ -248,14 +250,24 @@ Test(logline, characters_that_terminals_obey_are_escaped)
         {"\xe2\x80\xa7", "\xe2\x80\xa7"},
         {"\xe2\x80\xaf", "\xe2\x80\xaf"},
         {"\xe2\x81\xa6", "\\xe2\\x81\\xa6"},
-        {"\xe2\x81\xaa", "\xe2\x81\xaa"},
+        {"\xe2\x81\xaa", "\\xe2\\x81\\xaa"},
+        {"\xd8\x9c", "\\xd8\\x9c"},
+        {"\xe2\x80\x8b", "\\xe2\\x80\\x8b"},
+        {"\xe2\x80\x8f", "\\xe2\\x80\\x8f"},
+        {"\xe2\x80\x8a", "\xe2\x80\x8a"},
+        {"\xe2\x80\x90", "\xe2\x80\x90"},
+        {"\xe2\x81\xa0", "\\xe2\\x81\\xa0"},
+        {"\xe2\x81\xa4", "\\xe2\\x81\\xa4"},
+        {"\xe2\x81\xb0", "\xe2\x81\xb0"},
+        {"\xef\xbb\xbf", "\\xef\\xbb\\xbf"},
+        {"\xf3\xa0\x81\xa1", "\\xf3\\xa0\\x81\\xa1"},
         {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"},
         {"\xf0\x9f\x98", "\\xf0\\x9f\\x98"},
         {"\xed\xa0\x80", "\\xed\\xa0\\x80"},
     };
     char rest[LINE_ROOM];
     int fd = file_open();
-    cr_assert_eq(logline_start(fd, LOGLINE_INFO, false, "m"), 0);
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         logline(LOGLINE_INFO, "%s", rows[i].event);
     logline_stop();
@@ -323,7 +335,7 @@ Test(logline, the_longest_line_fits)
 Test(logline, errno_stays_as_it_was)
 {
     int fd = file_open();
-    cr_assert_eq(logline_start(fd, LOGLINE_INFO, false, "m"), 0);
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
     errno = EXDEV;
     logline(LOGLINE_INFO, "x");
     logline(LOGLINE_DEBUG, "x");
@@ -337,7 +349,7 @@ Test(logline, errno_stays_as_it_was)
 Test(logline, a_line_arrives_without_a_stop)
 {
     struct pipe pipe = pipe_open();
-    cr_assert_eq(logline_start(pipe.in, LOGLINE_INFO, false, "m"), 0);
+    cr_assert_eq(logline_start(pipe.in, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
     for (int i = 0; i < 3; i++) {
         char bytes[256];
         logline(i == 1 ? LOGLINE_WARN : LOGLINE_INFO, "line %d", i);
@@ -371,7 +383,7 @@ Test(logline, lines_of_many_threads_arrive_whole_and_in_order)
     int next[TALKERS] = {0};
     char rest[LINE_ROOM], time[TIME_LEN + 1] = "";
     int fd = file_open();
-    cr_assert_eq(logline_start(fd, LOGLINE_INFO, false, "m"), 0);
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
     for (int i = 0; i < TALKERS; i++) {
         talkers[i].number = i;
         cr_assert_eq(pthread_create(&talkers[i].thread, NULL, talk, &talkers[i]), 0);
@@ -397,7 +409,7 @@ Test(logline, lines_of_many_threads_arrive_whole_and_in_order)
 Test(logline, callers_do_not_wait_for_a_reader_that_is_stuck_and_the_stop_not_for_long)
 {
     struct pipe pipe = pipe_open();
-    cr_assert_eq(logline_start(pipe.in, LOGLINE_INFO, false, "m"), 0);
+    cr_assert_eq(logline_start(pipe.in, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
     int64_t start_ms = clock_ms();
     for (int i = 0; i < 100000; i++)
         logline(LOGLINE_INFO, "line %d", i);
@@ -429,7 +441,7 @@ static void log_to_late_reader(int flags)
     pthread_t thread;
     unsigned long long dropped = 0, all_dropped = 0;
     cr_assert_eq(fcntl(pipe.in, F_SETFL, fcntl(pipe.in, F_GETFL) | flags), 0);
-    cr_assert_eq(logline_start(pipe.in, LOGLINE_INFO, false, "m"), 0);
+    cr_assert_eq(logline_start(pipe.in, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
     for (int i = 0; i < MANY; i++)
         logline(LOGLINE_INFO, "line %d", i);
     cr_assert_eq(pthread_create(&thread, NULL, reader_run, &reader), 0);
@@ -469,12 +481,73 @@ Test(logline, a_reader_that_is_gone_harms_nobody)
 {
     struct pipe pipe = pipe_open();
     close(pipe.out);
-    cr_assert_eq(logline_start(pipe.in, LOGLINE_INFO, false, "m"), 0);
+    cr_assert_eq(logline_start(pipe.in, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
     logline(LOGLINE_ERROR, "x");
     usleep(50000);
     logline(LOGLINE_INFO, "y");
     logline_stop();
-    cr_assert_eq(logline_start(-1, LOGLINE_INFO, false, "m"), 0);
+    cr_assert_eq(logline_start(-1, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
     logline(LOGLINE_INFO, "z");
     logline_stop();
+}
+
+/* ---- At a terminal ---- */
+
+/* One line of each level, as a terminal gets them. */
+static struct buf terminal_text(void)
+{
+    int fd = file_open();
+    cr_assert_eq(logline_start(fd, LOGLINE_DEBUG, LOGLINE_TERMINAL, "m"), 0);
+    for (int level = LOGLINE_DEBUG; level <= LOGLINE_ERROR; level++)
+        logline((enum logline_level)level, "event");
+    logline_stop();
+    return file_text(fd);
+}
+
+static void expect_terminal(const char *const behind[])
+{
+    static const char form[] = "00:00:00.000";
+    struct buf text = terminal_text();
+    struct span left = buf_span(&text), line;
+    for (int i = 0; i < 4; i++) {
+        cr_assert(line_next(&left, &line));
+        cr_assert(has_form(line.at, form, strlen(form)), "%.*s", (int)line.len, line.at);
+        cr_expect(span_equals(span_after(line, strlen(form)), behind[i]), "%.*s", (int)line.len, line.at);
+    }
+    cr_expect_eq(left.len, 0);
+    buf_free(&text);
+}
+
+static const char *const plain_lines[] = {" DEBUG event", " INFO  event", " WARN  event", " ERROR event"};
+
+Test(logline, at_a_terminal_the_time_is_short_and_levels_have_colours)
+{
+    static const char *const coloured[] = {" \x1b[2mDEBUG\x1b[0m event", " \x1b[32mINFO \x1b[0m event",
+                                           " \x1b[33mWARN \x1b[0m event", " \x1b[1;31mERROR\x1b[0m event"};
+    unsetenv("NO_COLOR");
+    expect_terminal(coloured);
+    setenv("NO_COLOR", "", 1); /* as if it were not there (no-color.org) */
+    expect_terminal(coloured);
+}
+
+Test(logline, at_a_terminal_no_color_is_obeyed)
+{
+    setenv("NO_COLOR", "1", 1);
+    expect_terminal(plain_lines);
+}
+
+Test(logline, at_a_terminal_the_time_is_the_local_one)
+{
+    setenv("NO_COLOR", "1", 1);
+    setenv("TZ", "XXX-05:30", 1); /* ahead by that */
+    tzset();
+    struct buf text = terminal_text();
+    time_t now = time(NULL);
+    struct tm tm;
+    int minutes = (text.data[0] - '0') * 600 + (text.data[1] - '0') * 60 + (text.data[3] - '0') * 10 +
+                  text.data[4] - '0';
+    gmtime_r(&now, &tm);
+    int ahead = (minutes - tm.tm_hour * 60 - tm.tm_min + 1440) % 1440;
+    cr_expect(ahead == 330 || ahead == 329, "%d", ahead);
+    buf_free(&text);
 }

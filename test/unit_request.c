@@ -3,6 +3,7 @@
 #include "http/request.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { LIMIT = 10 };
@@ -124,6 +125,33 @@ Test(request, one_that_cannot_be_served_is_refused)
     expect_refused(POST("Content-Length: 11\r\n"), 413, "longer than the 10 bytes that are taken here");
     expect_refused(CHUNKED "x", 400, "chunked");
     expect_refused(CHUNKED "b\r\nhello world", 413, "longer than the 10 bytes");
+}
+
+/* Of a POST that announces no body, its head and what follows. */
+#define BARE "POST / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+Test(request, a_body_without_its_length_is_411)
+{
+    static const char *const bodies_bare[] = {"hello",           "{\"message\":\"a\"}", "a=b",  "HELLO",
+                                              "GETS it",         "5\r\nhello\r\n",      "POST", "GET x",
+                                              " GET / HTTP/1.1", "get / HTTP/1.1"};
+    static const char *const next[] = {
+        "",     "GET / HTTP/1.1\r\n", "\r\nGET / HTTP/1.1\r\n", "G",
+        "GET ", "BREW /pot HTTP/1.1", "OPTIONS * HTTP/1.1",     "GET http://a/ HTTP/1.1"};
+    char text[256];
+    for (size_t i = 0; i < sizeof bodies_bare / sizeof *bodies_bare; i++) {
+        snprintf(text, sizeof text, BARE "%s", bodies_bare[i]);
+        bool could_be = strcmp(bodies_bare[i], "HELLO") == 0 || strcmp(bodies_bare[i], "POST") == 0;
+        cr_expect_eq(verdict_of(text), could_be ? REQUEST_WHOLE : REQUEST_REFUSED, "%s", bodies_bare[i]);
+        if (!could_be)
+            cr_expect(parts.status == 411 && strstr(parts.why, "Content-Length"), "%s", bodies_bare[i]);
+    }
+    for (size_t i = 0; i < sizeof next / sizeof *next; i++) {
+        snprintf(text, sizeof text, BARE "%s", next[i]);
+        cr_expect_eq(verdict_of(text), REQUEST_WHOLE, "%s", next[i]);
+    }
+    cr_expect_eq(verdict_of("DELETE / HTTP/1.1\r\nHost: a\r\n\r\nhello"), REQUEST_WHOLE);
+    cr_expect_eq(verdict_of(POST("Content-Length: 0\r\n") "hello"), REQUEST_WHOLE);
 }
 
 Test(request, one_that_is_refused_may_be_head)

@@ -46,6 +46,7 @@ static const struct http_route routes[] = {
     {.method = "DELETE", .path = "/list/*", .handle = one},
     {.method = "PUT", .path = "/put", .handle = list, .body_limit = limit},
     {.method = "PUT", .path = "/mine", .handle = one, .token = true},
+    {.method = "PUT", .path = "/early", .handle = one, .at_head = true},
     {.method = "POST", .path = "/list", .handle = refuse, .unlisted = true},
     {0},
 };
@@ -156,7 +157,31 @@ Test(router, where_no_row_says_more_a_body_may_be_small)
     cr_expect_eq(put_of("/mine", "", HTTP_SMALL_BODY), 200);
     cr_expect_eq(put_of("/mine", "", HTTP_SMALL_BODY + 1), 413);
     cr_expect_eq(put_of("/nowhere", "", HTTP_SMALL_BODY), 404);
-    cr_expect_eq(put_of("/nowhere", "", HTTP_SMALL_BODY + 1), 413);
+    cr_expect_eq(put_of("/nowhere", "", HTTP_SMALL_BODY + 1), 404);
+}
+
+/* The answer to a head that announces a body of which nothing comes. */
+static int at_head(const char *method, const char *path)
+{
+    return atoi(answer_to(method, path, "Content-Length: 100000000\r\n", 0) + strlen("HTTP/1.1 "));
+}
+
+Test(router, what_no_row_takes_is_answered_before_its_body)
+{
+    cr_expect_eq(at_head("PUT", "/nowhere"), 404);
+    cr_expect_eq(at_head("POST", "/put"), 405);
+    cr_expect_eq(at_head("BREW", "/list"), 501);
+    cr_expect_eq(at_head("PUT", "/early"), 200);
+    cr_expect_str_eq(called, "one ");
+    cr_expect(strstr(answer_to("PUT", "/nowhere", "Content-Length: 5\r\n", 0), "Connection: close\r\n"));
+    cr_expect(!strstr(answer_to("PUT", "/nowhere", "Content-Length: 5\r\n", 5), "Connection: close\r\n"));
+}
+
+Test(router, a_slash_too_many_is_told)
+{
+    expect_answer("PUT", "/put/", "404", "nothing at /put/; without the slash at its end there is");
+    cr_expect(!strstr(answer("PUT", "/puts/"), "slash"));
+    cr_expect(!strstr(answer("PUT", "/put//"), "slash"));
 }
 
 static bool has_password(void *ctx, const struct http_head *head)

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -176,8 +177,10 @@ Test(server, clients_past_the_limit_get_503_until_one_leaves)
         cr_assert(answered(hear(fds[i]), "200"));
     }
     int more[30];
-    for (int i = 0; i < 30; i++)
+    for (int i = 0; i < 30; i++) {
         more[i] = dial();
+        say(more[i], GET);
+    }
     for (int i = 0; i < 30; i++) {
         const char *text = hear(more[i]);
         cr_expect(answered(text, "503") && strstr(text, "Retry-After: 1\r\n"), "%d: %s", i, text);
@@ -226,6 +229,35 @@ Test(server, ipv6_is_served_where_there_is_any)
     say(fd, GET);
     cr_expect(strstr(hear(fd), "\r\n\r\n[::1]:"));
     close(fd);
+    http_server_stop(other, 100);
+    http_server_join(other);
+    http_server_close(other);
+}
+
+Test(server, it_listens_on_each_address_of_its_host)
+{
+    struct http_server *other;
+    struct addrinfo *addresses;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    bool four = false, six = false;
+    cr_assert(getaddrinfo("localhost", NULL, &hints, &addresses) == 0);
+    for (const struct addrinfo *at = addresses; at; at = at->ai_next)
+        *(at->ai_family == AF_INET6 ? &six : &four) = true;
+    freeaddrinfo(addresses);
+    cr_assert(open_on("localhost", 0, &other) == 0, "%s", why);
+    cr_assert(http_server_start(other) == 0);
+    const char *const hosts[] = {four ? "127.0.0.1" : NULL, six ? "::1" : NULL};
+    int served = 0;
+    for (int i = 0; i < 2; i++) {
+        int fd = hosts[i] ? dial_to(hosts[i], http_server_port(other)) : -1;
+        if (fd < 0)
+            continue; /* this machine may lack IPv6, and name it */
+        say(fd, GET);
+        cr_expect(answered(hear(fd), "200"), "%s", hosts[i]);
+        served++;
+        close(fd);
+    }
+    cr_expect(served > 0 && (served == 2 || !six || dial_to("::1", 1) == -EADDRNOTAVAIL), "%d", served);
     http_server_stop(other, 100);
     http_server_join(other);
     http_server_close(other);

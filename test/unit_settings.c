@@ -1,6 +1,7 @@
 /* Settings: defaults, flags, environment, and what is said about wrong ones. */
 #include "buf.h"
 #include "concern.h"
+#include "memory.h"
 #include "settings.h"
 
 #include <criterion/criterion.h>
@@ -70,7 +71,7 @@ Test(settings, defaults_of_the_master)
     cr_assert_str_eq(settings.host, "127.0.0.1");
     cr_assert_eq(settings.port, 5000);
     cr_assert_eq(settings.log_level, LOGLINE_INFO);
-    cr_assert(!settings.log_json);
+    cr_assert_eq(settings.log_format, LOGLINE_TEXT);
     cr_assert_eq(settings.max_message, 1048576);
     cr_assert_eq(settings.max_connections, 10000);
     cr_assert_eq(settings.idle_timeout_ms, 75000);
@@ -79,7 +80,8 @@ Test(settings, defaults_of_the_master)
     cr_assert_eq(settings.quorum, SETTINGS_QUORUM_OFF);
     cr_assert_eq(settings.heartbeat_ms, 1000);
     cr_assert_str_eq(settings.cluster_token, "");
-    cr_assert(!settings.health_check);
+    cr_assert_str_eq(settings.allowed_hosts, "");
+    cr_assert_null(settings.check);
 }
 
 Test(settings, defaults_of_a_secondary)
@@ -103,7 +105,7 @@ Test(settings, both_ways_to_write_a_flag)
     cr_assert_eq(settings.log_level, LOGLINE_DEBUG);
     cr_assert_eq(FLAGS(SETTINGS_MASTER, "--cluster-token=a=b", "--health-check"), SETTINGS_RUN);
     cr_assert_str_eq(settings.cluster_token, "a=b");
-    cr_assert(settings.health_check);
+    cr_assert_str_eq(settings.check, "/health");
 }
 
 Test(settings, the_last_of_two_flags_wins)
@@ -116,7 +118,7 @@ Test(settings, a_flag_wins_over_the_environment)
 {
     cr_assert_eq(run(SETTINGS_MASTER, LIST("--port=7000"), LIST("PORT=x", "LOG_FORMAT=json")), SETTINGS_RUN);
     cr_assert_eq(settings.port, 7000);
-    cr_assert(settings.log_json);
+    cr_assert_eq(settings.log_format, LOGLINE_JSON);
 }
 
 Test(settings, an_empty_variable_counts_as_not_set)
@@ -234,9 +236,9 @@ Test(settings, which_values_are_taken)
            "300.1.1.1", "1.2.3.4.5", "a..b", ".a", "-a", "a:5000", "http://a", "a/", ":::", "a%b",
            "fe80::1%lo", LABEL_63 "a", "\xc3\xa9", LABEL_63 "." LABEL_63 "." LABEL_63 "." LABEL_63);
     VALUES(SETTINGS_MASTER, "--log-level", "debug", "info", "warn", "error", NULL, "INFO", "warning", "");
-    VALUES(SETTINGS_MASTER, "--log-format", "text", "json", NULL, "JSON", "xml", "");
+    VALUES(SETTINGS_MASTER, "--log-format", "text", "json", "terminal", NULL, "JSON", "xml", "");
     VALUES(SETTINGS_MASTER, "--max-message", "1", "1073741824", NULL, "0", "1073741825", "1k", "-1", "");
-    VALUES(SETTINGS_MASTER, "--max-connections", "1", "19936", NULL, "0", "19937", "x",
+    VALUES(SETTINGS_MASTER, "--max-connections", "1", "19872", NULL, "0", "19873", "x",
            "99999999999999999999");
     VALUES(SETTINGS_MASTER, "--idle-timeout", "0.001", "75", "315360000", NULL, "0", "0.0", "315360001", "");
     VALUES(SETTINGS_MASTER, "--write-concern", "1", "65535", "all", "majority", NULL, "0", "65536", "All",
@@ -248,6 +250,8 @@ Test(settings, which_values_are_taken)
     VALUES(SETTINGS_SECONDARY, "--secondary-id", "a", "secondary-1:5001", "[::1]:5001", "~!", NULL, "", "a b",
            "a/b", "a\"", "'", "a?", "#", "%41", "\\", "a\tb", "\x7f", "\xc3\xa9");
     VALUES(SETTINGS_SECONDARY, "--cluster-token", "a", "a\"b", NULL, "", "a b", "a\n", "\xc3\xa9");
+    VALUES(SETTINGS_MASTER, "--allowed-hosts", "a", "a.example", "a.example,b.example", "*", "a,*", NULL,
+           "a b", "http://a", "a:1", "1.2.3.4", "a..b", "*.example");
 }
 
 Test(settings, which_urls_are_taken)
@@ -328,15 +332,20 @@ Test(settings, connections_fit_the_descriptor_limit)
 {
     descriptor_limit = 1024;
     cr_assert_eq(FLAGS(SETTINGS_MASTER, NULL), SETTINGS_RUN);
-    cr_assert_eq(settings.max_connections, 960);
-    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--max-connections=960"), SETTINGS_RUN);
+    cr_assert_eq(settings.max_connections, 448, "as many are left for links");
+    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, NULL), SETTINGS_RUN);
+    cr_assert_eq(settings.max_connections, 896);
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--max-connections=896"), SETTINGS_RUN);
     assert_refused(
-        FLAGS(SETTINGS_MASTER, "--max-connections=961"),
-        "master: --max-connections 961: want at most 960, since the descriptor limit (ulimit -n) is 1024\n");
+        FLAGS(SETTINGS_MASTER, "--max-connections=897"),
+        "master: --max-connections 897: want at most 896, since the descriptor limit (ulimit -n) is 1024\n");
     assert_refused(
         ENVIRONMENT(SETTINGS_SECONDARY, "MAX_CONNECTIONS=10000"),
-        "secondary: MAX_CONNECTIONS=10000: want at most 960, since the descriptor limit (ulimit -n) is "
+        "secondary: MAX_CONNECTIONS=10000: want at most 896, since the descriptor limit (ulimit -n) is "
         "1024\n");
+    descriptor_limit = 10000;
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, NULL), SETTINGS_RUN);
+    cr_assert_eq(settings.max_connections, 10000 - 128 - 2000);
     descriptor_limit = 20;
     cr_assert_eq(FLAGS(SETTINGS_MASTER, NULL), SETTINGS_RUN);
     cr_assert_eq(settings.max_connections, 1);
@@ -348,20 +357,40 @@ Test(settings, connections_fit_the_descriptor_limit)
 Test(settings, help_lists_the_program_s_own_settings_with_their_defaults)
 {
     cr_assert_eq(run(SETTINGS_MASTER, LIST("--help"), LIST("PORT=x")), SETTINGS_DONE);
-    static const char *const of_master[] = {"Usage: master", "--host",
-                                            "[127.0.0.1]",   "--port",
-                                            "[5000]",        "--log-level",
-                                            "[info]",        "--log-format",
-                                            "[text]",        "--max-message",
-                                            "[1048576]",     "--max-connections",
-                                            "[10000]",       "--idle-timeout",
-                                            "[75]",          "--write-concern",
-                                            "[all]",         "--ack-timeout",
-                                            "[0]",           "--quorum",
-                                            "[off]",         "--heartbeat-interval",
-                                            "[1]",           "--cluster-token",
-                                            "[none]",        "--health-check",
-                                            "--version",     "--help"};
+    static const char *const of_master[] = {"Usage: master",
+                                            "--host",
+                                            "[127.0.0.1]",
+                                            "--port",
+                                            "[5000]",
+                                            "--log-level",
+                                            "[info]",
+                                            "--log-format",
+                                            "[text]",
+                                            "--max-message",
+                                            "[1048576]",
+                                            "--max-connections",
+                                            "--max-log",
+                                            "[four fifths of the memory]",
+                                            "--allowed-hosts",
+                                            "--cluster-token-file",
+                                            "--ready-check",
+                                            "-h",
+                                            "[10000]",
+                                            "--idle-timeout",
+                                            "[75]",
+                                            "--write-concern",
+                                            "[all]",
+                                            "--ack-timeout",
+                                            "[0]",
+                                            "--quorum",
+                                            "[off]",
+                                            "--heartbeat-interval",
+                                            "[1]",
+                                            "--cluster-token",
+                                            "[none]",
+                                            "--health-check",
+                                            "--version",
+                                            "--help"};
     for (size_t i = 0; i < sizeof of_master / sizeof *of_master; i++)
         cr_assert_not_null(strstr(out_text, of_master[i]), "%s", of_master[i]);
     cr_assert_null(strstr(out_text, "--master-url"));
@@ -414,7 +443,7 @@ static char *logged(enum settings_role role)
     int fd = mkstemp(path);
     cr_assert(fd >= 0);
     unlink(path);
-    cr_assert_eq(logline_start(fd, LOGLINE_INFO, false, "r"), 0);
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_TEXT, "r"), 0);
     settings_log(&settings, role);
     logline_stop();
     ssize_t len = pread(fd, text, sizeof text - 1, 0);
@@ -424,20 +453,147 @@ static char *logged(enum settings_role role)
     return strstr(text, "INFO");
 }
 
-Test(settings, the_log_tells_all_in_one_line)
+/* All words of the lines behind the first, which must be short, begin with "INFO  r settings " and be parted
+ * between settings. */
+static const char *logged_settings(enum settings_role role)
 {
-    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--cluster-token", "secret", "--ack-timeout", "0.250", "--quorum=2"),
+    static char words[4096];
+    static const char begin[] = "INFO  r settings ";
+    const char *line = logged(role);
+    cr_assert(strncmp(line, "INFO  r " SETTINGS_VERSION "\n", strlen("INFO  r " SETTINGS_VERSION "\n")) == 0,
+              "%s", line);
+    words[0] = '\0';
+    while ((line = strstr(line + 1, "INFO "))) {
+        cr_assert(strncmp(line, begin, strlen(begin)) == 0, "%s", line);
+        line += strlen(begin);
+        size_t len = strcspn(line, "\n");
+        cr_expect(len <= 80, "%zu columns: %.*s", len, (int)len, line);
+        sprintf(words + strlen(words), "%s%.*s", words[0] ? " " : "", (int)len, line);
+    }
+    return words;
+}
+
+Test(settings, the_log_tells_the_version_and_all_settings_in_short_lines)
+{
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--cluster-token", "secret", "--ack-timeout", "0.250", "--quorum=2",
+                       "--max-log=3g", "--allowed-hosts=a.example,b.example"),
                  SETTINGS_RUN);
     cr_assert_str_eq(
-        logged(SETTINGS_MASTER),
-        "INFO  r settings HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=text MAX_MESSAGE=1048576 "
+        logged_settings(SETTINGS_MASTER),
+        "HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=text MAX_MESSAGE=1048576 MAX_LOG=3221225472 "
         "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0.25 NODES=none QUORUM=2 "
-        "HEARTBEAT_INTERVAL=1 CLUSTER_TOKEN=set\n");
-    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--secondary-delays", "1.005", "--secondary-errors", "0.10"),
+        "HEARTBEAT_INTERVAL=1 ALLOWED_HOSTS=a.example,b.example CLUSTER_TOKEN=set CLUSTER_TOKEN_FILE=none");
+    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--secondary-delays", "1.005", "--secondary-errors", "0.10",
+                       "--max-log=1k"),
                  SETTINGS_RUN);
     cr_assert_str_eq(
-        logged(SETTINGS_SECONDARY),
-        "INFO  r settings HOST=127.0.0.1 PORT=5001 LOG_LEVEL=info LOG_FORMAT=text MAX_MESSAGE=1048576 "
+        logged_settings(SETTINGS_SECONDARY),
+        "HOST=127.0.0.1 PORT=5001 LOG_LEVEL=info LOG_FORMAT=text MAX_MESSAGE=1048576 MAX_LOG=1024 "
         "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 MASTER_URL=http://127.0.0.1:5000 ADVERTISE_URL=auto "
-        "SECONDARY_ID=auto SECONDARY_DELAYS=1.005 SECONDARY_ERRORS=0.1 CLUSTER_TOKEN=none\n");
+        "SECONDARY_ID=auto SECONDARY_DELAYS=1.005 SECONDARY_ERRORS=0.1 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none "
+        "CLUSTER_TOKEN_FILE=none");
+}
+
+Test(settings, a_long_setting_has_a_line_to_itself)
+{
+    char url[300] = "http://";
+    memset(url + 7, 'a', 60);
+    strcpy(url + 67, ".a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a:5000");
+    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--master-url", url), SETTINGS_RUN);
+    char *text = logged(SETTINGS_SECONDARY);
+    char line[400];
+    snprintf(line, sizeof line, "INFO  r settings MASTER_URL=%s\n", url);
+    cr_assert(strstr(text, line), "%s", text);
+}
+
+/* ---- the token's file */
+
+static const char *token_file(const char *text)
+{
+    static char path[64];
+    strcpy(path, "/tmp/tokenXXXXXX");
+    int fd = mkstemp(path);
+    cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    return path;
+}
+
+Test(settings, the_token_may_be_in_a_file)
+{
+    static const char *const texts[] = {"secret", "secret\n", "secret\r\n"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *path = token_file(texts[i]);
+        cr_assert_eq(FLAGS(SETTINGS_MASTER, "--cluster-token-file", path), SETTINGS_RUN, "%s", err_text);
+        cr_expect_str_eq(settings.cluster_token, "secret");
+        unlink(path);
+    }
+}
+
+Test(settings, a_file_without_a_token_is_a_wrong_one)
+{
+    static const char *const texts[] = {"", "\n", "two words", "two\nlines\n", "\xc3\xa9"};
+    char line[256];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *path = token_file(texts[i]);
+        snprintf(line, sizeof line,
+                 "master: --cluster-token-file %s: want a file with one line of 1 to 255 visible ASCII "
+                 "characters without a space\n",
+                 path);
+        assert_refused(FLAGS(SETTINGS_MASTER, "--cluster-token-file", path), line);
+        unlink(path);
+    }
+    char much[300];
+    memset(much, 'x', sizeof much - 1);
+    much[sizeof much - 1] = '\0';
+    const char *path = token_file(much);
+    cr_expect_eq(FLAGS(SETTINGS_MASTER, "--cluster-token-file", path), SETTINGS_WRONG);
+    unlink(path);
+    assert_refused(ENVIRONMENT(SETTINGS_SECONDARY, "CLUSTER_TOKEN_FILE=/nowhere/token"),
+                   "secondary: CLUSTER_TOKEN_FILE=/nowhere/token: No such file or directory\n");
+}
+
+Test(settings, the_token_is_in_a_file_or_in_a_setting)
+{
+    const char *path = token_file("secret");
+    char line[256];
+    snprintf(line, sizeof line, "master: --cluster-token-file %s: want it or CLUSTER_TOKEN, and not both\n",
+             path);
+    assert_refused(FLAGS(SETTINGS_MASTER, "--cluster-token-file", path, "--cluster-token", "a"), line);
+    unlink(path);
+}
+
+/* ---- memory for the list */
+
+Test(settings, bytes_may_have_a_unit)
+{
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } rows[] = {{"1", 1},          {"1k", 1024},      {"500m", 500LL << 20},
+                {"4g", 4LL << 30}, {"4G", 4LL << 30}, {"1048576g", 1LL << 50},
+                {"00K", -1},       {"k", -1},         {"1kk", -1},
+                {"1kb", -1},       {"1.5g", -1},      {"-1k", -1},
+                {"0", -1},         {"1048577g", -1},  {"99999999999999999999g", -1},
+                {"1 k", -1},       {"1t", -1},        {"", -1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        enum settings_result result = FLAGS(SETTINGS_MASTER, "--max-log", rows[i].text);
+        cr_expect_eq(result, rows[i].bytes < 0 ? SETTINGS_WRONG : SETTINGS_RUN, "%s", rows[i].text);
+        if (rows[i].bytes > 0)
+            cr_expect_eq(settings.max_log, rows[i].bytes, "%s", rows[i].text);
+    }
+}
+
+Test(settings, the_list_takes_four_fifths_of_the_memory_by_default)
+{
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, NULL), SETTINGS_RUN);
+    cr_expect_eq(settings.max_log, (int64_t)(memory_size() / 5 * 4));
+}
+
+Test(settings, what_is_asked_of_a_running_node)
+{
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--ready-check", "--port", "7"), SETTINGS_RUN);
+    cr_expect_str_eq(settings.check, "/readyz");
+    cr_expect_eq(settings.port, 7);
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, "-h"), SETTINGS_DONE);
+    cr_expect(strstr(out_text, "Usage: master"));
 }

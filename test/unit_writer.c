@@ -4,6 +4,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+/* In every answer: a browser takes the type as it is told. */
+#define NOSNIFF "X-Content-Type-Options: nosniff\r\n"
+
 /* The text, valid until the next call. */
 static const char *text_of(struct buf *out)
 {
@@ -32,7 +35,7 @@ static const char *request(const char *method, const char *fields, uint64_t leng
 Test(writer, an_answer_tells_its_date_type_and_length)
 {
     cr_expect_str_eq(response(200, 18446744073709551615U, "", NULL),
-                     "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Type: application/json\r\n"
+                     "HTTP/1.1 200 OK\r\n" NOSNIFF "Date: now\r\nContent-Type: application/json\r\n"
                      "Content-Length: 18446744073709551615\r\n\r\n");
 }
 
@@ -43,15 +46,15 @@ Test(writer, an_answer_without_a_body_has_its_length_all_the_same)
 
 Test(writer, statuses_that_have_no_body_have_no_length)
 {
-    cr_expect_str_eq(response(204, 0, "", NULL), "HTTP/1.1 204 No Content\r\nDate: now\r\n\r\n");
+    cr_expect_str_eq(response(204, 0, "", NULL), "HTTP/1.1 204 No Content\r\n" NOSNIFF "Date: now\r\n\r\n");
     cr_expect_str_eq(response(304, 0, "", "ETag: \"1\"\r\n"),
-                     "HTTP/1.1 304 Not Modified\r\nDate: now\r\nETag: \"1\"\r\n\r\n");
+                     "HTTP/1.1 304 Not Modified\r\n" NOSNIFF "Date: now\r\nETag: \"1\"\r\n\r\n");
 }
 
 Test(writer, an_answer_tells_what_becomes_of_the_connection)
 {
     cr_expect_str_eq(response(204, 0, "Connection: close\r\n", NULL),
-                     "HTTP/1.1 204 No Content\r\nDate: now\r\nConnection: close\r\n\r\n");
+                     "HTTP/1.1 204 No Content\r\n" NOSNIFF "Date: now\r\nConnection: close\r\n\r\n");
 }
 
 Test(writer, an_unknown_status_has_a_reason_too)

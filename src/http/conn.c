@@ -11,14 +11,13 @@
  *   or the server  /          \
  *      stops    ENDING       ENDED           what is owed is answered
  *                  |            |
- *  TURNED_AWAY   LINGER         |            what still comes in is dropped for a while, so that the client
- *        \         |           /             sees the answer instead of a reset (RFC 9112 section 9.6)
- *         '--->  CLOSED  <----'
+ *                LINGER         |            what still comes in is dropped for a while, so that the client
+ *                  |           /             sees the answer instead of a reset (RFC 9112 section 9.6)
+ *                CLOSED  <----'
  *
  * An error of the socket, lack of memory for an answer, and a deadline close a connection in any state. */
 #include "http/conn.h"
 #include "http/exchange.h"
-#include "http/router.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,14 +34,13 @@ enum {
 };
 
 enum conn_state {
-    CONN_OPEN,        /* reads and takes requests, while there is room for their answers */
-    CONN_KEEPS,       /* the intake may hold whole requests; they come before what is in the socket, and are
-                         taken in the pass after there is room (CONNS_TURNS) */
-    CONN_ENDING,      /* takes no further request; our side is closed behind its last answer */
-    CONN_ENDED,       /* the client sends no more; closed behind its last answer */
-    CONN_LINGER,      /* all is sent and our side closed; drops what still comes in */
-    CONN_TURNED_AWAY, /* the same, behind a 503 that it got for being one too many */
-    CONN_CLOSED       /* is freed at the end of the pass */
+    CONN_OPEN,   /* reads and takes requests, while there is room for their answers */
+    CONN_KEEPS,  /* the intake may hold whole requests; they come before what is in the socket, and are
+                    taken in the pass after there is room (CONNS_TURNS) */
+    CONN_ENDING, /* takes no further request; our side is closed behind its last answer */
+    CONN_ENDED,  /* the client sends no more; closed behind its last answer */
+    CONN_LINGER, /* all is sent and our side closed; drops what still comes in */
+    CONN_CLOSED  /* is freed at the end of the pass */
 };
 
 struct http_conn {
@@ -56,9 +54,9 @@ struct http_conn {
     struct intake intake;
     struct span interim; /* static; what is left of an interim answer, which goes before `pipeline` */
     struct pipeline pipeline;
-    int64_t asked_ms;        /* when its last request came */
-    int64_t linger_until_ms; /* lingers: at the latest */
-    size_t lingered;         /* lingers: bytes dropped */
+    int64_t asked_ms; /* when its last request came */
+    int64_t until_ms; /* lingers, or in CONNS_EXTRA: at the latest */
+    size_t lingered;  /* lingers: bytes dropped */
 };
 
 /* ---- lists */
@@ -110,9 +108,15 @@ static bool conn_goes_on(const struct http_conn *conn)
     return conn->state <= CONN_KEEPS;
 }
 
-static bool conn_lingers(const struct http_conn *conn)
+static bool conn_is_extra(const struct http_conn *conn)
 {
-    return conn->state == CONN_LINGER || conn->state == CONN_TURNED_AWAY;
+    return conn->at[CONNS_EXTRA];
+}
+
+static void extra_leave(struct http_conn *conn)
+{
+    conn->conns->extras -= conn_is_extra(conn);
+    list_leave(conn, CONNS_EXTRA);
 }
 
 /* It takes no more requests. */
@@ -130,7 +134,7 @@ static void conn_close(struct http_conn *conn)
     if (conn->state == CONN_CLOSED)
         return;
     conns->open--;
-    conns->turned_away -= conn->state == CONN_TURNED_AWAY;
+    extra_leave(conn);
     conn_stop(conn, CONN_CLOSED);
     list_leave(conn, CONNS_OPEN);
     list_leave(conn, CONNS_TOUCHED);
@@ -145,7 +149,7 @@ static void conn_close(struct http_conn *conn)
 static void linger_on(struct http_conn *conn)
 {
     int64_t until_ms = loop_now_ms(conn->conns->loop) + HTTP_LINGER_MS;
-    loop_deadline(conn->conns->loop, &conn->watch, clock_earlier(until_ms, conn->linger_until_ms));
+    loop_deadline(conn->conns->loop, &conn->watch, clock_earlier(until_ms, conn->until_ms));
 }
 
 static void conn_want(struct http_conn *conn, short events)
@@ -155,11 +159,12 @@ static void conn_want(struct http_conn *conn, short events)
 }
 
 /* Behind the last answer. */
-static void linger_begin(struct http_conn *conn, enum conn_state state, int64_t most_ms)
+static void linger_begin(struct http_conn *conn)
 {
+    int64_t most_ms = conn_is_extra(conn) ? HTTP_LINGER_MS : HTTP_LINGER_MOST_MS;
     shutdown(conn->watch.fd, SHUT_WR);
-    conn_stop(conn, state);
-    conn->linger_until_ms = loop_now_ms(conn->conns->loop) + most_ms;
+    conn_stop(conn, CONN_LINGER);
+    conn->until_ms = loop_now_ms(conn->conns->loop) + most_ms;
     conn_want(conn, POLLIN);
     linger_on(conn);
 }
@@ -220,6 +225,11 @@ void http_interim(struct http_exchange *exchange, int status)
         conn_add_interim(conn, status);
 }
 
+bool http_exchange_is_first(const struct http_exchange *exchange)
+{
+    return exchange->conn && exchange->conn->pipeline.first == exchange;
+}
+
 /* Sends what is ready until nothing is, the socket is full or others are to have their turn. Returns whether
  * the connection is still there. */
 static bool conn_send(struct http_conn *conn)
@@ -265,7 +275,7 @@ static void request_incomplete(struct http_conn *conn)
 static void request_dispatch(struct http_conn *conn, const struct request_parts *parts, bool last)
 {
     const struct http_service *service = conn->conns->service;
-    const struct http_route *route = conn->intake.route;
+    const struct http_ruling ruling = *intake_rule(&conn->intake, service, parts);
     struct http_exchange *exchange = conn_add_exchange(conn);
     if (!exchange)
         return;
@@ -277,9 +287,27 @@ static void request_dispatch(struct http_conn *conn, const struct request_parts 
     if (exchange->close)
         conn->state = CONN_ENDING;
     const struct http_request request = {.head = &parts->head, .target = &parts->target, .body = parts->body};
-    if (!route)
-        route = http_route_find(service->routes, parts->head.method, parts->target.path);
-    http_route_handle(service, route, &request, exchange);
+    http_ruling_handle(service, &ruling, &request, exchange);
+}
+
+static void extra_refuse(struct http_conn *conn, bool to_head)
+{
+    conn_refuse(conn, 503, "this server has all the clients it takes", to_head);
+}
+
+/* The first request of a connection past the limit: one that a node sends makes it a connection like others.
+ * Returns false where it was refused. */
+static bool extra_take(struct http_conn *conn, enum request_verdict verdict,
+                       const struct request_parts *parts)
+{
+    if (verdict == REQUEST_REFUSED || (verdict == REQUEST_MORE && !conn->intake.ruled))
+        return true;
+    const struct http_ruling *ruling = intake_rule(&conn->intake, conn->conns->service, parts);
+    if (ruling->route && ruling->route->token && !ruling->denial)
+        extra_leave(conn);
+    else
+        extra_refuse(conn, span_equals(parts->head.method, "HEAD"));
+    return !conn_is_extra(conn);
 }
 
 /* Takes the next request. Returns whether there was a whole one. */
@@ -287,6 +315,8 @@ static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes
 {
     struct request_parts parts;
     enum request_verdict verdict = intake_next(&conn->intake, conn->conns->service, bytes, &parts);
+    if (conn_is_extra(conn) && !extra_take(conn, verdict, &parts))
+        return false;
     if (verdict == REQUEST_WHOLE || verdict == REQUEST_HEAD)
         request_dispatch(conn, &parts, verdict == REQUEST_HEAD);
     else if (verdict == REQUEST_REFUSED)
@@ -356,6 +386,8 @@ static void conn_set_deadline(struct http_conn *conn)
         conn->intake.began_ms = now_ms;
     if (conn->stream.full)
         deadline_ms = now_ms + DRAIN_CHECK_MS;
+    else if (conn_is_extra(conn))
+        deadline_ms = conn->until_ms;
     else if (conn->intake.began_ms)
         deadline_ms = conn->intake.began_ms + HTTP_REQUEST_TIME_MS;
     else if (conn->state == CONN_ENDED)
@@ -378,14 +410,14 @@ static void conn_wait(struct http_conn *conn)
 static void conn_advance(struct http_conn *conn)
 {
     list_leave(conn, CONNS_TOUCHED);
-    if (conn_lingers(conn) || !conn_send(conn))
+    if (conn->state == CONN_LINGER || !conn_send(conn))
         return;
     if (conn->intake.request.wants_continue && !conn->pipeline.first)
         request_continue(conn);
     if (conn->pipeline.first || conn_goes_on(conn))
         conn_wait(conn);
     else if (conn->state == CONN_ENDING)
-        linger_begin(conn, CONN_LINGER, HTTP_LINGER_MOST_MS);
+        linger_begin(conn);
     else
         conn_close(conn);
 }
@@ -393,7 +425,7 @@ static void conn_advance(struct http_conn *conn)
 static void conn_ready(struct loop_watch *watch, short revents)
 {
     struct http_conn *conn = (struct http_conn *)watch;
-    if (conn_lingers(conn))
+    if (conn->state == CONN_LINGER)
         conn_linger(conn);
     else if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN)))
         conn_close(conn);               /* both sides are closed: nobody is there to take an answer */
@@ -413,6 +445,9 @@ static void conn_expired(struct loop_watch *watch)
     } else if (conn->stream.full &&
                stream_drains(&conn->stream, loop_now_ms(conn->conns->loop), HTTP_WRITE_TIME_MS)) {
         conn_set_deadline(conn);
+    } else if (conn_is_extra(conn) && conn_goes_on(conn)) {
+        extra_refuse(conn, request_asks_head(kept));
+        conn_touch(conn);
     } else if (!conn->stream.full && conn->state == CONN_OPEN && kept.len) {
         conn_refuse(conn, 408, "the request was not complete in time", request_asks_head(kept));
     } else {
@@ -448,21 +483,30 @@ no_memory:
     return -ENOMEM;
 }
 
-int conn_turn_away(struct http_conns *conns, int fd, const char *peer)
+int conn_open_extra(struct http_conns *conns, int fd, const char *peer)
 {
     if (conn_open(conns, fd, peer) < 0)
         return -ENOMEM;
     struct http_conn *conn = conns->lists[CONNS_OPEN];
-    conn_refuse(conn, 503, "this server has all the clients it takes", false);
-    if (conn->state == CONN_CLOSED || !conn_send(conn))
-        return 0;
-    if (conn->pipeline.first) { /* not even a few bytes can be sent */
-        conn_close(conn);
-    } else {
-        linger_begin(conn, CONN_TURNED_AWAY, HTTP_LINGER_MS);
-        conns->turned_away++;
-    }
+    list_put(conn, CONNS_EXTRA);
+    conns->extras++;
+    conn->until_ms = loop_now_ms(conns->loop) + HTTP_EXTRA_MS;
+    conn_set_deadline(conn);
     return 0;
+}
+
+bool conns_drop_extra(struct http_conns *conns)
+{
+    struct http_conn *conn = conns->lists[CONNS_EXTRA];
+    if (!conn)
+        return false;
+    while (conn->next[CONNS_EXTRA]) /* the first is the newest */
+        conn = conn->next[CONNS_EXTRA];
+    if (conn_goes_on(conn))
+        extra_refuse(conn, false);
+    if (conn->state == CONN_CLOSED || conn_send(conn))
+        conn_close(conn);
+    return true;
 }
 
 /* ---- the table */
@@ -509,7 +553,7 @@ static bool conn_is_busy(const struct http_conn *conn)
 /* The server stops: answers what was sent already, and closes it behind the last answer. */
 static void conn_finish(struct http_conn *conn)
 {
-    if (conn_lingers(conn))
+    if (conn->state == CONN_LINGER)
         conn_linger(conn); /* bytes left unread would make the close a reset, and lose the answer */
     else if (!conn->pipeline.first && conn_takes_requests(conn))
         conn_read(conn);

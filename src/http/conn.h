@@ -15,6 +15,7 @@ struct http_conn;
 /* Lists that a connection may be in, each at most once. */
 enum conn_list {
     CONNS_OPEN,
+    CONNS_EXTRA,   /* past the limit, and not known to be a node's */
     CONNS_TOUCHED, /* they have something to do at the end of the pass */
     CONNS_TURNS,   /* they take requests, which were left, in the next pass */
     CONNS_CLOSED,  /* to be freed at the end of the pass, when nobody holds a pointer any more */
@@ -32,8 +33,8 @@ struct http_conns {
         stop_by_ms; /* set by any thread: the last answer of each connection closes it; 0: go on */
 
     struct http_conn *lists[CONN_LISTS];
-    int open;        /* how many are in CONNS_OPEN */
-    int turned_away; /* how many of these only wait for their 503 to be read */
+    int open;   /* how many are in CONNS_OPEN */
+    int extras; /* how many of these are in CONNS_EXTRA */
 
     struct http_exchange *spare;
     int spares;
@@ -54,8 +55,14 @@ static inline bool conns_stopping(const struct http_conns *conns)
 /* Takes over fd, an accepted non-blocking socket. Returns 0 or -ENOMEM (the socket is closed then). */
 int conn_open(struct http_conns *conns, int fd, const char *peer);
 
-/* The same for a client that is one too many: it gets a 503, and time to read it. */
-int conn_turn_away(struct http_conns *conns, int fd, const char *peer);
+/* The same past the limit: it may send one request. Where that is a node's (of a row with `token`, admitted),
+ * it is a connection like others from then on. Else, and after HTTP_EXTRA_MS, it gets a 503, and some time to
+ * read it. */
+int conn_open_extra(struct http_conns *conns, int fd, const char *peer);
+
+/* Closes the connection that has been in CONNS_EXTRA for longest, with a 503. Returns whether there was one.
+ */
+bool conns_drop_extra(struct http_conns *conns);
 
 /* The connection has something to do: it is advanced at the end of the pass. */
 void conn_touch(struct http_conn *conn);

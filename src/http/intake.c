@@ -1,6 +1,4 @@
 #include "http/intake.h"
-#include "http/guard.h"
-#include "http/router.h"
 #include <errno.h>
 #include <malloc.h>
 
@@ -114,6 +112,9 @@ ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffe
     size_t room = missing < DIRECT_LEAST ? DIRECT_LEAST : missing < kept->len ? missing : kept->len;
     if (room > READ_MOST)
         room = READ_MOST;
+    size_t spare = kept->cap - kept->len;
+    if (spare >= DIRECT_LEAST && spare < room)
+        room = spare;
     if (!kept_reserve(intake, room))
         return -ENOMEM;
     ssize_t got = stream_receive(stream, kept->data + kept->len, room);
@@ -124,14 +125,23 @@ ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffe
 
 /* ---- requests */
 
+const struct http_ruling *intake_rule(struct intake *intake, const struct http_service *service,
+                                      const struct request_parts *parts)
+{
+    if (!intake->ruled)
+        intake->ruling = http_rule(service, &parts->head, parts->target.path);
+    intake->ruled = true;
+    return &intake->ruling;
+}
+
 /* The head of a request with a body is there. Where nobody reads the body, it need not come. */
 static enum request_verdict head_came(struct intake *intake, const struct http_service *service, char *bytes,
                                       size_t *len, struct request_parts *parts)
 {
     const struct http_head *head = &parts->head;
-    const struct http_route *route = http_route_find(service->routes, head->method, parts->target.path);
-    bool wanted = route && !route->at_head && !http_guard_denies(service, route, head);
-    intake->route = route;
+    const struct http_ruling *ruling = intake_rule(intake, service, parts);
+    const struct http_route *route = ruling->route;
+    bool wanted = route && !route->at_head && !ruling->denial;
     intake->request.limit =
         wanted && route->body_limit ? route->body_limit(service->ctx, head) : HTTP_SMALL_BODY;
     parts->body = (struct span){0};
@@ -162,7 +172,7 @@ enum request_verdict intake_next(struct intake *intake, const struct http_servic
 
 void intake_begin_next(struct intake *intake)
 {
-    intake->route = NULL;
+    intake->ruled = false;
     intake->watched = 0;
     intake->began_ms = 0;
 }

@@ -7,6 +7,7 @@
 #define HTTP_INTAKE_H
 
 #include "http/request.h"
+#include "http/router.h"
 #include "http/server.h"
 #include "http/stream.h"
 
@@ -20,8 +21,8 @@ struct intake {
     struct intake_total *total;
     struct buf kept; /* the bytes from its start on; of all that come in one piece none is kept */
     struct request_state request;
-    const struct http_route
-        *route;       /* found with the head, where there is a body; NULL: not, or none takes it */
+    bool ruled; /* its head is there, and `ruling` valid */
+    struct http_ruling ruling;
     unsigned watched; /* the mark with which the service is told when more of it has come; 0: it is not */
     int64_t tell_ms;  /* when the client may be told next that more of a watched request has come */
     int64_t began_ms; /* since when the client may send the rest; 0: not now */
@@ -45,10 +46,14 @@ ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffe
                        struct intake_bytes *bytes);
 
 /* Looks for the next request. MORE: what is there is to be kept. WHOLE: intake_begin_next must be called once
- * its parts, and `route`, are no longer needed. HEAD: the head alone decides how it is answered, and its
+ * its parts, and the ruling, are no longer needed. HEAD: the head alone decides how it is answered, and its
  * body, which has not all come, is not wanted. */
 enum request_verdict intake_next(struct intake *intake, const struct http_service *service,
                                  struct intake_bytes *bytes, struct request_parts *parts);
+
+/* What becomes of the request whose head is there. */
+const struct http_ruling *intake_rule(struct intake *intake, const struct http_service *service,
+                                      const struct request_parts *parts);
 
 /* Forgets what is known of the request before. */
 void intake_begin_next(struct intake *intake);

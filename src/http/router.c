@@ -88,8 +88,8 @@ static void route_refuse(const struct http_route *routes, const struct http_requ
         http_answer_error(exchange, 405, field, "%.200s takes %s", path, allow);
 }
 
-const struct http_route *http_route_find(const struct http_route *routes, struct span method,
-                                         const char *path)
+static const struct http_route *route_find(const struct http_route *routes, struct span method,
+                                           const char *path)
 {
     for (const struct http_route *route = routes; route->method; route++)
         if (method_matches(route, method) && path_matches(route->path, path))
@@ -97,12 +97,19 @@ const struct http_route *http_route_find(const struct http_route *routes, struct
     return NULL;
 }
 
-void http_route_handle(const struct http_service *service, const struct http_route *route,
-                       const struct http_request *request, struct http_exchange *exchange)
+struct http_ruling http_rule(const struct http_service *service, const struct http_head *head,
+                             const char *path)
 {
-    const struct http_denial *denial = http_guard_denies(service, route, request->head);
-    if (denial)
-        http_deny(service, denial, request, exchange);
+    const struct http_route *route = route_find(service->routes, head->method, path);
+    return (struct http_ruling){route, http_guard_denies(service, route, head)};
+}
+
+void http_ruling_handle(const struct http_service *service, const struct http_ruling *ruling,
+                        const struct http_request *request, struct http_exchange *exchange)
+{
+    const struct http_route *route = ruling->route;
+    if (ruling->denial)
+        http_deny(service, ruling->denial, request, exchange);
     else if (!route)
         route_refuse(service->routes, request, exchange);
     else

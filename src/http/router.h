@@ -5,13 +5,18 @@
 
 #include "http/server.h"
 
-/* The row that takes such a request, or NULL. */
-const struct http_route *http_route_find(const struct http_route *routes, struct span method,
-                                         const char *path);
+/* What becomes of a request, by its head alone. */
+struct http_ruling {
+    const struct http_route *route;   /* the row that takes it; NULL: none does */
+    const struct http_denial *denial; /* why it is refused; NULL: it is not */
+};
 
-/* Lets the row answer the request, where the service admits it; without a row (NULL) answers it here. */
-void http_route_handle(const struct http_service *service, const struct http_route *route,
-                       const struct http_request *request, struct http_exchange *exchange);
+struct http_ruling http_rule(const struct http_service *service, const struct http_head *head,
+                             const char *path);
+
+/* Has the request refused, or answered by its row, or answers it here where there is none. */
+void http_ruling_handle(const struct http_service *service, const struct http_ruling *ruling,
+                        const struct http_request *request, struct http_exchange *exchange);
 
 /* What Allow says for a path: "GET, HEAD, OPTIONS". Empty where no route has the path. */
 void http_route_allow(const struct http_route *routes, const char *path, char *out, size_t out_size);

@@ -80,7 +80,8 @@ static void peer_format(const struct sockaddr_storage *address, char out[HTTP_PE
     snprintf(out, HTTP_PEER_SIZE, is_v6 && !mapped ? "[%s]:%u" : "%s:%u", host, address_port(address));
 }
 
-/* For more of those that are too many: a short answer as far as the socket takes it at once, and a close. */
+/* There are nodes enough in the room for them: a short answer as far as the socket takes it at once, and a
+ * close. */
 static void client_drop(int fd)
 {
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
@@ -93,29 +94,21 @@ static void client_drop(int fd)
     close(fd);
 }
 
-/* Past the connection limit. */
-static void client_refuse(struct http_server *server, int fd, const char *peer)
-{
-    if (!server->refusing)
-        logline(LOGLINE_WARN, "all %d connections are in use: new clients get 503", server->max_connections);
-    server->refusing = true;
-    if (server->conns.turned_away == HTTP_TURNED_AWAY_MAX)
-        client_drop(fd);
-    else
-        conn_turn_away(&server->conns, fd, peer);
-}
-
 static void client_accept(struct http_server *server, int fd, const struct sockaddr_storage *address)
 {
+    struct http_conns *conns = &server->conns;
     char peer[HTTP_PEER_SIZE];
     peer_format(address, peer);
-    if (server->conns.open - server->conns.turned_away >= server->max_connections) {
-        client_refuse(server, fd, peer);
+    bool extra = conns->open - conns->extras >= server->max_connections;
+    if (extra && !server->refusing)
+        logline(LOGLINE_WARN, "all %d connections are in use: new clients get 503", server->max_connections);
+    server->refusing = extra;
+    if (conns->open >= server->max_connections + HTTP_EXTRAS_MAX && !conns_drop_extra(conns)) {
+        client_drop(fd);
         return;
     }
-    server->refusing = false;
     socket_tune(fd);
-    if (conn_open(&server->conns, fd, peer) < 0)
+    if ((extra ? conn_open_extra : conn_open)(conns, fd, peer) < 0)
         logline(LOGLINE_ERROR, "no memory for a connection from %s", peer);
 }
 

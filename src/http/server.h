@@ -29,7 +29,8 @@ enum {
     HTTP_READ_BYTES = 64 * 1024,   /* taken from a connection at a time */
     HTTP_SEND_MOST = 256 * 1024,   /* sent on a connection before the others have their turn */
     HTTP_UNSENT_MOST = 128 * 1024, /* the kernel takes no more for a client while it holds so many unsent */
-    HTTP_TURNED_AWAY_MAX = 16 /* clients past the connection limit that are waited for to read their 503 */
+    HTTP_EXTRAS_MAX = 64,          /* connections past the limit: they are for nodes */
+    HTTP_EXTRA_MS = 2000           /* by then one of them has shown that it is a node's, or gets 503 */
 };
 
 /* Bytes held of incomplete requests: while other connections hold more together, a request that does not come
@@ -70,7 +71,7 @@ struct http_route {
     uint64_t (*body_limit)(void *ctx, const struct http_head *head);
     /* Optional: what the row refuses by the head alone, such as a body of another type; NULL: nothing. */
     const struct http_denial *(*denies)(const struct http_head *head);
-    bool token;    /* only for those that the service admits: others get 401 */
+    bool token;    /* for nodes, and only for those that the service admits: others get 401 */
     bool at_head;  /* needs no body: answered as soon as the head is there */
     bool unlisted; /* answers with a refusal of its own: Allow does not name it */
 };
@@ -99,8 +100,8 @@ struct http_service {
 
 struct http_server_config {
     const char *host;
-    uint16_t port; /* 0: the kernel chooses */
-    int max_connections;
+    uint16_t port;       /* 0: the kernel chooses */
+    int max_connections; /* of clients; those of nodes may be HTTP_EXTRAS_MAX more */
     int64_t idle_timeout_ms;
 };
 
@@ -158,6 +159,9 @@ void http_interim(struct http_exchange *exchange, int status);
 
 /* Who waits for this exchange's answer: what service.gone is told. */
 void http_exchange_waiter(struct http_exchange *exchange, void *waiter);
+
+/* Whether no earlier request of its connection has an answer that is still to be sent. */
+bool http_exchange_is_first(const struct http_exchange *exchange);
 
 /* The client's address, valid until the exchange is answered. */
 const char *http_exchange_peer(const struct http_exchange *exchange);

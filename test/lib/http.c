@@ -181,7 +181,9 @@ static bool body_receive(int fd, struct reply *reply, int64_t until_ms)
             return false;
         reply->body_len += (size_t)got;
     }
-    reply->body[want] = '\0';
+    reply->newline = want && reply->body[want - 1] == '\n';
+    reply->body_len -= reply->newline;
+    reply->body[reply->body_len] = '\0';
     return true;
 }
 

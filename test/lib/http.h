@@ -11,11 +11,12 @@
 enum { HTTP_LIMIT_MS = 30000 };
 
 struct reply {
-    int status; /* 0: no whole answer came (refused, reset, cut short, late) */
-    char *head; /* status line and fields with their CRLFs; terminated; "" where none came */
-    char *body; /* terminated behind body_len */
-    size_t body_len;
-    int ms; /* how long it took */
+    int status;      /* 0: no whole answer came (refused, reset, cut short, late) */
+    char *head;      /* status line and fields with their CRLFs; terminated; "" where none came */
+    char *body;      /* terminated behind body_len */
+    size_t body_len; /* without the newline at its end */
+    bool newline;    /* there was one */
+    int ms;          /* how long it took */
 };
 
 /* One request on a connection of its own. `fields` are further field lines, each with its CRLF, or NULL. */

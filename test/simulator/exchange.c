@@ -63,8 +63,8 @@ static void request_handle(struct proc *proc, struct http_exchange *exchange)
     assert(status == 0);
     (void)status;
     const struct http_request request = {.head = &head, .target = &target, .body = exchange->message->body};
-    const struct http_route *route = http_route_find(proc->service.routes, head.method, target.path);
-    http_route_handle(&proc->service, route, &request, exchange);
+    const struct http_ruling ruling = http_rule(&proc->service, &head, target.path);
+    http_ruling_handle(&proc->service, &ruling, &request, exchange);
 }
 
 void exchange_take(struct conn *conn, const struct message *message)
@@ -247,6 +247,11 @@ void http_interim(struct http_exchange *exchange, int status)
 void http_exchange_waiter(struct http_exchange *exchange, void *waiter)
 {
     exchange->waiter = waiter;
+}
+
+bool http_exchange_is_first(const struct http_exchange *exchange)
+{
+    return exchange->conn && exchange->conn->exchanges == exchange;
 }
 
 const char *http_exchange_peer(const struct http_exchange *exchange)
