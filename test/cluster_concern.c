@@ -43,9 +43,9 @@ SCENARIO(cluster_concern, a_bad_w_or_timeout_is_400_and_appends_nothing)
 {
     struct node *master = master_start("");
     static const char *const bodies[] = {
-        "\"w\":0",     "\"w\":-1",       "\"w\":1.5",         "\"w\":\"x\"",      "\"w\":null",
-        "\"w\":[1]",   "\"w\":65536",    "\"w\":true",        "\"w\":\"\"",       "\"w\":1e99",
-        "\"w\":\"2\"", "\"timeout\":-1", "\"timeout\":\"1\"", "\"timeout\":null", "\"timeout\":1e99"};
+        "\"w\":0",        "\"w\":-1",          "\"w\":1.5",       "\"w\":\"x\"", "\"w\":[1]",
+        "\"w\":65536",    "\"w\":true",        "\"w\":\"\"",      "\"w\":1e99",  "\"w\":\"2\"",
+        "\"timeout\":-1", "\"timeout\":\"1\"", "\"timeout\":1e99"};
     static const char *const queries[] = {
         "w=0",         "w=-1",        "w=1.5",       "w=x",
         "w=",          "w=65536",     "w=ALL",       "w=+1",

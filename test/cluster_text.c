@@ -207,7 +207,8 @@ static const char *const bad_json[] = {
     "{\"message\":\"\xf4\x90\x80\x80\"}",
     "{\"message\":\"\xe2\x82\"}",
     "{\"message\":\"a\",\"\xff\":1}",
-    "\xef\xbb\xbf{\"message\":\"a\"}",
+    "{\"message\":\"a\"}\xef\xbb\xbf",
+    "\xef\xbb\xbf\xef\xbb\xbf{\"message\":\"a\"}",
 };
 
 SCENARIO(cluster_text, bad_json_is_400_and_uses_no_id)

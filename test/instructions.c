@@ -143,6 +143,7 @@ static void nothing_wakes(void *ctx)
 static void served_open(struct served *served, enum settings_role role, uint16_t port)
 {
     served->settings.max_message = MAX_MESSAGE;
+    served->settings.max_log = INT64_MAX;
     served->settings.write_concern = CONCERN_ALL;
     served->settings.heartbeat_ms = HEARTBEAT_MS;
     snprintf(served->settings.master_url, sizeof served->settings.master_url, "http://127.0.0.1:%d",

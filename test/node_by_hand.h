@@ -27,6 +27,7 @@ static struct {
     int64_t due_ms; /* when it asked to pass again */
     bool running;
 } hand = {.settings = {.max_message = 1000,
+                       .max_log = 1 << 30,
                        .write_concern = 1,
                        .heartbeat_ms = NODE_HEARTBEAT_MS,
                        .secondary_id = "s1",
@@ -113,7 +114,7 @@ static inline int node_ask(const char *method, const char *target, const char *f
 struct node_answer {
     int status; /* 0: none */
     int interims;
-    char body[NODE_ANSWER_MAX];
+    char body[NODE_ANSWER_MAX]; /* without the newline at its end */
 };
 
 /* What came on a connection since the last look. */
@@ -130,6 +131,7 @@ static inline struct node_answer node_answer(int fd)
         return answer;
     answer.status = atoi(at + 9);
     snprintf(answer.body, sizeof answer.body, "%s", strstr(at, "\r\n\r\n") + 4);
+    answer.body[strcspn(answer.body, "\n")] = '\0';
     return answer;
 }
 

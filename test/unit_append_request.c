@@ -26,6 +26,14 @@ Test(append_request, a_body_is_json_where_its_type_says_so_whatever_its_case_and
         {"application/jsonx", false},
         {"application/json-seq", false},
         {"text/plain", false},
+        {"text/json", true},
+        {"text/jsonx", false},
+        {"application/vnd.api+json", true},
+        {"Application/LD+JSON; charset=utf-8", true},
+        {"application/json,application/json", true},
+        {"application/json+x", false},
+        {"text/x+json", false},
+        {"+json", false},
         {"xapplication/json", false},
     };
     struct exact room = exact_new(64);
@@ -59,7 +67,8 @@ static const char *read_post(const char *query, const char *json, struct append_
     const struct http_request request = {
         .head = &head, .target = &target, .body = span_of(json ? json : "m")};
     *terms = (struct append_terms){.w = W_BEFORE, .timeout_ms = TIMEOUT_BEFORE_MS};
-    const char *error = append_read(&request, &message, terms);
+    static char sentence[APPEND_WHY_SIZE];
+    const char *error = append_read(&request, &message, terms, sentence);
     buf_free(&message.json);
     return error;
 }
@@ -143,4 +152,99 @@ Test(append_request, what_the_body_names_goes_before_the_query)
     cr_assert_eq(terms.w, W_BEFORE);
     cr_assert_eq(terms.timeout_ms, TIMEOUT_BEFORE_MS);
     cr_assert_not_null(read_post("?w=x", "{\"message\":\"m\",\"w\":4}", &terms));
+}
+
+/* ---- bodies of JSON that are met in the wild */
+
+Test(append_request, null_counts_as_left_out)
+{
+    struct append_terms terms;
+    cr_assert_null(read_post("?w=2&timeout=3", "{\"w\":null,\"message\":\"m\",\"timeout\":null}", &terms));
+    cr_assert(terms.w == 2 && terms.timeout_ms == 3000);
+    cr_assert_null(read_post("", "{\"w\":null,\"message\":\"m\",\"timeout\":null}", &terms));
+    cr_assert(terms.w == W_BEFORE && terms.timeout_ms == TIMEOUT_BEFORE_MS);
+    cr_assert_not_null(read_post("", "{\"message\":null}", &terms));
+    cr_assert_not_null(read_post("", "{\"message\":\"m\",\"w\":nul}", &terms));
+}
+
+Test(append_request, a_byte_order_mark_is_passed_over)
+{
+    struct append_terms terms;
+    cr_assert_null(read_post("", "\xef\xbb\xbf{\"message\":\"m\"}", &terms));
+    cr_assert_not_null(read_post("", "\xef\xbb\xbf\xef\xbb\xbf{\"message\":\"m\"}", &terms));
+    cr_assert_not_null(read_post("", "\xef\xbb{\"message\":\"m\"}", &terms));
+}
+
+static void expect_error(const char *json, const char *error)
+{
+    struct append_terms terms;
+    const char *said = read_post("", json, &terms);
+    cr_expect(said && strcmp(said, error) == 0, "%s: %s, not %s", json, said ? said : "taken", error);
+}
+
+Test(append_request, what_is_there_twice_is_refused)
+{
+    expect_error("{\"message\":\"m\",\"message\":\"m\"}",
+                 "\"message\" is there twice, at byte 26 of the body");
+    expect_error("{\"w\":1,\"message\":\"m\",\"w\":1}", "\"w\" is there twice, at byte 26 of the body");
+    expect_error("{\"w\":null,\"w\":1,\"message\":\"m\"}", "\"w\" is there twice, at byte 15 of the body");
+    expect_error("{\"timeout\":1,\"timeout\":null}", "\"timeout\" is there twice, at byte 24 of the body");
+    struct append_terms terms;
+    cr_expect_null(read_post("", "{\"x\":1,\"x\":2,\"message\":\"m\"}", &terms), "others are not looked at");
+}
+
+Test(append_request, an_error_tells_its_byte)
+{
+    static const char *const bad[] = {
+        "{\"message\":\"m\"",        "{'message':'m'}", "{\"message\":\"a\x80z\"}",
+        "{\"message\":\"\\ud800\"}", "[\"m\"]",         "{\"message\":1}",
+        "{\"message\":\"m\"} x",     "{\"w\":01}",      "{\"x\":tru}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct append_terms terms;
+        const char *why = read_post("", bad[i], &terms);
+        const char *at = why ? strstr(why, ", at byte ") : NULL;
+        cr_assert(at, "%s: %s", bad[i], why ? why : "taken");
+        size_t byte = strtoul(at + strlen(", at byte "), NULL, 10);
+        cr_expect(byte >= 1 && byte <= strlen(bad[i]) + 1, "%s: %s", bad[i], why);
+    }
+    expect_error("{\"message\":\"m\"} x", "something follows the JSON object, at byte 17 of the body");
+    expect_error("{\"message\":1}", "\"message\" must be a string, at byte 12 of the body");
+    expect_error("\xef\xbb\xbf{\"message\":1}", "\"message\" must be a string, at byte 15 of the body");
+}
+
+/* ---- what a message is not sent as */
+
+static int denial_of(const char *name, const char *value)
+{
+    struct http_head head = {.field_count = 1};
+    head.fields[0] = (struct http_field){span_of(name), span_of(value)};
+    const struct http_denial *denial = append_denies(&head);
+    return denial ? denial->status : 0;
+}
+
+Test(append_request, what_is_no_text_as_it_stands_is_415)
+{
+    static const char *const denied[] = {
+        "multipart/form-data; boundary=x",  "Multipart/Mixed",
+        "text/plain; charset=utf-16le",     "text/plain;charset=iso-8859-1",
+        "application/json; charset=utf-16", "text/plain; a=b; charset=\"latin1\"",
+        "text/plain; CHARSET=windows-1252"};
+    static const char *const taken[] = {"text/plain",
+                                        "text/plain; charset=utf-8",
+                                        "text/plain;charset=UTF-8",
+                                        "text/plain; charset=\"utf-8\"",
+                                        "text/plain; charset=us-ascii",
+                                        "application/x-www-form-urlencoded",
+                                        "application/octet-stream",
+                                        "multipart",
+                                        "text/plain; format=flowed",
+                                        "text/plain; xcharset=latin1",
+                                        ""};
+    for (size_t i = 0; i < sizeof denied / sizeof *denied; i++)
+        cr_expect_eq(denial_of("Content-Type", denied[i]), 415, "%s", denied[i]);
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        cr_expect_eq(denial_of("Content-Type", taken[i]), 0, "%s", taken[i]);
+    cr_expect_eq(denial_of("Content-Encoding", "gzip"), 415);
+    cr_expect_eq(denial_of("Content-Encoding", "identity"), 0);
+    cr_expect_eq(denial_of("Accept-Encoding", "gzip"), 0);
 }

@@ -284,6 +284,21 @@ Test(follow, a_message_longer_than_allowed_is_refused)
     cr_assert_eq(replicate("", "{\"log\":\"l\",\"first\":1,\"messages\":[\"123\"]}").status, 200);
 }
 
+Test(follow, past_the_limit_of_its_list_it_is_full_and_takes_what_fits)
+{
+    hand.settings.max_log = 8; /* two messages */
+    restart();
+    accept_registration(3);
+    struct node_answer answer = replicate(MASTERS, masters_batch(1, 3));
+    cr_assert_eq(answer.status, 507);
+    cr_assert_str_eq(answer.body, "{\"error\":\"the list here is full: MAX_LOG is 8 bytes\"}");
+    expect_position(replicate(MASTERS, ""), 200, 0);
+    expect_position(replicate(MASTERS, masters_batch(1, 2)), 200, 2);
+    cr_assert_eq(replicate(MASTERS, masters_batch(3, 3)).status, 507);
+    expect_position(replicate(MASTERS, masters_batch(1, 2)), 200, 2);
+    expect_shows("\"a\",\"b\"");
+}
+
 Test(follow, what_makes_no_sense_is_refused)
 {
     cr_assert_eq(replicate("", "{\"log\":\"l\"}").status, 400);

@@ -1,6 +1,7 @@
 #include "elements.h"
 #include "failing_malloc.h"
 #include "log/log.h"
+#include "logline.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -742,4 +743,47 @@ Test(log, a_million_messages_of_100_bytes_take_106_million_bytes)
     if (!FAILING_SANITIZED)
         cr_assert_leq(resident_bytes() - before, 106000000);
     log_close(log);
+}
+
+/* ---- the limit ---- */
+
+Test(log, past_its_limit_nothing_is_appended_and_all_stays_readable)
+{
+    struct log *log = log_open();
+    uint64_t last = 0;
+    log_limit(log, 12);
+    cr_expect(log_has_room(log, 12) && !log_has_room(log, 13));
+    cr_assert_eq(log_append(log, span_of("\"abc\""), NULL, 1, &last), 0); /* and its comma: 6 bytes */
+    cr_assert_eq(log_append(log, span_of("\"abcd\""), NULL, 1, &last), -ENOSPC);
+    cr_assert_eq(list_append(log, span_of("\"a\",\"b\""), 2, &last), -ENOSPC, "all or none");
+    cr_assert(log_last(log) == 1 && last == 1);
+    cr_assert_eq(log_append(log, span_of("\"def\""), NULL, 1, &last), 0, "to the last byte");
+    cr_assert_eq(log_append(log, span_of("\"\""), NULL, 1, &last), -ENOSPC);
+    cr_assert(log_last(log) == 2 && !log_has_room(log, 1) && log_has_room(log, 0));
+    cr_assert_eq(log_slice(log, 1, 2).len, strlen("\"abc\",\"def\""));
+    log_close(log);
+}
+
+Test(log, how_full_it_is_is_told_once)
+{
+    int ends[2];
+    char text[4096];
+    uint64_t last;
+    struct log *log = log_open();
+    cr_assert(pipe(ends) == 0);
+    cr_assert_eq(logline_start(ends[1], LOGLINE_INFO, LOGLINE_TEXT, "r"), 0);
+    log_limit(log, 60);
+    for (int i = 0; i < 15; i++)
+        log_append(log, span_of("\"abc\""), NULL, 1, &last);
+    logline_stop();
+    ssize_t len = read(ends[0], text, sizeof text - 1);
+    cr_assert(len > 0);
+    text[len] = '\0';
+    char *most = strstr(text, "WARN  r the list has 48 bytes, four fifths of MAX_LOG, which is 60");
+    char *full = strstr(text, "WARN  r the list is full: it has 60 bytes, and MAX_LOG is 60");
+    cr_expect(most && full && most < full, "%s", text);
+    cr_expect(full && !strstr(full + 1, "WARN"), "%s", text);
+    log_close(log);
+    close(ends[0]);
+    close(ends[1]);
 }

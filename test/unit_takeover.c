@@ -92,6 +92,22 @@ static void expect_untouched(void)
 
 /* ---- what it fetches */
 
+Test(takeover, a_list_that_has_no_room_is_not_taken)
+{
+    log_limit(base.log, 11); /* one byte less than three messages */
+    fetch("{\"messages\":[\"b\",\"c\"]}");
+    expect_state(TAKEOVER_FAILED, "its list is longer than MAX_LOG here");
+    expect_untouched();
+}
+
+Test(takeover, a_list_that_just_fits_is_taken)
+{
+    log_limit(base.log, 12);
+    fetch("{\"messages\":[\"b\",\"c\"]}");
+    takeover_append(takeover);
+    cr_assert_eq(takeover_state(takeover), TAKEOVER_DONE);
+}
+
 Test(takeover, it_asks_that_process_for_what_the_master_lacks)
 {
     pass();

@@ -255,7 +255,7 @@ static bool match(struct span body, uint64_t *last_id, uint64_t *digest)
 
 #define ACK                                                                                                  \
     "{\"last_id\":18,\"id\":\"s1\",\"boot\":\"b\",\"log\":\"l\",\"epoch\":3,\"digest\":"                     \
-    "\"00000000000000ff\"}"
+    "\"00000000000000ff\"}\n"
 
 Test(wire, an_answer_of_the_one_that_is_expected_is_matched)
 {

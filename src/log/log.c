@@ -9,8 +9,10 @@
 #include "json.h"
 #include "log/digest.h"
 #include "log/marks.h"
+#include "logline.h"
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,6 +33,9 @@ struct log {
     struct log_segment *first;
     struct marks marks; /* behind end.marks nothing is in use */
     struct end end;
+    uint64_t max_bytes; /* that end.bytes may reach */
+    uint64_t tell_at;   /* the bytes at which the log lines tell how full it is; UINT64_MAX: they have */
+    bool full_told;
 };
 
 /* A message's start, and how far one may walk from it. */
@@ -215,9 +220,45 @@ static int end_add(struct log *log, struct end *end, struct span elements, const
     return 0;
 }
 
+/* ---- the limit ---- */
+
+bool log_has_room(const struct log *log, uint64_t bytes)
+{
+    return bytes <= log->max_bytes && log->end.bytes <= log->max_bytes - bytes;
+}
+
+static void full_tell(struct log *log)
+{
+    if (!log->full_told)
+        logline(LOGLINE_WARN, "the list is full: it has %" PRIu64 " bytes, and MAX_LOG is %" PRIu64,
+                log->end.bytes, log->max_bytes);
+    log->full_told = true;
+}
+
+static void fill_tell(struct log *log)
+{
+    logline(LOGLINE_WARN,
+            "the list has %" PRIu64 " bytes, four fifths of MAX_LOG, which is %" PRIu64
+            ": past that nothing is appended",
+            log->end.bytes, log->max_bytes);
+    log->tell_at = UINT64_MAX;
+}
+
+void log_limit(struct log *log, uint64_t max_bytes)
+{
+    log->max_bytes = max_bytes;
+    log->tell_at = max_bytes / 5 * 4;
+}
+
+/* ---- all of an append ---- */
+
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id)
 {
     struct end end = log->end;
+    if (!log_has_room(log, elements.len + 1)) { /* each has a comma behind it */
+        full_tell(log);
+        return -ENOSPC;
+    }
     if (end_add(log, &end, elements, lens, count) < 0) {
         struct log_segment **fresh = segment_link(log, &log->end);
         segments_free(*fresh);
@@ -226,6 +267,8 @@ int log_append(struct log *log, struct span elements, const size_t *lens, uint64
     }
     log->end = end;
     *last_id = end.tail.last;
+    if (end.bytes >= log->tell_at)
+        fill_tell(log);
     return 0;
 }
 
@@ -233,7 +276,10 @@ int log_append(struct log *log, struct span elements, const size_t *lens, uint64
 
 struct log *log_open(void)
 {
-    return calloc(1, sizeof(struct log));
+    struct log *log = calloc(1, sizeof *log);
+    if (log)
+        log->max_bytes = log->tell_at = UINT64_MAX;
+    return log;
 }
 
 void log_close(struct log *log)

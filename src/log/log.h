@@ -44,15 +44,22 @@ struct log_tail {
     uint64_t digest;
 };
 
-/* An empty list, or NULL where there is no memory. */
+/* An empty list without a limit, or NULL where there is no memory. */
 struct log *log_open(void);
 void log_close(struct log *log);
+
+/* The bytes that the list may have at most; a message has those of its JSON string and one more. The log
+ * lines tell once when four fifths are reached, and once when the list is full. */
+void log_limit(struct log *log, uint64_t max_bytes);
+
+/* Whether messages of so many bytes may be appended. */
+bool log_has_room(const struct log *log, uint64_t bytes);
 
 /* Appends `count` messages at once: canonical strings with one comma between two, none behind the last, as a
  * slice gives them. They become visible together. Copies the bytes. `lens` are the lengths of the strings,
  * quotes included; NULL where there is one. Returns 0 and the
- * id of the last one in *last_id, or -ENOMEM with nothing appended. The form is the caller's promise and is
- * not checked. */
+ * id of the last one in *last_id, or -ENOMEM or, past the limit, -ENOSPC with nothing appended. The form is
+ * the caller's promise and is not checked. */
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id);
 
 /* The id of the last message, 0 for an empty list. */

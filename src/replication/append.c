@@ -11,7 +11,9 @@
 #include "logline.h"
 #include "replication/append_request.h"
 #include "replication/reads.h"
+#include "replication/shares.h"
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +34,8 @@ struct post {
     struct http_exchange *exchange;
     struct post *next; /* spare */
     bool is_get;
-    bool gone; /* its client, while it waited at the gate */
+    bool gone;           /* its client, while it waited at the gate */
+    struct share *share; /* of its client's address; NULL: it has a place as the first of its connection */
     int64_t began_ms;
     struct append_message message;
 };
@@ -54,6 +57,7 @@ struct append {
     struct post *spare;
     size_t waiting; /* posts in use */
     size_t spares;
+    struct shares *shares; /* posts in use that wait, for each address */
     struct summary appends, answers;
 };
 
@@ -64,7 +68,8 @@ struct append *append_open(struct base *base, const struct gate *gate)
         return NULL;
     append->base = base;
     append->gate = gate;
-    if (!buf_reserve(&append->answer, ANSWER_MAX)) {
+    append->shares = shares_open();
+    if (!append->shares || !buf_reserve(&append->answer, ANSWER_MAX)) {
         append_close(append);
         return NULL;
     }
@@ -78,6 +83,8 @@ void append_close(struct append *append)
         append->spare = post->next;
         free(post);
     }
+    if (append->shares)
+        shares_close(append->shares);
     buf_free(&append->json);
     buf_free(&append->answer);
     free(append);
@@ -119,6 +126,8 @@ static struct post *post_new(struct append *append)
 static void post_free(struct append *append, struct post *post)
 {
     append->waiting--;
+    if (post->share)
+        shares_leave(append->shares, post->share);
     json_return(append, post);
     if (append->spares == SPARES_MAX) {
         free(post);
@@ -168,17 +177,29 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
     http_exchange_waiter(exchange, post);
     post->began_ms = clock_ms();
     post->gone = false;
+    post->share = NULL;
     post->message.value_len = 0;
     return post;
 }
 
+/* Whether there is a place for a request behind others of its connection. Those of an address share a tenth
+ * of all places. */
+static bool has_place(struct append *append, struct post *post)
+{
+    post->share = shares_join(append->shares, http_exchange_peer(post->exchange));
+    return post->share && post->share->count <= APPEND_WAITING_SHARE && append->waiting <= APPEND_WAITING_MAX;
+}
+
 /* Whether one more may wait; where not, the exchange is answered. What the master's own copy satisfies never
- * waits. */
-static bool may_wait(const struct append *append, const struct post *post, const struct append_terms *terms,
+ * waits. The first request of a connection has a place in any case: there are few connections, and nobody who
+ * pipelines takes the place of one that asks for one thing at a time. */
+static bool may_wait(struct append *append, struct post *post, const struct append_terms *terms,
                      struct http_exchange *exchange)
 {
     bool gated = acks_gate_closed(append->base->acks);
-    if (append->waiting > APPEND_WAITING_MAX && (gated || terms->w != 1))
+    if (!gated && terms->w == 1)
+        return true;
+    if (!http_exchange_is_first(exchange) && !has_place(append, post))
         http_answer_unavailable(exchange, "too many requests are waiting");
     else if (gated && append->gated_bytes + post->message.json.cap > APPEND_GATED_BYTES_MAX)
         http_answer_unavailable(exchange, "too many bytes are waiting already");
@@ -313,8 +334,13 @@ static void post_park(struct append *append, struct post *post)
 static void post_append(struct append *append, struct post *post)
 {
     struct summary *line = &append->appends;
-    if (log_append(append->base->log, buf_span(&post->message.json), NULL, 1, &post->waiter.id) < 0) {
-        http_answer_unavailable(post->exchange, "there is no memory for the message");
+    int result = log_append(append->base->log, buf_span(&post->message.json), NULL, 1, &post->waiter.id);
+    if (result < 0) {
+        if (result == -ENOSPC)
+            http_answer_error(post->exchange, 507, NULL, "the list is full: MAX_LOG is %" PRId64 " bytes",
+                              append->base->settings->max_log);
+        else
+            http_answer_unavailable(post->exchange, "there is no memory for the message");
         post_free(append, post);
         return;
     }

@@ -8,7 +8,10 @@
 #include "replication/gate.h"
 
 enum {
-    APPEND_WAITING_MAX = 100000, /* requests that wait; more that would have to get 503 */
+    /* Requests that wait: more that would have to get 503, but for the first of a connection. Of one
+     * connection there are HTTP_PIPELINE_MAX at most. */
+    APPEND_WAITING_MAX = 100000,
+    APPEND_WAITING_SHARE = APPEND_WAITING_MAX / 10, /* of one address, the first ones apart */
     /* memory of the messages that wait at the gate; past it: 503 */
     APPEND_GATED_BYTES_MAX = 64 * 1024 * 1024
 };

@@ -4,6 +4,7 @@
 #include "log/digest.h"
 #include "logline.h"
 #include "replication/link.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -391,26 +392,27 @@ static void log_stored(uint64_t first, uint64_t last, const char *peer)
                 last - first + 1, peer);
 }
 
-/* Appends those that are not here yet. Returns false where there is no memory. */
-static bool elements_store(struct follow *follow, const struct wire_replicate *request, const char *peer)
+/* Appends those that are not here yet. Returns 0, -ENOMEM or -ENOSPC. */
+static int elements_store(struct follow *follow, const struct wire_replicate *request, const char *peer)
 {
     uint64_t stored = log_last(follow->base->log);
     uint64_t known = stored + 1 - request->first;
     uint64_t last;
     if (known >= request->count)
-        return true;
+        return 0;
     struct arrival *arrival = follow->base->settings->delay_ms ? malloc(sizeof *arrival) : NULL;
     if (follow->base->settings->delay_ms && !arrival)
-        return false;
+        return -ENOMEM;
     const size_t *lens = wire_replicate_lens(request);
     struct span elements = elements_skip(request->elements, lens, known);
-    if (log_append(follow->base->log, elements, lens + known, request->count - known, &last) < 0) {
+    int result = log_append(follow->base->log, elements, lens + known, request->count - known, &last);
+    if (result < 0) {
         free(arrival);
-        return false;
+        return result;
     }
     arrival_add(follow, arrival);
     log_stored(stored + 1, last, peer);
-    return true;
+    return 0;
 }
 
 static void messages_take(struct follow *follow, const struct wire_replicate *request,
@@ -422,7 +424,11 @@ static void messages_take(struct follow *follow, const struct wire_replicate *re
                           request->longest, follow->base->settings->max_message);
         return;
     }
-    if (!elements_store(follow, request, http_exchange_peer(exchange)))
+    int result = elements_store(follow, request, http_exchange_peer(exchange));
+    if (result == -ENOSPC)
+        http_answer_error(exchange, 507, NULL, "the list here is full: MAX_LOG is %" PRId64 " bytes",
+                          follow->base->settings->max_log);
+    else if (result < 0)
         http_answer_unavailable(exchange, "there is no memory for the messages");
     else if (last <= follow->shown.last)
         answer_stored(follow, exchange);

@@ -33,6 +33,8 @@ struct node {
     _Atomic int64_t stop_by_ms; /* set by any thread; CLOCK_NEVER: not to stop */
     atomic_bool drained;        /* set by main: nobody waits for an ACK any more, or for too long */
     bool ended;                 /* nobody waits any more, nor will */
+    struct buf hosts;           /* the names that it is called by */
+    struct http_guard guard;
 
     /* a master's; NULL in a secondary */
     struct members *members;
@@ -206,7 +208,6 @@ static uint64_t limit_append(void *ctx, const struct http_head *head)
     return append_body_limit(node->append, head);
 }
 
-/* Who posts a message to a secondary learns where to post it, not that it is too long. */
 static uint64_t limit_replicate(void *ctx, const struct http_head *head)
 {
     struct node *node = ctx;
@@ -240,24 +241,17 @@ static const struct http_route master_routes[] = {
 
 static const struct http_route secondary_routes[] = {
     {.method = "GET", .path = "/messages", .handle = handle_list},
-    {.method = "POST",
-     .path = "/messages",
-     .handle = handle_elsewhere,
-     .body_limit = limit_replicate,
-     .unlisted = true},
+    {.method = "POST", .path = "/messages", .handle = handle_elsewhere, .at_head = true, .unlisted = true},
     {.method = "GET", .path = "/", .handle = handle_list},
-    {.method = "POST",
-     .path = "/",
-     .handle = handle_elsewhere,
-     .body_limit = limit_replicate,
-     .unlisted = true},
+    {.method = "POST", .path = "/", .handle = handle_elsewhere, .at_head = true, .unlisted = true},
     {.method = "GET", .path = "/messages/*", .handle = handle_message},
     {.method = "GET", .path = "/health", .handle = handle_health},
     {.method = "POST",
      .path = "/replicate",
      .handle = handle_replicate,
      .body_limit = limit_replicate,
-     .token = true},
+     .token = true,
+     .denies = http_denies_all_but_json},
     {0},
 };
 
@@ -371,6 +365,7 @@ struct http_service node_service(struct node *node)
     return (struct http_service){
         .ctx = node,
         .routes = node->members ? master_routes : secondary_routes,
+        .guard = &node->guard,
         .admits = service_admits,
         .watches_body = service_watches_body,
         .body_came = service_body_came,
@@ -403,6 +398,21 @@ static bool secondary_build(struct node *node)
     return node->follow && node->registrar;
 }
 
+/* The names of the settings by which clients call the node. */
+static bool hosts_build(struct node *node)
+{
+    const struct settings *settings = node->base.settings;
+    const char *const urls[] = {settings->master_url, settings->advertise_url};
+    struct http_url url;
+    buf_addf(&node->hosts, "%s,%s", settings->host, settings->allowed_hosts);
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
+        if (http_url_parse(span_of(urls[i]), &url))
+            buf_addf(&node->hosts, ",%s", url.host);
+    buf_add(&node->hosts, "", 1);
+    node->guard.hosts = node->hosts.data;
+    return !node->hosts.failed;
+}
+
 struct node *node_open(const struct settings *settings, enum settings_role role,
                        const struct http_dialer *dialer)
 {
@@ -418,7 +428,9 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
     token_fields(settings->cluster_token, node->base.fields);
     node->base.log = log_open();
     node->base.acks = acks_open(role == SETTINGS_MASTER ? settings->nodes : 0);
-    bool built = node->base.log && node->base.acks;
+    bool built = node->base.log && node->base.acks && hosts_build(node);
+    if (built)
+        log_limit(node->base.log, (uint64_t)settings->max_log);
     if (built)
         built = role == SETTINGS_MASTER ? master_build(node) : secondary_build(node);
     if (built)
@@ -443,6 +455,7 @@ void node_close(struct node *node)
         append_close(node->append);
     acks_close(node->base.acks);
     log_close(node->base.log);
+    buf_free(&node->hosts);
     free(node);
 }
 

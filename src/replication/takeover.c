@@ -121,6 +121,12 @@ static bool chunk_add(struct takeover *takeover, const struct json_string *messa
     return true;
 }
 
+/* What has been fetched takes in the list: each message has a comma behind it. */
+static uint64_t fetched_bytes(const struct takeover *takeover)
+{
+    return takeover->came + (takeover->reached - log_last(takeover->base->log));
+}
+
 /* Takes one message. Returns whether the list may go on. */
 static bool message_take(struct takeover *takeover, struct span text)
 {
@@ -132,6 +138,8 @@ static bool message_take(struct takeover *takeover, struct span text)
         outcome_set(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
     else if (!chunk_add(takeover, &message))
         outcome_set(takeover, TAKEOVER_FAILED, "there is no memory for its list");
+    else if (!log_has_room(takeover->base->log, fetched_bytes(takeover)))
+        outcome_set(takeover, TAKEOVER_FAILED, "its list is longer than MAX_LOG here");
     return takeover->state == TAKEOVER_FETCHES;
 }
 

@@ -17,6 +17,7 @@ static void master_draw(struct plan *plan)
     struct settings *master = &plan->master;
     unsigned nodes = (unsigned)plan->secondaries + 1;
     master->max_message = 4096;
+    master->max_log = INT64_MAX;
     master->heartbeat_ms = heartbeats_ms[random_below(5)];
     master->write_concern = random_percent(50) ? CONCERN_ALL : concern_draw(plan->secondaries);
     master->ack_timeout_ms = random_percent(30) ? random_between(20, 2000) : 0;
@@ -30,6 +31,7 @@ static void secondary_draw(struct plan *plan, int slot)
 {
     struct settings *settings = &plan->secondary[slot];
     settings->max_message = 4096;
+    settings->max_log = INT64_MAX;
     settings->delay_ms = random_percent(30) ? random_between(1, random_percent(30) ? 2000 : 100) : 0;
     settings->errors = random_percent(15) ? 0.2 : 0;
     snprintf(settings->master_url, sizeof settings->master_url, "http://master:%d", NETWORK_PORT);
