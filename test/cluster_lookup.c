@@ -116,7 +116,7 @@ SCENARIO(cluster_lookup, a_secondary_answers_and_stops_in_time_while_it_looks_it
 /* The name server has fallen silent since. */
 SCENARIO(cluster_lookup, a_goodbye_does_not_look_the_master_up_again)
 {
-    struct node *master = master_start("");
+    struct node *master = master_start("--allowed-hosts once.test");
     struct node *s1 = node_start("secondary", "--secondary-id s1 --master-url http://once.test:%u %s",
                                  master->port, net_words());
     expect_member(master, "s1");
@@ -143,7 +143,7 @@ static void drop_connections(uint16_t port)
 
 SCENARIO(cluster_lookup, a_master_is_found_at_its_names_second_address_where_the_first_one_is_dead)
 {
-    struct node *master = master_start("");
+    struct node *master = master_start("--allowed-hosts two.test");
     drop_connections(master->port);
     struct node *s1 =
         node_start("secondary", "HOST=127.0.0.1 --secondary-id s1 --master-url http://two.test:%u %s",

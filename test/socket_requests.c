@@ -67,6 +67,17 @@ Test(requests, every_body_ends_with_a_newline)
     }
 }
 
+Test(requests, no_cache_gives_an_old_list)
+{
+    static const char *const targets[] = {"/messages", "/", "/messages?from=9", "/messages/1", "/messages/2"};
+    http_post(master->port, "/messages", "a", 1);
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        struct reply reply = http_get(master->port, "%s", targets[i]);
+        const char *control = http_field(&reply, "Cache-Control");
+        cr_expect(control && strcmp(control, "no-cache") == 0, "%s: %d", targets[i], reply.status);
+    }
+}
+
 static void expect_list(const char *json)
 {
     struct reply list = http_get(master->port, "/messages");

@@ -52,6 +52,9 @@ void reads_etag(const struct log *log, uint64_t from, uint64_t to, char out[READ
              log_digest(log, to));
 }
 
+/* A cache may keep what it is told, and asks each time whether that still holds. */
+#define NO_CACHE "Cache-Control: no-cache\r\n"
+
 void reads_list(struct log *log, uint64_t last, const struct http_request *request,
                 struct http_exchange *exchange)
 {
@@ -66,7 +69,7 @@ void reads_list(struct log *log, uint64_t last, const struct http_request *reque
         from = last + 1;
     uint64_t to = limit < last - (from - 1) ? from - 1 + limit : last;
     reads_etag(log, from, to, etag);
-    snprintf(fields, sizeof fields, "ETag: %s\r\nCache-Control: no-cache\r\n", etag);
+    snprintf(fields, sizeof fields, "ETag: %s\r\n" NO_CACHE, etag);
     switch (http_condition(request->head, etag)) {
     case 304:
         http_answer(exchange, 304, fields, (struct span){0});
@@ -87,11 +90,11 @@ void reads_message(struct log *log, uint64_t last, const char *text, struct http
     uint64_t id;
     char before[48];
     if (!reads_id(text, &id) || id > last) {
-        http_answer_error(exchange, 404, NULL, "there is no message %.100s here", text);
+        http_answer_error(exchange, 404, NO_CACHE, "there is no message %.100s here", text);
         return;
     }
     snprintf(before, sizeof before, "{\"id\":%" PRIu64 ",\"message\":", id);
     struct log_slice slice = log_slice(log, id, id);
     struct http_source source = reads_source(&slice);
-    http_answer_source(exchange, 200, "Cache-Control: no-cache\r\n", span_of(before), &source, "}\n");
+    http_answer_source(exchange, 200, NO_CACHE, span_of(before), &source, "}\n");
 }
