@@ -155,17 +155,36 @@ static const char *body_raw(struct span body, struct append_message *message)
 
 /* ---- types of bodies */
 
+/* What stands in front of a Content-Type's parameters. */
+static struct span type_alone(struct span type)
+{
+    size_t len = 0;
+    while (len < type.len && type.at[len] != ';' && type.at[len] != ',' && type.at[len] > ' ')
+        len++;
+    return (struct span){type.at, len};
+}
+
 bool append_is_json(const struct http_head *head)
 {
     const struct http_field *field = http_head_field(head, "Content-Type");
     if (!field)
         return false;
-    struct span type = {field->value.at, 0};
-    while (type.len < field->value.len && !strchr(",; \t", type.at[type.len])) /* there is no NUL in a value */
-        type.len++;
+    struct span type = type_alone(field->value);
     return span_equals_nocase(type, "application/json") || span_equals_nocase(type, "text/json") ||
            (span_starts_nocase(type, "application/") && type.len > 5 &&
             span_equals_nocase(span_after(type, type.len - 5), "+json"));
+}
+
+/* The next of a Content-Type's parameters with all that follows it; empty behind the last one. */
+static struct span parameter_next(struct span type)
+{
+    const char *end = type.len ? memchr(type.at, ';', type.len) : NULL;
+    if (!end)
+        return (struct span){0};
+    type = span_after(type, (size_t)(end - type.at) + 1);
+    while (type.len && (type.at[0] == ' ' || type.at[0] == '\t'))
+        type = span_after(type, 1);
+    return type;
 }
 
 /* Whether a Content-Type names no charset (RFC 9110 section 8.3.2), or one that UTF-8 text may be in. */
@@ -173,17 +192,16 @@ static bool charset_taken(struct span type)
 {
     static const char name[] = "charset=";
     static const char *const taken[] = {"utf-8", "\"utf-8\"", "utf8", "us-ascii", "\"us-ascii\"", "ascii"};
-    while (type.len && !(strchr("; \t", type.at[0]) && span_starts_nocase(span_after(type, 1), name)))
-        type = span_after(type, 1);
-    struct span charset = span_after(type, type.len ? sizeof name : 0);
-    size_t len = 0;
-    while (len < charset.len && !strchr("; \t", charset.at[len]))
-        len++;
-    charset.len = len;
+    struct span parameter = parameter_next(type);
+    while (parameter.len && !span_starts_nocase(parameter, name))
+        parameter = parameter_next(parameter);
+    if (!parameter.len)
+        return true;
+    struct span charset = type_alone(span_after(parameter, strlen(name)));
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (span_equals_nocase(charset, taken[i]))
             return true;
-    return type.len == 0;
+    return false;
 }
 
 const struct http_denial *append_denies(const struct http_head *head)
