@@ -16,7 +16,8 @@ struct append_message {
     size_t value_len; /* its own bytes */
 };
 
-/* Whether the body is JSON (application/json, application/…+json, text/json); any other is the message itself.
+/* Whether the body is JSON (application/json, application/…+json, text/json); any other is the message
+ * itself.
  */
 bool append_is_json(const struct http_head *head);
 
