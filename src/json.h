@@ -86,6 +86,10 @@ void json_string_canonical(const struct json_string *string, struct buf *out);
 /* Adds valid UTF-8 bytes as a string in canonical form, quotes included. */
 void json_quote(struct span value, struct buf *out);
 
+/* The same for a sentence, which may quote anything, and end anywhere: where it is not UTF-8, each byte past
+ * ASCII becomes a question mark. */
+void json_quote_sentence(const char *sentence, struct buf *out);
+
 /* Whether the bytes are UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF). */
 bool json_utf8_valid(struct span bytes);
 

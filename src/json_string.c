@@ -314,6 +314,17 @@ void json_quote(struct span value, struct buf *out)
     buf_add_char(out, '"');
 }
 
+void json_quote_sentence(const char *sentence, struct buf *out)
+{
+    size_t start = out->len;
+    json_quote(span_of(sentence), out);
+    if (json_utf8_valid(span_of(sentence)))
+        return;
+    for (size_t i = start; i < out->len; i++)
+        if ((unsigned char)out->data[i] >= 0x80)
+            out->data[i] = '?';
+}
+
 /* Only what was escaped may need to be so again. */
 static void piece_add(struct span piece, const char scratch[4], struct buf *out)
 {

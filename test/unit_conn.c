@@ -264,6 +264,47 @@ Test(conn, a_client_that_has_sent_all_gets_its_answers)
     expect_heard("200 200 end");
 }
 
+static struct {
+    int told;
+    uint64_t connection;
+} ended;
+
+static void note_end(void *ctx, uint64_t connection)
+{
+    (void)ctx;
+    ended.told++;
+    ended.connection = connection;
+}
+
+Test(conn, the_end_of_a_connection_is_told_once_while_it_still_owes_an_answer)
+{
+    hand.service.ended = note_end;
+    say(PARK);
+    uint64_t number = http_exchange_connection(hand.parked[hand.parked_first]);
+    cr_expect(number && ended.told == 0);
+    shutdown(client, SHUT_WR);
+    passes(2);
+    cr_expect(ended.told == 1 && ended.connection == number);
+    cr_expect_eq(http_exchange_connection(hand.parked[hand.parked_first]), 0);
+    hand_answer("");
+    passes(2);
+    cr_expect(hand.conns.open == 0 && ended.told == 1);
+}
+
+Test(conn, a_connection_that_is_reset_has_ended_and_another_one_has_another_number)
+{
+    hand.service.ended = note_end;
+    say(PARK);
+    uint64_t number = http_exchange_connection(hand.parked[hand.parked_first]);
+    hand_answer("");
+    close(client); /* with an answer unread */
+    passes(2);
+    cr_expect(ended.told == 1 && ended.connection == number);
+    client = hand_connect();
+    say(PARK);
+    cr_expect_neq(http_exchange_connection(hand.parked[hand.parked_first]), number);
+}
+
 Test(conn, a_request_cut_short_by_the_end_is_dropped)
 {
     say(GET POST("Content-Length: 5\r\n") "hell");
@@ -1119,7 +1160,7 @@ Test(conn, an_answer_in_a_buffer_takes_the_buffer)
     struct buf body = {0};
     say(PARK);
     buf_add_text(&body, "[1]");
-    http_answer_json(hand.parked[hand.parked_first++], 200, &body);
+    http_answer_json(hand.parked[hand.parked_first++], 200, NULL, &body);
     const char *answer = whole_answer();
     cr_expect(strstr(answer, "HTTP/1.1 200 ") && strstr(answer, "\r\n\r\n[1]"), "%s", answer);
     cr_expect(!body.data);
@@ -1132,7 +1173,7 @@ Test(conn, an_answer_for_which_there_was_no_memory_is_a_503)
     say(PARK);
     buf_add_text(&body, "[1]");
     body.failed = true;
-    http_answer_json(hand.parked[hand.parked_first++], 200, &body);
+    http_answer_json(hand.parked[hand.parked_first++], 200, NULL, &body);
     const char *answer = whole_answer();
     cr_expect(strstr(answer, "HTTP/1.1 503 ") && strstr(answer, "no memory for the answer"), "%s", answer);
     cr_expect(!body.data);

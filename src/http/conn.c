@@ -48,7 +48,8 @@ struct http_conn {
     struct http_conns *conns;
     struct http_conn *next[CONN_LISTS], **at[CONN_LISTS]; /* `at` leads to it in its list; NULL: not there */
     enum conn_state state;
-    short events; /* that the loop waits for */
+    uint64_t number; /* 0: the service was told of its end */
+    short events;    /* that the loop waits for */
     struct stream stream;
     char peer[HTTP_PEER_SIZE];
     struct intake intake;
@@ -127,6 +128,21 @@ static void conn_stop(struct http_conn *conn, enum conn_state state)
     conn->state = state;
 }
 
+uint64_t conn_number(const struct http_conn *conn)
+{
+    return conn->number;
+}
+
+/* Tells the service, once, that it has ended. */
+static void conn_tell_end(struct http_conn *conn)
+{
+    const struct http_service *service = conn->conns->service;
+    uint64_t number = conn->number;
+    conn->number = 0;
+    if (number && service->ended)
+        service->ended(service->ctx, number);
+}
+
 /* Closes it in whatever state it is; it is in CONNS_CLOSED then, and in no other list. */
 static void conn_close(struct http_conn *conn)
 {
@@ -142,6 +158,7 @@ static void conn_close(struct http_conn *conn)
     loop_remove(conns->loop, &conn->watch);
     close(conn->watch.fd);
     pipeline_drop(&conn->pipeline, conns->service);
+    conn_tell_end(conn);
 }
 
 /* ---- lingering */
@@ -351,6 +368,13 @@ static void conn_take(struct http_conn *conn, struct intake_bytes *bytes)
         conn_refuse_memory(conn, (struct span){bytes->data + bytes->at, bytes->len - bytes->at});
 }
 
+/* The client sends no more: a request cut short will never be whole. */
+static void conn_end(struct http_conn *conn)
+{
+    conn_stop(conn, CONN_ENDED);
+    conn_tell_end(conn);
+}
+
 /* Reads once, and hands on the requests that are whole. */
 static void conn_read(struct http_conn *conn)
 {
@@ -359,7 +383,7 @@ static void conn_read(struct http_conn *conn)
     if (got > 0)
         conn_take(conn, &bytes);
     else if (got == 0)
-        conn_stop(conn, CONN_ENDED); /* a request cut short will never be whole */
+        conn_end(conn);
     else if (got == -ENOMEM)
         conn_refuse_memory(conn, buf_span(&conn->intake.kept));
     else if (got != -EAGAIN)
@@ -466,6 +490,7 @@ int conn_open(struct http_conns *conns, int fd, const char *peer)
         goto no_memory;
     conn->watch = (struct loop_watch){.fd = fd, .ready = conn_ready, .expired = conn_expired};
     conn->conns = conns;
+    conn->number = ++conns->numbered;
     conn->stream.fd = fd;
     conn->intake.total = &conns->intakes;
     memcpy(conn->peer, peer, strlen(peer) + 1);
@@ -573,8 +598,11 @@ void conns_finish(struct http_conns *conns)
 
 void conns_close(struct http_conns *conns)
 {
-    while (conns->lists[CONNS_OPEN])
-        conn_close(conns->lists[CONNS_OPEN]);
+    while (conns->lists[CONNS_OPEN]) {
+        struct http_conn *conn = conns->lists[CONNS_OPEN];
+        conn->number = 0; /* the service may be gone */
+        conn_close(conn);
+    }
     conns_sweep(conns);
     exchanges_free_spare(conns);
 }

@@ -33,8 +33,9 @@ struct http_conns {
         stop_by_ms; /* set by any thread: the last answer of each connection closes it; 0: go on */
 
     struct http_conn *lists[CONN_LISTS];
-    int open;   /* how many are in CONNS_OPEN */
-    int extras; /* how many of these are in CONNS_EXTRA */
+    uint64_t numbered; /* how many there have been */
+    int open;          /* how many are in CONNS_OPEN */
+    int extras;        /* how many of these are in CONNS_EXTRA */
 
     struct http_exchange *spare;
     int spares;
@@ -63,6 +64,9 @@ int conn_open_extra(struct http_conns *conns, int fd, const char *peer);
 /* Closes the connection that has been in CONNS_EXTRA for longest, with a 503. Returns whether there was one.
  */
 bool conns_drop_extra(struct http_conns *conns);
+
+/* See http_exchange_connection. */
+uint64_t conn_number(const struct http_conn *conn);
 
 /* The connection has something to do: it is advanced at the end of the pass. */
 void conn_touch(struct http_conn *conn);

@@ -63,6 +63,11 @@ void http_exchange_waiter(struct http_exchange *exchange, void *waiter)
     exchange->waiter = waiter;
 }
 
+uint64_t http_exchange_connection(const struct http_exchange *exchange)
+{
+    return exchange->conn ? conn_number(exchange->conn) : 0;
+}
+
 const char *http_exchange_peer(const struct http_exchange *exchange)
 {
     return exchange->peer;
@@ -121,16 +126,6 @@ void http_answer(struct http_exchange *exchange, int status, const char *fields,
     http_answer_source(exchange, status, fields, body, NULL, "");
 }
 
-/* JSON holds UTF-8 alone, and a sentence may quote anything, and end anywhere. */
-static void sentence_mend(char *sentence)
-{
-    if (json_utf8_valid(span_of(sentence)))
-        return;
-    for (; *sentence; sentence++)
-        if ((unsigned char)*sentence >= 0x80)
-            *sentence = '?';
-}
-
 void http_answer_error(struct http_exchange *exchange, int status, const char *fields, const char *format,
                        ...)
 {
@@ -139,23 +134,22 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *f
     va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
-    sentence_mend(sentence);
 
     struct buf body = {0};
     buf_add_text(&body, "{\"error\":");
-    json_quote(span_of(sentence), &body);
+    json_quote_sentence(sentence, &body);
     buf_add_text(&body, "}\n");
     http_answer(exchange, status, fields, buf_span(&body));
     buf_free(&body);
 }
 
-void http_answer_json(struct http_exchange *exchange, int status, struct buf *body)
+void http_answer_json(struct http_exchange *exchange, int status, const char *fields, struct buf *body)
 {
     buf_add_char(body, '\n');
     if (body->failed)
         http_answer_unavailable(exchange, "there is no memory for the answer");
     else
-        http_answer(exchange, status, NULL, buf_span(body));
+        http_answer(exchange, status, fields, buf_span(body));
     buf_free(body);
 }
 

@@ -96,6 +96,9 @@ struct http_service {
     /* Optional: the client of an exchange that waits has gone. Called for those with a waiter, which is told;
      * the exchange may be answered here, as anywhere, to get rid of it. */
     void (*gone)(void *ctx, void *waiter);
+    /* Optional: a connection has ended, told once: its client sends no more, or it is closed. See
+     * http_exchange_connection. Not told of those that are open when the server is closed. */
+    void (*ended)(void *ctx, uint64_t connection);
 };
 
 struct http_server_config {
@@ -147,7 +150,7 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *f
 
 /* Answers with the JSON that was written into the buffer and a newline, or with 503 where there was no memory
  * to write it, and frees the buffer. */
-void http_answer_json(struct http_exchange *exchange, int status, struct buf *body);
+void http_answer_json(struct http_exchange *exchange, int status, const char *fields, struct buf *body);
 
 /* A body of `before` (copied), what the source holds (NULL: nothing), and `after` (static text). */
 void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
@@ -162,6 +165,8 @@ void http_exchange_waiter(struct http_exchange *exchange, void *waiter);
 
 /* Whether no earlier request of its connection has an answer that is still to be sent. */
 bool http_exchange_is_first(const struct http_exchange *exchange);
+/* The number of its connection, which no other one of the server has; 0 where that has ended. */
+uint64_t http_exchange_connection(const struct http_exchange *exchange);
 
 /* The client's address, valid until the exchange is answered. */
 const char *http_exchange_peer(const struct http_exchange *exchange);

@@ -83,7 +83,7 @@ static void answer_conflict(const struct admission *admission, struct http_excha
     buf_add_text(&body, "{\"error\":");
     json_quote(span_of(why), &body);
     buf_addf(&body, ",\"last_id\":%" PRIu64 "}", log_last(admission->base->log));
-    http_answer_json(exchange, 409, &body);
+    http_answer_json(exchange, 409, NULL, &body);
 }
 
 static void answer_registered(const struct admission *admission, const char *id,
@@ -95,7 +95,7 @@ static void answer_registered(const struct admission *admission, const char *id,
     struct buf body = {0};
     snprintf(answer.from.id, sizeof answer.from.id, "%s", id);
     wire_registered_write(&body, &answer);
-    http_answer_json(exchange, 200, &body);
+    http_answer_json(exchange, 200, NULL, &body);
 }
 
 static void applicant_accept(struct admission *admission, const struct applicant *applicant,

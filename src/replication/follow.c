@@ -193,7 +193,7 @@ static void answer_position(struct follow *follow, struct http_exchange *exchang
     wire_ack_write(&body, follow->shown.last, buf_span(&follow->identity), follow->shown.digest);
     buf_add_char(&body, '}');
     body.failed = body.failed || follow->identity.failed;
-    http_answer_json(exchange, why ? 409 : 200, &body);
+    http_answer_json(exchange, why ? 409 : 200, NULL, &body);
 }
 
 static void refuse(struct follow *follow, struct http_exchange *exchange, const char *why)

@@ -153,7 +153,7 @@ static void handle_health(void *ctx, const struct http_request *request, const c
         buf_addf(&body, ",\"registered\":%s", registrar_registered(node->registrar) ? "true" : "false");
     }
     buf_add_char(&body, '}');
-    http_answer_json(exchange, 200, &body);
+    http_answer_json(exchange, 200, NULL, &body);
 }
 
 /* ---- calls between nodes */

@@ -208,8 +208,9 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *f
     buf_free(&body);
 }
 
-void http_answer_json(struct http_exchange *exchange, int status, struct buf *body)
+void http_answer_json(struct http_exchange *exchange, int status, const char *fields, struct buf *body)
 {
+    (void)fields;
     assert(!body->failed);
     exchange_answer(exchange, status, buf_span(body));
     buf_free(body);
@@ -254,6 +255,11 @@ bool http_exchange_is_first(const struct http_exchange *exchange)
     return exchange->conn && exchange->conn->exchanges == exchange;
 }
 
+uint64_t http_exchange_connection(const struct http_exchange *exchange)
+{
+    return exchange->conn ? exchange->conn->number : 0;
+}
+
 const char *http_exchange_peer(const struct http_exchange *exchange)
 {
     return exchange->peer;
@@ -278,6 +284,8 @@ void exchanges_gone(struct conn *conn)
             service->gone(service->ctx, exchange->waiter);
         }
     }
+    if (service->ended)
+        service->ended(service->ctx, conn->number);
 }
 
 void exchanges_orphan(struct conn *conn)

@@ -106,7 +106,7 @@ static void ack_answer(struct http_exchange *exchange, const struct wire_ack *ac
         wire_ack_write(&body, ack->last_id.value, buf_span(&identity), ack->digest.value);
         buf_add_char(&body, '}');
     }
-    http_answer_json(exchange, liar.lie == LIE_STATUS ? 409 : 200, &body);
+    http_answer_json(exchange, liar.lie == LIE_STATUS ? 409 : 200, NULL, &body);
     buf_free(&identity);
 }
 
@@ -146,7 +146,7 @@ static void liar_messages(void *ctx, const struct http_request *request, const c
         buf_addf(&body, "%s\"%s\"", i ? "," : "", posted ? posted->text : "l");
     }
     buf_add_text(&body, "]}");
-    http_answer_json(exchange, 200, &body);
+    http_answer_json(exchange, 200, NULL, &body);
 }
 
 static int64_t liar_pass(void *ctx, int64_t now_ms)
