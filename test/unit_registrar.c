@@ -55,6 +55,11 @@ static void end(void)
 
 TestSuite(registrar, .init = start, .fini = end, .timeout = 60);
 
+static bool is_registered(void)
+{
+    return registrar_status(registrar) == REGISTRAR_OK;
+}
+
 static int64_t pass(void)
 {
     return registrar_pass(registrar, clock_ms());
@@ -85,7 +90,7 @@ static void answer(int status, const char *body)
 static void get_registered(void)
 {
     answer(200, ACCEPTED);
-    cr_assert(registrar_registered(registrar));
+    cr_assert(is_registered());
 }
 
 /* ---- registering */
@@ -99,7 +104,7 @@ Test(registrar, the_first_pass_registers_with_what_there_is)
     cr_assert_null(wire_register_read(buf_span(&fake_last()->body), &sent));
     cr_assert(strcmp(sent.from.id, "s1") == 0 && strcmp(sent.from.boot, "b1") == 0);
     cr_assert(sent.port == 5001 && sent.last_id == 0 && sent.stored == 1);
-    cr_assert(!registrar_registered(registrar) && base.own.epoch == 2);
+    cr_assert(!is_registered() && base.own.epoch == 2);
 }
 
 Test(registrar, the_answer_is_handed_on_and_the_connection_closed)
@@ -115,7 +120,7 @@ Test(registrar, what_is_no_masters_answer_is_not_taken)
                                          "{\"log\":\"l\",\"epoch\":0}"};
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         answer(200, bodies[i]);
-        cr_expect(!registrar_registered(registrar) && base.own.epoch == 2, "%s", bodies[i]);
+        cr_expect(!is_registered() && base.own.epoch == 2, "%s", bodies[i]);
     }
     get_registered();
 }
@@ -124,7 +129,7 @@ Test(registrar, a_refusal_is_no_registration)
 {
     answer(409, "{\"error\":\"no\"}");
     answer(503, ACCEPTED);
-    cr_assert(!registrar_registered(registrar) && base.own.epoch == 2);
+    cr_assert(!is_registered() && base.own.epoch == 2);
     get_registered();
 }
 
@@ -134,14 +139,14 @@ Test(registrar, where_the_list_has_grown_meanwhile_it_registers_with_another_mas
     append();
     fake_answer(fake_last(), 200, ACCEPTED);
     pass();
-    cr_assert(!registrar_registered(registrar) && base.own.epoch == 2);
+    cr_assert(!is_registered() && base.own.epoch == 2);
     get_registered();
 }
 
 Test(registrar, an_answer_about_another_log_is_not_taken)
 {
     answer(200, "{\"log\":\"other\",\"epoch\":3}");
-    cr_assert(!registrar_registered(registrar) && strcmp(base.own.log, "l") == 0);
+    cr_assert(!is_registered() && strcmp(base.own.log, "l") == 0);
 }
 
 /* ---- pauses */
@@ -197,7 +202,7 @@ static void fail_often(void)
 Test(registrar, a_sign_of_life_ends_a_pause_but_not_its_first_part)
 {
     fail_often();
-    registrar_heard(registrar, FOLLOW_MASTER);
+    registrar_heard(registrar, FOLLOW_MASTER, 0);
     cr_assert_eq(wait_for_call(), RETRY_MOST_MS / 4);
 }
 
@@ -205,7 +210,7 @@ Test(registrar, a_sign_of_life_in_the_later_part_of_a_pause_ends_it_at_once)
 {
     fail_often();
     clock_move(RETRY_MOST_MS / 4);
-    registrar_heard(registrar, FOLLOW_MASTER);
+    registrar_heard(registrar, FOLLOW_MASTER, 0);
     cr_assert_eq(wait_for_call(), 0);
 }
 
@@ -215,23 +220,108 @@ Test(registrar, a_master_that_is_silent_is_registered_with_again)
 {
     get_registered();
     cr_assert_eq(wait_for_call(), REGISTRAR_SILENCE * HEARTBEAT_MS);
-    cr_assert(!registrar_registered(registrar));
+    cr_assert(!is_registered());
 }
 
 Test(registrar, a_master_that_is_heard_is_not_silent)
 {
     get_registered();
     clock_move(1000);
-    registrar_heard(registrar, FOLLOW_MASTER);
+    registrar_heard(registrar, FOLLOW_MASTER, 0);
     cr_assert_eq(wait_for_call(), REGISTRAR_SILENCE * HEARTBEAT_MS);
 }
 
 Test(registrar, a_master_that_it_does_not_follow_calls_for_a_registration)
 {
     get_registered();
-    registrar_heard(registrar, FOLLOW_OTHER);
-    cr_assert(!registrar_registered(registrar));
+    registrar_heard(registrar, FOLLOW_OTHER, 0);
+    cr_assert(!is_registered());
     cr_assert_leq(wait_for_call(), RETRY_MOST_MS);
+}
+
+/* ---- the master's connection */
+
+/* The master is heard on a connection, which lasts for so long. */
+static void connection_ends(uint64_t connection, int64_t lasts_ms)
+{
+    registrar_heard(registrar, FOLLOW_MASTER, connection);
+    clock_move(lasts_ms);
+    registrar_heard(registrar, FOLLOW_MASTER, connection);
+    registrar_ended(registrar, connection);
+}
+
+static void expect_call_soon(int64_t pause_most_ms)
+{
+    int64_t took_ms = wait_for_call();
+    cr_expect(took_ms >= RETRY_LEAST_MS + pause_most_ms / 2 && took_ms <= RETRY_LEAST_MS + pause_most_ms,
+              "%" PRId64, took_ms);
+}
+
+Test(registrar, the_end_of_the_masters_connection_calls_for_a_registration_soon)
+{
+    get_registered();
+    connection_ends(7, 1000);
+    cr_assert(is_registered());
+    expect_call_soon(RETRY_LEAST_MS);
+    cr_assert(registrar_status(registrar) == REGISTRAR_NO_MASTER);
+}
+
+Test(registrar, a_master_that_dials_again_is_not_registered_with_again)
+{
+    get_registered();
+    connection_ends(7, 1000);
+    clock_move(RETRY_LEAST_MS);
+    pass();
+    registrar_heard(registrar, FOLLOW_MASTER, 8);
+    cr_assert_eq(wait_for_call(), REGISTRAR_SILENCE * HEARTBEAT_MS);
+}
+
+Test(registrar, the_end_of_another_connection_means_nothing)
+{
+    get_registered();
+    registrar_heard(registrar, FOLLOW_MASTER, 7);
+    registrar_heard(registrar, FOLLOW_MASTER, 8);
+    registrar_ended(registrar, 7);
+    registrar_ended(registrar, 9);
+    cr_assert_eq(wait_for_call(), REGISTRAR_SILENCE * HEARTBEAT_MS);
+}
+
+/* A link that fails at each try, or two secondaries of one id that take it from each other. */
+Test(registrar, where_one_connection_after_another_ends_young_it_registers_later_each_time)
+{
+    uint64_t connection = 1;
+    get_registered();
+    for (int64_t most_ms = RETRY_LEAST_MS; most_ms < REGISTRAR_SILENCE * HEARTBEAT_MS / 2; most_ms *= 2) {
+        connection_ends(connection++, 10);
+        expect_call_soon(most_ms);
+        fake_answer(fake_last(), 200, ACCEPTED);
+        pass();
+    }
+    for (int i = 0; i < 10; i++) {
+        connection_ends(connection++, 10);
+        clock_move(1);
+        pass();
+    }
+    connection_ends(connection++, 10);
+    cr_assert_eq(wait_for_call(), REGISTRAR_SILENCE * HEARTBEAT_MS);
+    fake_answer(fake_last(), 200, ACCEPTED);
+    pass();
+    connection_ends(connection, 10 * RETRY_MOST_MS);
+    expect_call_soon(RETRY_LEAST_MS);
+}
+
+Test(registrar, a_refusal_is_a_status_until_the_next_answer)
+{
+    answer(409, "{\"error\":\"no\"}");
+    cr_assert(registrar_status(registrar) == REGISTRAR_REFUSED);
+    cr_assert_str_eq(registrar_reason(registrar), "the master answered 409 to the registration: no");
+    wait_for_call();
+    cr_assert(registrar_status(registrar) == REGISTRAR_REFUSED);
+    fake_fail(fake_last(), -ECONNREFUSED, "refused");
+    cr_assert(registrar_status(registrar) == REGISTRAR_NO_MASTER);
+    pass();
+    get_registered();
+    cr_assert(registrar_status(registrar) == REGISTRAR_OK);
 }
 
 /* ---- the goodbye */

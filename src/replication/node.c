@@ -150,7 +150,7 @@ static void handle_health(void *ctx, const struct http_request *request, const c
     } else {
         buf_add_text(&body, ",\"master\":");
         json_quote(span_of(node->base.settings->master_url), &body);
-        buf_addf(&body, ",\"registered\":%s", registrar_registered(node->registrar) ? "true" : "false");
+        buf_addf(&body, ",\"registered\":%s", registrar_status(node->registrar) == REGISTRAR_OK ? "true" : "false");
     }
     buf_add_char(&body, '}');
     http_answer_json(exchange, 200, NULL, &body);
@@ -184,9 +184,10 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
                              struct http_exchange *exchange)
 {
     struct node *node = ctx;
+    uint64_t connection = http_exchange_connection(exchange); /* before it is answered */
     (void)rest;
     if (!refuse_stopping(node, exchange))
-        registrar_heard(node->registrar, follow_replicate(node->follow, request, exchange));
+        registrar_heard(node->registrar, follow_replicate(node->follow, request, exchange), connection);
 }
 
 static void handle_elsewhere(void *ctx, const struct http_request *request, const char *rest,
@@ -286,7 +287,7 @@ static int64_t service_body_came(void *ctx, unsigned mark)
     struct node *node = ctx;
     if (!follow_mark_holds(node->follow, mark))
         return 0;
-    registrar_heard(node->registrar, FOLLOW_MASTER);
+    registrar_heard(node->registrar, FOLLOW_MASTER, 0);
     return interim_ms(node);
 }
 
@@ -360,6 +361,13 @@ static void service_gone(void *ctx, void *waiter)
         follow_gone(node->follow, waiter);
 }
 
+static void service_ended(void *ctx, uint64_t connection)
+{
+    struct node *node = ctx;
+    if (node->registrar)
+        registrar_ended(node->registrar, connection);
+}
+
 struct http_service node_service(struct node *node)
 {
     return (struct http_service){
@@ -372,6 +380,7 @@ struct http_service node_service(struct node *node)
         .pass = service_pass,
         .busy = service_busy,
         .gone = service_gone,
+        .ended = service_ended,
     };
 }
 

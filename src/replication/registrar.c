@@ -11,6 +11,7 @@
 
 enum {
     HEARTBEAT_UNKNOWN_MS = 1000,
+    PATIENCE_MS = 5000, /* a master that is away for less is no warning: nodes start in any order */
     CALL_MS = 2000 /* for an answer. A master that takes over this secondary's list, and needs longer, goes on
                       with it all the same, and answers the next try */
 };
@@ -34,15 +35,28 @@ struct registrar {
     int64_t rests_until_ms; /* REGISTRAR_PAUSES: the first part of the pause, which nothing ends */
     int64_t heard_ms;
     int64_t heartbeat_ms;
-    uint64_t described; /* the end of the list when the registration under way was written */
-    bool told;          /* a registration was sent: the master may hold this secondary for a member */
-    bool over;          /* the call has its answer, or has failed */
+    uint64_t connection;    /* on which the master was heard last; 0: it has ended */
+    int64_t connected_ms;   /* when the master was first heard on it */
+    int64_t comes_back_ms;  /* it has ended: until then the master may dial again; CLOCK_NEVER: it has not */
+    struct retry connected; /* its pause: how much longer the master may take to dial again */
+    int64_t lost_ms;        /* since when it is not registered; 0: it is, or has not tried yet */
+    bool refused;           /* by the latest answer */
+    uint64_t described;     /* the end of the list when the registration under way was written */
+    bool told;              /* a registration was sent: the master may hold this secondary for a member */
+    bool over;              /* the call has its answer, or has failed */
     struct retry retry;
 };
 
-bool registrar_registered(const struct registrar *registrar)
+enum registrar_status registrar_status(const struct registrar *registrar)
 {
-    return registrar->state == REGISTRAR_LISTENS;
+    if (registrar->state == REGISTRAR_LISTENS)
+        return REGISTRAR_OK;
+    return registrar->refused ? REGISTRAR_REFUSED : REGISTRAR_NO_MASTER;
+}
+
+const char *registrar_reason(const struct registrar *registrar)
+{
+    return registrar->retry.complaint[0] ? registrar->retry.complaint : "it is registering with its master";
 }
 
 bool registrar_leaving(const struct registrar *registrar)
@@ -81,15 +95,54 @@ static void master_heard(struct registrar *registrar)
         registrar->retry.pause_ms = 0;
 }
 
-void registrar_heard(struct registrar *registrar, enum follow_sender sender)
+static int64_t silence_ms(const struct registrar *registrar)
 {
-    if (sender == FOLLOW_MASTER)
+    return REGISTRAR_SILENCE * registrar->heartbeat_ms;
+}
+
+static void connection_note(struct registrar *registrar, uint64_t connection)
+{
+    if (!connection || connection == registrar->connection)
+        return;
+    registrar->connection = connection;
+    registrar->connected_ms = clock_ms();
+    registrar->comes_back_ms = CLOCK_NEVER;
+}
+
+void registrar_heard(struct registrar *registrar, enum follow_sender sender, uint64_t connection)
+{
+    if (sender == FOLLOW_MASTER) {
+        connection_note(registrar, connection);
         master_heard(registrar);
-    else if (sender == FOLLOW_OTHER && registrar->state == REGISTRAR_LISTENS)
+    } else if (sender == FOLLOW_OTHER && registrar->state == REGISTRAR_LISTENS) {
         registrar_pause(registrar, clock_ms());
+    }
+}
+
+/* A master that lives dials again soon. One that does not may have been restarted, and knows nobody: this
+ * registers again. Where one connection after another ends young, the master has longer each time, up to the
+ * silence that is allowed: so neither a link that always fails nor two secondaries of one id register without
+ * end. */
+void registrar_ended(struct registrar *registrar, uint64_t connection)
+{
+    int64_t now_ms = clock_ms();
+    int64_t young_ms = 2 * silence_ms(registrar) + RETRY_MOST_MS;
+    if (!connection || connection != registrar->connection)
+        return;
+    registrar->connection = 0;
+    if (now_ms - registrar->connected_ms >= young_ms)
+        registrar->connected.pause_ms = 0;
+    if (registrar->connected.pause_ms < RETRY_MOST_MS)
+        registrar->comes_back_ms = now_ms + RETRY_LEAST_MS + retry_pause(&registrar->connected);
 }
 
 /* ---- calls */
+
+static void complain(struct registrar *registrar, enum logline_level level, const char *what)
+{
+    bool early = level == LOGLINE_WARN && clock_ms() - registrar->lost_ms < PATIENCE_MS;
+    retry_complain(&registrar->retry, early ? LOGLINE_INFO : level, what);
+}
 
 static void complain_unreachable(struct registrar *registrar, int error, const char *why)
 {
@@ -98,7 +151,8 @@ static void complain_unreachable(struct registrar *registrar, int error, const c
     http_url_authority(&registrar->url, master, sizeof master);
     snprintf(what, sizeof what, "cannot register with the master at http://%s: %s%s; trying again", master,
              why, error == -EINVAL ? " (it is not to be reached from the address in HOST)" : "");
-    retry_complain(&registrar->retry, LOGLINE_WARN, what);
+    registrar->refused = false;
+    complain(registrar, LOGLINE_WARN, what);
 }
 
 static void complain_refused(struct registrar *registrar, int status, struct span body)
@@ -107,7 +161,8 @@ static void complain_refused(struct registrar *registrar, int status, struct spa
     char what[sizeof registrar->retry.complaint];
     wire_ack_read(body, &answer);
     snprintf(what, sizeof what, "the master answered %d to the registration: %s", status, answer.error);
-    retry_complain(&registrar->retry, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, what);
+    registrar->refused = status != 503;
+    complain(registrar, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, what);
 }
 
 /* Whether the master took the list that there is: not where the list is not any more what another master was
@@ -140,6 +195,9 @@ static bool answer_take(struct registrar *registrar, struct span body)
     if (answer.heartbeat_ms)
         registrar->heartbeat_ms = answer.heartbeat_ms;
     registrar->heard_ms = clock_ms();
+    registrar->lost_ms = 0;
+    registrar->comes_back_ms = CLOCK_NEVER;
+    registrar->refused = false;
     registrar->retry.complaint[0] = '\0';
     logline(LOGLINE_INFO, "registered with the master as %s; the log has %" PRIu64 " messages",
             answer.from.id, answer.last_id);
@@ -233,6 +291,8 @@ static void registrar_register(struct registrar *registrar, int64_t now_ms)
     registrar->state = REGISTRAR_CALLS;
     registrar->until_ms = now_ms + CALL_MS;
     registrar->told = true;
+    if (!registrar->lost_ms)
+        registrar->lost_ms = now_ms;
     call_begin(registrar, NULL, "POST", "/register", &body);
     buf_free(&body);
 }
@@ -264,15 +324,20 @@ static void call_expire(struct registrar *registrar, int64_t now_ms)
         call_failed(registrar, -ETIMEDOUT, strerror(ETIMEDOUT));
 }
 
-/* Registered: notices that the master has been silent for too long. */
+/* Registered: notices that the master has closed its connection and not dialled again, or has been silent for
+ * too long. */
 static void silence_notice(struct registrar *registrar, int64_t now_ms)
 {
-    int64_t silence_ms = REGISTRAR_SILENCE * registrar->heartbeat_ms;
-    registrar->until_ms = registrar->heard_ms + silence_ms;
+    char what[80];
+    bool ended = registrar->comes_back_ms != CLOCK_NEVER;
+    registrar->until_ms =
+        clock_earlier(registrar->heard_ms + silence_ms(registrar), registrar->comes_back_ms);
     if (now_ms < registrar->until_ms)
         return;
-    logline(LOGLINE_WARN, "heard nothing from the master for %.1f s: registering again",
-            (double)silence_ms / 1000);
+    snprintf(what, sizeof what, "heard nothing from the master for %.1f s: registering again",
+             (double)silence_ms(registrar) / 1000);
+    retry_complain(&registrar->retry, ended ? LOGLINE_INFO : LOGLINE_WARN,
+                   ended ? "the master's connection has ended: registering again" : what);
     registrar_register(registrar, now_ms);
 }
 
@@ -306,6 +371,7 @@ struct registrar *registrar_open(const struct base *base, struct follow *follow)
     registrar->follow = follow;
     registrar->state = REGISTRAR_PAUSES;
     registrar->heartbeat_ms = HEARTBEAT_UNKNOWN_MS;
+    registrar->comes_back_ms = CLOCK_NEVER;
     return registrar;
 }
 

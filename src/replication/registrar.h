@@ -1,7 +1,8 @@
 /* The secondary's registration: it registers with the master at the start, keeps trying while the master is
- * away, registers again when nothing was heard from it for REGISTRAR_SILENCE heartbeat intervals, and says
- * goodbye at the end. The pause between two tries grows (retry.h), and ends with a sign of life from the
- * master, at once but for its first part (a quarter at most). Belongs to the loop's thread. */
+ * away, registers again when the master's connection has ended and the master does not dial again, or when
+ * nothing was heard from it for REGISTRAR_SILENCE heartbeat intervals, and says goodbye at the end. The pause
+ * between two tries grows (retry.h), and ends with a sign of life from the master, at once but for its first
+ * part (a quarter at most). Belongs to the loop's thread. */
 #ifndef REPLICATION_REGISTRAR_H
 #define REPLICATION_REGISTRAR_H
 
@@ -16,10 +17,22 @@ struct registrar;
 struct registrar *registrar_open(const struct base *base, struct follow *follow);
 void registrar_close(struct registrar *registrar);
 
-/* A request came. That of a master which this secondary does not follow calls for another registration. */
-void registrar_heard(struct registrar *registrar, enum follow_sender sender);
+/* A request came, or more of it, on that connection (see http_exchange_connection; 0: not known). That of a
+ * master which this secondary does not follow calls for another registration. */
+void registrar_heard(struct registrar *registrar, enum follow_sender sender, uint64_t connection);
 
-bool registrar_registered(const struct registrar *registrar);
+/* A connection has ended. */
+void registrar_ended(struct registrar *registrar, uint64_t connection);
+
+enum registrar_status {
+    REGISTRAR_OK,        /* it is registered */
+    REGISTRAR_NO_MASTER, /* it is not: the master is away, or silent for too long */
+    REGISTRAR_REFUSED    /* the master has turned it away */
+};
+enum registrar_status registrar_status(const struct registrar *registrar);
+
+/* One sentence that says why the status is not REGISTRAR_OK. */
+const char *registrar_reason(const struct registrar *registrar);
 
 /* The master's heartbeat interval, as far as it is known. */
 int64_t registrar_heartbeat_ms(const struct registrar *registrar);

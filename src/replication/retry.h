@@ -15,7 +15,8 @@ enum { RETRY_LEAST_MS = 50, RETRY_MOST_MS = 2000 };
 struct retry {
     int64_t pause_ms; /* the last one; 0: the next one is the least */
     unsigned random;
-    char complaint[512]; /* "" when all is well */
+    char complaint[512];      /* "" when all is well */
+    enum logline_level level; /* that the complaint was logged at */
 };
 
 /* Returns a pause between half of its length and all of it, so that those who try do not march in step; the
@@ -31,12 +32,15 @@ static inline int64_t retry_pause(struct retry *retry)
     return retry->pause_ms / 2 + rand_r(&retry->random) % (retry->pause_ms / 2 + 1);
 }
 
-/* Logs what is wrong; as long as it is the same, at debug alone. */
+/* Logs what is wrong; as long as it is the same, and no worse, at debug alone. */
 static inline void retry_complain(struct retry *retry, enum logline_level level, const char *what)
 {
-    bool said = strcmp(retry->complaint, what) == 0;
+    bool said = strcmp(retry->complaint, what) == 0 && level <= retry->level;
     logline(said ? LOGLINE_DEBUG : level, "%s", what);
+    if (said)
+        return;
     snprintf(retry->complaint, sizeof retry->complaint, "%s", what);
+    retry->level = level;
 }
 
 #endif
