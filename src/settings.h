@@ -10,8 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* What --version prints. */
-#define SETTINGS_VERSION "replicated-log 0.1.0"
+/* What GET /health tells, and what --version prints. */
+#define SETTINGS_VERSION_NUMBER "0.1.0"
+#define SETTINGS_VERSION "replicated-log " SETTINGS_VERSION_NUMBER
 
 enum settings_role { SETTINGS_MASTER, SETTINGS_SECONDARY };
 

@@ -229,11 +229,13 @@ SCENARIO(cluster_reads, health_of_a_secondary_without_a_master)
 {
     struct node *nowhere = node_later("master", "");
     struct node *s1 = secondary_start(nowhere, "");
-    char expected[256];
+    char expected[512];
     snprintf(expected, sizeof expected,
-             "{\"role\":\"secondary\",\"status\":\"ok\",\"log\":null,\"last_id\":0,\"master\":\"%s\","
-             "\"registered\":false}",
-             nowhere->url);
+             "{\"role\":\"secondary\",\"version\":\"0.1.0\",\"status\":\"no_master\",\"log\":null,"
+             "\"last_id\":0,\"master\":\"%s\",\"registered\":false,\"reason\":\"cannot register with the "
+             "master at %s: Connection refused; trying again\"}",
+             nowhere->url, nowhere->url);
+    eventually(SOON, node_logged(s1, "cannot register"));
     cr_assert_str_eq(http_get(s1->port, "/health").body, expected);
 }
 
@@ -246,21 +248,23 @@ SCENARIO(cluster_reads, health_of_a_pair)
     char *log = log_name(master);
     cr_assert(strlen(log) > 8);
     snprintf(expected, sizeof expected,
-             "{\"role\":\"secondary\",\"status\":\"ok\",\"log\":\"%s\",\"last_id\":1,\"master\":\"%s\","
+             "{\"role\":\"secondary\",\"version\":\"0.1.0\",\"status\":\"ok\",\"log\":\"%s\",\"last_id\":1,"
+             "\"master\":\"%s\","
              "\"registered\":true}",
              log, master->url);
     cr_assert_str_eq(http_get(s1->port, "/health").body, expected);
-    int len = snprintf(expected, sizeof expected,
-                       "{\"role\":\"master\",\"status\":\"ok\",\"log\":\"%s\",\"last_id\":1,"
-                       "\"read_only\":false,\"secondaries\":[{\"id\":\"s1\",\"url\":\"%s\",\"state\":"
-                       "\"healthy\",\"acked\":1,\"lag\":0,\"last_seen\":",
-                       log, s1->url);
+    int len =
+        snprintf(expected, sizeof expected,
+                 "{\"role\":\"master\",\"version\":\"0.1.0\",\"status\":\"ok\",\"log\":\"%s\",\"last_id\":1,"
+                 "\"read_only\":false,\"secondaries\":[{\"id\":\"s1\",\"url\":\"%s\",\"state\":"
+                 "\"healthy\",\"acked\":1,\"lag\":0,\"last_seen\":",
+                 log, s1->url);
     struct reply reply = http_get(master->port, "/health");
     cr_assert_eq(strncmp(reply.body, expected, (size_t)len), 0, "%s", reply.body);
     char *end;
     double seen = strtod(reply.body + len, &end);
     cr_assert(seen >= 0 && seen < 2, "%s", reply.body);
-    cr_assert_str_eq(end, "}]}");
+    cr_assert_str_eq(end, "}],\"refused\":[]}");
 }
 
 SCENARIO(cluster_reads, health_check_of_a_running_node_exits_0_and_of_none_1)

@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUIET_MS = 2000 /* a take-over that brings nothing for so long gives its place to another */ };
+enum {
+    QUIET_MS = 2000,         /* a take-over that brings nothing for so long gives its place to another */
+    REFUSED_SHOWN_MS = 60000 /* so long a refusal is told in GET /health */
+};
 
 /* Who registers, and where. */
 struct applicant {
@@ -18,13 +21,20 @@ struct applicant {
     struct link_target at;
 };
 
+/* The latest refusal of an id. */
+struct refusal {
+    struct wire_register says;
+    const char *why; /* static */
+    int64_t at_ms;   /* 0: it has been accepted since */
+};
+
 struct admission {
     struct base *base;
     struct members *members;
-    struct takeover *takeover;                 /* NULL: none under way */
-    struct applicant holder;                   /* whose list is taken over */
-    struct http_exchange *exchange;            /* of its registration */
-    struct wire_register refused[MEMBERS_MAX]; /* the latest of each id; a new id takes the oldest's place */
+    struct takeover *takeover;           /* NULL: none under way */
+    struct applicant holder;             /* whose list is taken over */
+    struct http_exchange *exchange;      /* of its registration */
+    struct refusal refused[MEMBERS_MAX]; /* a new id takes the oldest's place */
     unsigned refused_next;
 };
 
@@ -98,24 +108,18 @@ static void answer_registered(const struct admission *admission, const char *id,
     http_answer_json(exchange, 200, NULL, &body);
 }
 
-static void applicant_accept(struct admission *admission, const struct applicant *applicant,
-                             struct http_exchange *exchange)
+/* ---- refusals */
+
+static unsigned refused_count(const struct admission *admission)
 {
-    const char *id = applicant->says.from.id;
-    int result = members_register(admission->members, id, &applicant->at, applicant->says.last_id);
-    if (result == 0)
-        answer_registered(admission, id, exchange);
-    else if (result == -ENOSPC)
-        http_answer_unavailable(exchange, "there are as many members as this master takes");
-    else
-        http_answer_unavailable(exchange, "there is no memory for another member");
+    return admission->refused_next < MEMBERS_MAX ? admission->refused_next : MEMBERS_MAX;
 }
 
 /* What a secondary was refused with last, or NULL. */
-static struct wire_register *refused_find(struct admission *admission, const char *id)
+static struct refusal *refused_find(struct admission *admission, const char *id)
 {
-    for (unsigned i = 0; i < MEMBERS_MAX; i++)
-        if (strcmp(admission->refused[i].from.id, id) == 0)
+    for (unsigned i = 0; i < refused_count(admission); i++)
+        if (strcmp(admission->refused[i].says.from.id, id) == 0)
             return &admission->refused[i];
     return NULL;
 }
@@ -123,37 +127,70 @@ static struct wire_register *refused_find(struct admission *admission, const cha
 /* Whether the secondary was refused last with just this list. */
 static bool was_refused(struct admission *admission, const struct wire_register *registration)
 {
-    const struct wire_register *last = refused_find(admission, registration->from.id);
-    return last && strcmp(last->from.log, registration->from.log) == 0 &&
-           last->stored == registration->stored && last->digest.value == registration->digest.value;
+    const struct refusal *last = refused_find(admission, registration->from.id);
+    return last && strcmp(last->says.from.log, registration->from.log) == 0 &&
+           last->says.stored == registration->stored && last->says.digest.value == registration->digest.value;
 }
 
-static void refused_remember(struct admission *admission, const struct wire_register *registration)
+static void refused_remember(struct admission *admission, const struct wire_register *registration,
+                             const char *why)
 {
-    struct wire_register *last = refused_find(admission, registration->from.id);
+    struct refusal *last = refused_find(admission, registration->from.id);
     if (!last)
         last = &admission->refused[admission->refused_next++ % MEMBERS_MAX];
-    *last = *registration;
+    *last = (struct refusal){.says = *registration, .why = why, .at_ms = clock_ms()};
 }
 
 static const char same_id_differs[] =
     "its list differs from this master's although both have the same log id";
+
+#define REFUSAL_ADVICE                                                                                       \
+    "; nothing is thrown away: restart the secondary to have it take this master's list, or restart the "    \
+    "master empty and let this secondary register first to keep the secondary's"
 
 /* A secondary that is refused tries again and again: a line comes once for each list that it comes with. */
 static void registration_refuse(struct admission *admission, const struct wire_register *registration,
                                 const char *why, struct http_exchange *exchange)
 {
     char sentence[512];
-    snprintf(
-        sentence, sizeof sentence,
-        "%s; nothing is thrown away: restart the secondary to have it take this master's list, or restart "
-        "the master empty and let this secondary register first to keep the secondary's",
-        why);
+    snprintf(sentence, sizeof sentence, "%s" REFUSAL_ADVICE, why);
     logline(was_refused(admission, registration) ? LOGLINE_DEBUG : LOGLINE_ERROR,
             "refused %s, which holds %" PRIu64 " message%s: %s", registration->from.id, registration->stored,
             registration->stored == 1 ? "" : "s", sentence);
-    refused_remember(admission, registration);
+    refused_remember(admission, registration, why);
     answer_conflict(admission, exchange, sentence);
+}
+
+void admission_write_refused(const struct admission *admission, int64_t now_ms, struct buf *out)
+{
+    const char *comma = "";
+    buf_add_char(out, '[');
+    for (unsigned i = 0; i < refused_count(admission); i++) {
+        const struct refusal *refusal = &admission->refused[i];
+        if (!refusal->at_ms || now_ms - refusal->at_ms > REFUSED_SHOWN_MS)
+            continue;
+        buf_addf(out, "%s{\"id\":", comma);
+        json_quote(span_of(refusal->says.from.id), out);
+        buf_addf(out, ",\"reason\":\"%s" REFUSAL_ADVICE "\"}", refusal->why);
+        comma = ",";
+    }
+    buf_add_char(out, ']');
+}
+
+static void applicant_accept(struct admission *admission, const struct applicant *applicant,
+                             struct http_exchange *exchange)
+{
+    const char *id = applicant->says.from.id;
+    int result = members_register(admission->members, id, &applicant->at, applicant->says.last_id);
+    struct refusal *refusal = refused_find(admission, id);
+    if (result == 0 && refusal)
+        refusal->at_ms = 0;
+    if (result == 0)
+        answer_registered(admission, id, exchange);
+    else if (result == -ENOSPC)
+        http_answer_unavailable(exchange, "there are as many members as this master takes");
+    else
+        http_answer_unavailable(exchange, "there is no memory for another member");
 }
 
 /* ---- how two lists stand to each other */

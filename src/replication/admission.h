@@ -28,6 +28,10 @@ void admission_remove(struct admission *admission, const char *id, const char *b
  * be called again. */
 int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop);
 
+/* Adds the array for GET /health, of those who were refused in the last minute, and have not become members
+ * since: [{"id":…,"reason":…}]. */
+void admission_write_refused(const struct admission *admission, int64_t now_ms, struct buf *out);
+
 /* Whether a list is being taken over. */
 bool admission_takes_over(const struct admission *admission);
 

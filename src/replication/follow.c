@@ -30,6 +30,8 @@ struct follow {
     struct base *base;
     bool registered;             /* with the log and the epoch in own, once for all */
     char master[WIRE_NAME_SIZE]; /* registered: the boot of that master */
+    uint64_t goal;               /* registered: the end of the list that the master told then */
+    bool caught_up;              /* it has once shown the list up to the goal */
     bool complete;               /* it has once held all that was acknowledged: see struct wire_register */
     unsigned mark;               /* another, and never 0, for each master that is followed */
     struct buf identity;         /* own, as it stands in every answer */
@@ -100,10 +102,23 @@ static void list_adopt(struct follow *follow, const char *log, uint64_t epoch)
     identity_renew(follow);
 }
 
+/* Behind a registration, and whenever more shows. */
+static void caught_up_notice(struct follow *follow)
+{
+    follow->caught_up = follow->caught_up || (follow->registered && follow->shown.last >= follow->goal);
+}
+
+bool follow_caught_up(const struct follow *follow)
+{
+    return follow->caught_up;
+}
+
 void follow_master(struct follow *follow, const struct wire_registered *answer)
 {
     struct wire_identity *own = &follow->base->own;
     follow->registered = true;
+    follow->goal = answer->last_id;
+    caught_up_notice(follow);
     if (answer->from.id[0])
         snprintf(own->id, sizeof own->id, "%s", answer->from.id);
     if (strcmp(follow->master, answer->from.boot) != 0)
@@ -228,6 +243,7 @@ bool follow_misdirected(struct follow *follow, const struct http_request *reques
 static void show(struct follow *follow, struct log_tail tail)
 {
     follow->shown = tail;
+    caught_up_notice(follow);
     acks_appended(follow->base->acks, tail.last);
 }
 

@@ -47,6 +47,9 @@ void follow_master(struct follow *follow, const struct wire_registered *answer);
  * no witness: another process of it may have held more. */
 bool follow_complete(const struct follow *follow);
 
+/* Whether this process has once shown the list as it stood when it registered. */
+bool follow_caught_up(const struct follow *follow);
+
 /* A mark, other than 0, of the master that a request with this head comes from, where that is followed; 0 for
  * any other request. And whether the master of a mark is followed still. */
 unsigned follow_mark(const struct follow *follow, const struct http_head *head);

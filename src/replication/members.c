@@ -571,9 +571,14 @@ static void member_write(const struct members *members, const struct member *mem
     json_quote(span_of(member->id), out);
     buf_addf(out,
              ",\"url\":\"http://%s\",\"state\":\"%s\",\"acked\":%" PRIu64 ",\"lag\":%" PRIu64
-             ",\"last_seen\":%.3f}",
+             ",\"last_seen\":%.3f",
              authority, state_names[member->state], acked, acked < last ? last - acked : 0,
              (double)member_silent_ms(member, now_ms) / 1000);
+    if (member->retry.complaint[0]) {
+        buf_add_text(out, ",\"error\":");
+        json_quote_sentence(member->retry.complaint, out);
+    }
+    buf_add_char(out, '}');
 }
 
 void members_write(const struct members *members, int64_t now_ms, struct buf *out)

@@ -71,7 +71,8 @@ struct members_count members_count(const struct members *members);
 /* How many of the alive ones have answered a request that was sent since then. */
 unsigned members_answered_since(const struct members *members, int64_t since_us);
 
-/* Adds the array for GET /health: [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…}]. */
+/* Adds the array for GET /health: [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…,"error":…}];
+ * the error is there while there is something wrong with the link. */
 void members_write(const struct members *members, int64_t now_ms, struct buf *out);
 
 #endif

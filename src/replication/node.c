@@ -2,13 +2,13 @@
 #include "clock.h"
 #include "http/guard.h"
 #include "http/router.h"
-#include "json.h"
 #include "logline.h"
 #include "replication/admission.h"
 #include "replication/append.h"
 #include "replication/append_request.h"
 #include "replication/follow.h"
 #include "replication/gate.h"
+#include "replication/health.h"
 #include "replication/reads.h"
 #include "replication/registrar.h"
 #include "replication/token.h"
@@ -24,6 +24,8 @@ enum {
     PAUSE_LEAST_MS = 100, /* a pass that is late by less is no pause of the process */
     INTERIM_LEAST_MS = 20 /* between two interim answers: fewer than HTTP_INTERIM_MOST */
 };
+
+#define NO_STORE "Cache-Control: no-store\r\n"
 
 struct node {
     struct base base;
@@ -128,32 +130,50 @@ static void handle_message(void *ctx, const struct http_request *request, const 
         reads_message(node->base.log, node_shown(node), rest, exchange);
 }
 
+/* ---- how it is */
+
+static struct health node_health(const struct node *node)
+{
+    return (struct health){.base = &node->base,
+                           .stopping = atomic_load(&node->stop_by_ms) != CLOCK_NEVER,
+                           .members = node->members,
+                           .admission = node->admission,
+                           .gate = node->gate,
+                           .follow = node->follow,
+                           .registrar = node->registrar};
+}
+
 static void handle_health(void *ctx, const struct http_request *request, const char *rest,
                           struct http_exchange *exchange)
 {
-    struct node *node = ctx;
-    const char *log = node->base.own.log;
-    bool read_only = node->gate && gate_read_only(node->gate);
+    struct health health = node_health(ctx);
     struct buf body = {0};
     (void)request;
     (void)rest;
-    buf_addf(&body, "{\"role\":\"%s\",\"status\":\"%s\",\"log\":", node->members ? "master" : "secondary",
-             read_only ? "read_only" : "ok");
-    if (log[0])
-        json_quote(span_of(log), &body);
-    else
-        buf_add_text(&body, "null");
-    buf_addf(&body, ",\"last_id\":%" PRIu64, node_shown(node));
-    if (node->members) {
-        buf_addf(&body, ",\"read_only\":%s,\"secondaries\":", read_only ? "true" : "false");
-        members_write(node->members, clock_ms(), &body);
-    } else {
-        buf_add_text(&body, ",\"master\":");
-        json_quote(span_of(node->base.settings->master_url), &body);
-        buf_addf(&body, ",\"registered\":%s", registrar_status(node->registrar) == REGISTRAR_OK ? "true" : "false");
-    }
-    buf_add_char(&body, '}');
-    http_answer_json(exchange, 200, NULL, &body);
+    health_write(&health, clock_ms(), &body);
+    http_answer_json(exchange, 200, NO_STORE, &body);
+}
+
+static void handle_ready(void *ctx, const struct http_request *request, const char *rest,
+                         struct http_exchange *exchange)
+{
+    struct health health = node_health(ctx);
+    struct buf body = {0};
+    (void)request;
+    (void)rest;
+    bool ready = health_write_ready(&health, &body);
+    http_answer_json(exchange, ready ? 200 : 503, NO_STORE, &body);
+}
+
+static void handle_live(void *ctx, const struct http_request *request, const char *rest,
+                        struct http_exchange *exchange)
+{
+    struct buf body = {0};
+    (void)ctx;
+    (void)request;
+    (void)rest;
+    buf_add_text(&body, "{\"status\":\"alive\"}");
+    http_answer_json(exchange, 200, NO_STORE, &body);
 }
 
 /* ---- calls between nodes */
@@ -231,6 +251,8 @@ static const struct http_route master_routes[] = {
      .denies = append_denies},
     {.method = "GET", .path = "/messages/*", .handle = handle_message},
     {.method = "GET", .path = "/health", .handle = handle_health},
+    {.method = "GET", .path = "/readyz", .handle = handle_ready},
+    {.method = "GET", .path = "/livez", .handle = handle_live},
     {.method = "POST",
      .path = "/register",
      .handle = handle_register,
@@ -247,6 +269,8 @@ static const struct http_route secondary_routes[] = {
     {.method = "POST", .path = "/", .handle = handle_elsewhere, .at_head = true, .unlisted = true},
     {.method = "GET", .path = "/messages/*", .handle = handle_message},
     {.method = "GET", .path = "/health", .handle = handle_health},
+    {.method = "GET", .path = "/readyz", .handle = handle_ready},
+    {.method = "GET", .path = "/livez", .handle = handle_live},
     {.method = "POST",
      .path = "/replicate",
      .handle = handle_replicate,
