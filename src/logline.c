@@ -12,6 +12,7 @@
 #include "condvar.h"
 #include "format.h"
 #include "hex.h"
+#include "span.h"
 #include "utf8.h"
 #include <assert.h>
 #include <errno.h>
@@ -33,7 +34,8 @@ enum {
     TIME_LEN = sizeof "2026-11-22T10:00:00.123Z" - 1,
     OFF = LOGLINE_ERROR + 1,
     ESCAPED_MAX = 5 * LOGLINE_EVENT_MAX, /* each byte as \\xNN */
-    LINE_MAX_BYTES = ESCAPED_MAX + 256
+    FIELDS_MAX = 2048,                   /* of JSON */
+    LINE_MAX_BYTES = ESCAPED_MAX + FIELDS_MAX + 256
 };
 
 /* A line without its time. */
@@ -72,7 +74,7 @@ static char time_text[TIME_LEN + 1];
 
 /* ---- A line ---- */
 
-/* What stands between the time and the event of each level's lines. */
+/* What stands between the time and the sentence of each level's lines; in JSON, and the event's word. */
 static void before_event_make(const char *role)
 {
     static const char *const text[] = {"DEBUG", "INFO ", "WARN ", "ERROR"};
@@ -169,13 +171,51 @@ static void line_add_event(struct line *line, const char *at, const char *end)
     }
 }
 
+static void line_add_number(struct line *line, double number)
+{
+    char text[40];
+    bool whole = number >= 0 && number < 1e15 && number == (double)(uint64_t)number;
+    snprintf(text, sizeof text, "%.*f", whole ? 0 : 1, number);
+    line_add_text(line, text);
+}
+
+/* Leaves out those for which there is no room. */
+static void line_add_fields(struct line *line, const struct log_field *field)
+{
+    size_t most = line->len + FIELDS_MAX;
+    for (; field && field->name; field++) {
+        size_t len = field->text ? strlen(field->text) : 0;
+        if (line->len + strlen(field->name) + 5 * len + 48 > most)
+            continue;
+        line_add_text(line, ",\"");
+        line_add_text(line, field->name);
+        line_add_text(line, field->text ? "\":\"" : "\":");
+        if (!field->text) {
+            line_add_number(line, field->number);
+        } else {
+            line_add_event(line, field->text, field->text + len);
+            line_add_text(line, "\"");
+        }
+    }
+}
+
 /* All of the line but its time, which goes in front. */
-static void line_make(struct line *line, enum logline_level level, const char *event, size_t len)
+static void line_make(struct line *line, enum logline_level level, const char *word,
+                      const struct log_field *fields, struct span sentence)
 {
     line->len = 0;
     line_add_text(line, before_event[level]);
-    line_add_event(line, event, event + len);
-    line_add_text(line, as_json ? "\"}\n" : "\n");
+    if (as_json) {
+        line_add_text(line, word);
+        line_add_text(line, "\",\"message\":\"");
+    }
+    line_add_event(line, sentence.at, sentence.at + sentence.len);
+    if (as_json) {
+        line_add_text(line, "\"");
+        line_add_fields(line, fields);
+        line_add_text(line, "}");
+    }
+    line_add_text(line, "\n");
 }
 
 /* ---- The buffer that fills; with the lock held ---- */
@@ -223,9 +263,9 @@ static void fill_dropped(void)
 {
     char event[128];
     struct line line;
-    int len = snprintf(event, sizeof event, "dropped %llu log lines: their reader does not keep up",
-                       (unsigned long long)dropped);
-    line_make(&line, LOGLINE_WARN, event, (size_t)len);
+    snprintf(event, sizeof event, "dropped %llu log lines: their reader does not keep up",
+             (unsigned long long)dropped);
+    line_make(&line, LOGLINE_WARN, "dropped", LOG_FIELDS(LOG_NUMBER("count", dropped)), span_of(event));
     dropped = 0;
     fill_line(&line);
 }
@@ -352,6 +392,11 @@ bool logline_on(enum logline_level level)
     return (int)level >= atomic_load_explicit(&least_level, memory_order_acquire);
 }
 
+bool logline_has_fields(void)
+{
+    return as_json;
+}
+
 /* Cuts an event that was longer than the buffer, between two characters where it has characters. */
 static size_t event_cut(char event[LOGLINE_EVENT_MAX + 1])
 {
@@ -376,20 +421,38 @@ static void line_hand_over(const struct line *line, enum logline_level level)
     pthread_mutex_unlock(&mutex);
 }
 
-void logline(enum logline_level level, const char *format, ...)
+static void event_log(enum logline_level level, const char *word, const struct log_field *fields,
+                      const char *format, va_list args)
 {
     char event[LOGLINE_EVENT_MAX + 1];
     struct line line;
-    va_list args;
-    if (!logline_on(level))
-        return;
     int saved = errno;
-    va_start(args, format);
     int len = format_args(event, sizeof event, format, args);
-    va_end(args);
     if (len >= 0) {
-        line_make(&line, level, event, len < (int)sizeof event ? (size_t)len : event_cut(event));
+        size_t kept = len < (int)sizeof event ? (size_t)len : event_cut(event);
+        line_make(&line, level, word, fields, (struct span){event, kept});
         line_hand_over(&line, level);
     }
     errno = saved;
+}
+
+void logline_event(enum logline_level level, const char *word, const struct log_field *fields,
+                   const char *format, ...)
+{
+    va_list args;
+    if (!logline_on(level))
+        return;
+    va_start(args, format);
+    event_log(level, word, fields, format, args);
+    va_end(args);
+}
+
+void logline(enum logline_level level, const char *format, ...)
+{
+    va_list args;
+    if (!logline_on(level))
+        return;
+    va_start(args, format);
+    event_log(level, "log", NULL, format, args);
+    va_end(args);
 }

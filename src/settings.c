@@ -299,14 +299,14 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
 static void line_log(struct buf *line)
 {
     if (line->len)
-        logline(LOGLINE_INFO, "settings%.*s", (int)line->len, line->data);
+        logline_event(LOGLINE_INFO, "settings", NULL, "settings%.*s", (int)line->len, line->data);
     buf_clear(line);
 }
 
 void settings_log(const struct settings *settings, enum settings_role role)
 {
     struct buf line = {0};
-    logline(LOGLINE_INFO, "%s", SETTINGS_VERSION);
+    logline_event(LOGLINE_INFO, "version", NULL, "%s", SETTINGS_VERSION);
     for (size_t i = 0; i < SETTINGS_COUNT; i++) {
         const struct setting *setting = &settings_table[i];
         size_t before = line.len;

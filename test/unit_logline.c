@@ -111,7 +111,7 @@ Test(logline, nothing_is_on_before_the_start_and_after_the_stop)
     logline(LOGLINE_ERROR, "nobody hears this");
     logline_stop();
     int fd = file_open();
-    cr_assert_eq(logline_start(fd, LOGLINE_DEBUG, false, "master"), 0);
+    cr_assert_eq(logline_start(fd, LOGLINE_DEBUG, LOGLINE_TEXT, "master"), 0);
     cr_assert(logline_on(LOGLINE_DEBUG));
     logline_stop();
     cr_assert(!logline_on(LOGLINE_ERROR));
@@ -125,7 +125,7 @@ Test(logline, text_lines_have_the_promised_form)
 {
     char rest[LINE_ROOM];
     int fd = file_open();
-    cr_assert_eq(logline_start(fd, LOGLINE_DEBUG, false, "master"), 0);
+    cr_assert_eq(logline_start(fd, LOGLINE_DEBUG, LOGLINE_TEXT, "master"), 0);
     logline(LOGLINE_INFO, "appended %d (%d bytes) from %s", 17, 5, "127.0.0.1:53211");
     logline(LOGLINE_DEBUG, "a");
     logline(LOGLINE_WARN, "b \"c\"");
@@ -145,45 +145,92 @@ Test(logline, text_lines_have_the_promised_form)
     buf_free(&text);
 }
 
-/* Asserts that the line is one JSON object with these members, in order. */
-static void assert_json_line(struct span line, const char *level, const char *role, const char *event)
+/* Asserts that the line is one JSON object, with this behind its time. */
+static void assert_json_line(struct span line, const char *wanted)
 {
-    const char *const wanted[][2] = {{"time", NULL}, {"level", level}, {"role", role}, {"event", event}};
+    static const char begin[] = "{\"time\":\"";
     struct json json = json_text(line);
-    struct json_string name, value;
-    cr_assert(json_object(&json));
-    for (size_t i = 0; i < 4; i++) {
-        cr_assert(json_member(&json, &name) && json_string(&json, &value), "%.*s", (int)line.len, line.at);
-        cr_assert(json_string_is(&name, wanted[i][0]));
-        if (wanted[i][1])
-            cr_assert(json_string_is(&value, wanted[i][1]), "%.*s", (int)line.len, line.at);
-        else
-            cr_assert(value.raw.len == TIME_LEN && has_form(value.raw.at, time_form, TIME_LEN));
-    }
-    cr_assert(!json_member(&json, &name) && !json.error && json_end(&json));
+    char rest[LINE_ROOM];
+    cr_assert(json_skip(&json) && json_end(&json), "%.*s", (int)line.len, line.at);
+    cr_assert(line.len > sizeof begin && memcmp(line.at, begin, sizeof begin - 1) == 0);
+    cr_assert_str_eq(behind_time(span_after(line, sizeof begin - 1), rest), wanted);
 }
 
-Test(logline, json_lines_have_the_promised_form)
+Test(logline, json_lines_have_a_word_a_sentence_and_fields)
 {
+    static const char *const wanted[] = {
+        "\",\"level\":\"info\",\"role\":\"secondary\",\"event\":\"ack\",\"message\":\"ACK up to 7\","
+        "\"last\":7,\"ms\":0.2,\"member\":\"s1\"}",
+        "\",\"level\":\"info\",\"role\":\"secondary\",\"event\":\"shown\",\"message\":\"7 shows\"}",
+        "\",\"level\":\"error\",\"role\":\"secondary\",\"event\":\"log\",\"message\":"
+        "\"say \\\"hi\\\"\\\\x0a\\\\x5c \xc3\xa9 \\\\xff\"}",
+        "\",\"level\":\"warn\",\"role\":\"secondary\",\"event\":\"request\",\"message\":\"\","
+        "\"path\":\"\\\"\\\\x0a\",\"status\":0,\"bytes\":123456789012345,\"ms\":-1.5}",
+    };
     int fd = file_open();
-    cr_assert_eq(logline_start(fd, LOGLINE_INFO, true, "secondary"), 0);
-    logline(LOGLINE_INFO, "ACK up to %d", 7);
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_JSON, "secondary"), 0);
+    logline_event(LOGLINE_INFO, "ack",
+                  LOG_FIELDS(LOG_NUMBER("last", 7), LOG_NUMBER("ms", 0.2), LOG_TEXT("member", "s1")),
+                  "ACK up to %d", 7);
+    logline_event(LOGLINE_INFO, "shown", NULL, "%d shows", 7);
+    logline_event(LOGLINE_DEBUG, "shown", NULL, "%d shows", 8);
     logline(LOGLINE_ERROR, "say \"hi\"\n\\ \xc3\xa9 \xff");
+    logline_event(LOGLINE_WARN, "request",
+                  LOG_FIELDS(LOG_TEXT("path", "\"\n"), LOG_NUMBER("status", 0),
+                             LOG_NUMBER("bytes", UINT64_C(123456789012345)), LOG_NUMBER("ms", -1.5)),
+                  "%s", "");
+    logline_stop();
+    struct buf text = file_text(fd);
+    struct span left = buf_span(&text), line;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        cr_assert(line_next(&left, &line));
+        assert_json_line(line, wanted[i]);
+    }
+    cr_assert_eq(left.len, 0);
+    buf_free(&text);
+}
+
+Test(logline, lines_of_text_have_no_fields)
+{
+    char rest[LINE_ROOM];
+    int fd = file_open();
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_TEXT, "m"), 0);
+    cr_assert_null(LOG_FIELDS(LOG_NUMBER("id", 1)));
+    logline_event(LOGLINE_INFO, "appended", LOG_FIELDS(LOG_NUMBER("id", 1)), "appended %d", 1);
     logline_stop();
     struct buf text = file_text(fd);
     struct span left = buf_span(&text), line;
     cr_assert(line_next(&left, &line));
-    assert_json_line(line, "info", "secondary", "ACK up to 7");
+    cr_assert_str_eq(behind_time(line, rest), " INFO  m appended 1");
+    buf_free(&text);
+}
+
+/* The sentence is as long as can be, and each byte of it and of the field needs five. */
+Test(logline, a_field_without_room_is_left_out_and_those_behind_it_are_not)
+{
+    char longest[LOGLINE_EVENT_MAX + 1] = "";
+    int fd = file_open();
+    memset(longest, '\x1b', LOGLINE_EVENT_MAX);
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_JSON, "m"), 0);
+    logline_event(LOGLINE_INFO, "request",
+                  LOG_FIELDS(LOG_TEXT("a", longest), LOG_TEXT("b", longest + LOGLINE_EVENT_MAX - 300),
+                             LOG_TEXT("c", longest + LOGLINE_EVENT_MAX - 300), LOG_NUMBER("d", 1)),
+                  "%s", longest);
+    logline_stop();
+    struct buf text = file_text(fd);
+    struct span left = buf_span(&text), line;
     cr_assert(line_next(&left, &line));
-    assert_json_line(line, "error", "secondary", "say \"hi\"\\x0a\\x5c \xc3\xa9 \\xff");
-    cr_assert_eq(left.len, 0);
+    struct json json = json_text(line);
+    cr_assert(json_skip(&json) && json_end(&json));
+    cr_assert(!strstr(text.data, "\"a\":") && strstr(text.data, "\"b\":") && !strstr(text.data, "\"c\":") &&
+              strstr(text.data, ",\"d\":1}"));
     buf_free(&text);
 }
 
 Test(logline, lines_below_the_level_are_left_out)
 {
     int fd = file_open();
-    cr_assert_eq(logline_start(fd, LOGLINE_WARN, false, "master"), 0);
+    cr_assert_eq(logline_start(fd, LOGLINE_WARN, LOGLINE_TEXT, "master"), 0);
     cr_assert(!logline_on(LOGLINE_INFO) && logline_on(LOGLINE_WARN) && logline_on(LOGLINE_ERROR));
     for (int level = LOGLINE_DEBUG; level <= LOGLINE_ERROR; level++)
         logline((enum logline_level)level, "level %d", level);
@@ -284,7 +331,7 @@ Test(logline, characters_that_terminals_obey_are_escaped)
 static void log_one(const char *event, bool json, char out[LINE_ROOM])
 {
     int fd = file_open();
-    cr_assert_eq(logline_start(fd, LOGLINE_INFO, json, "m"), 0);
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, json ? LOGLINE_JSON : LOGLINE_TEXT, "m"), 0);
     logline(LOGLINE_INFO, "%s", event);
     logline_stop();
     struct buf text = file_text(fd);

@@ -214,17 +214,38 @@ bool logline_on(enum logline_level level)
     return world.verbose;
 }
 
-void logline(enum logline_level level, const char *format, ...)
+bool logline_has_fields(void)
+{
+    return false;
+}
+
+static void line_say(enum logline_level level, const char *format, va_list args)
 {
     static const char *const names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
     char text[LOGLINE_EVENT_MAX];
-    va_list args;
     if (!world.verbose)
         return;
-    va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     trace("%s %s", names[level], text);
+}
+
+void logline(enum logline_level level, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    line_say(level, format, args);
+    va_end(args);
+}
+
+void logline_event(enum logline_level level, const char *word, const struct log_field *fields,
+                   const char *format, ...)
+{
+    va_list args;
+    (void)word;
+    (void)fields;
+    va_start(args, format);
+    line_say(level, format, args);
+    va_end(args);
 }
 
 void broken(const char *format, ...)
