@@ -211,21 +211,33 @@ static struct http_exchange *conn_add_exchange(struct http_conn *conn)
     return exchange;
 }
 
+/* The first line of a request that need not be a good one. */
+static struct span first_line(struct span bytes)
+{
+    while (bytes.len && (bytes.at[0] == '\r' || bytes.at[0] == '\n'))
+        bytes = span_after(bytes, 1);
+    for (size_t len = 0; len < bytes.len; len++)
+        if (bytes.at[len] == '\r' || bytes.at[len] == '\n')
+            bytes.len = len;
+    return bytes;
+}
+
 /* Answers a request that cannot be served, and ends the connection behind it. */
-static void conn_refuse(struct http_conn *conn, int status, const char *why, bool to_head)
+static void conn_refuse(struct http_conn *conn, int status, const char *why, struct span request)
 {
     struct http_exchange *exchange = conn_add_exchange(conn);
     if (!exchange)
         return;
     exchange->close = true;
-    exchange->to_head = to_head;
+    exchange->to_head = request_asks_head(request);
+    exchange_note(exchange, first_line(request));
     http_answer_error(exchange, status, status == 503 ? HTTP_RETRY : NULL, "%s", why);
     conn_stop(conn, CONN_ENDING);
 }
 
 static void conn_refuse_memory(struct http_conn *conn, struct span request)
 {
-    conn_refuse(conn, 503, "there is no memory for this request", request_asks_head(request));
+    conn_refuse(conn, 503, "there is no memory for this request", request);
 }
 
 static void conn_add_interim(struct http_conn *conn, int status)
@@ -288,6 +300,13 @@ static void request_incomplete(struct http_conn *conn)
     request_continue(conn);
 }
 
+/* The method and the target, which stand in one line. */
+static struct span request_line(const struct http_head *head)
+{
+    const char *end = head->target.at + head->target.len;
+    return (struct span){head->method.at, (size_t)(end - head->method.at)};
+}
+
 /* `last`: the connection ends with its answer. */
 static void request_dispatch(struct http_conn *conn, const struct request_parts *parts, bool last)
 {
@@ -301,15 +320,22 @@ static void request_dispatch(struct http_conn *conn, const struct request_parts 
     exchange->to_head = span_equals(parts->head.method, "HEAD");
     exchange->http10 = parts->head.minor == 0;
     exchange->close = last || !parts->head.keep_alive;
+    exchange_note(exchange, request_line(&parts->head));
     if (exchange->close)
         conn->state = CONN_ENDING;
     const struct http_request request = {.head = &parts->head, .target = &parts->target, .body = parts->body};
     http_ruling_handle(service, &ruling, &request, exchange);
 }
 
-static void extra_refuse(struct http_conn *conn, bool to_head)
+static void extra_refuse(struct http_conn *conn, struct span request)
 {
-    conn_refuse(conn, 503, "this server has all the clients it takes", to_head);
+    conn_refuse(conn, 503, "this server has all the clients it takes", request);
+}
+
+static struct span request_line(const struct http_head *head)
+{
+    const char *end = head->target.at + head->target.len;
+    return (struct span){head->method.at, (size_t)(end - head->method.at)};
 }
 
 /* The first request of a connection past the limit: one that a node sends makes it a connection like others.
@@ -323,7 +349,7 @@ static bool extra_take(struct http_conn *conn, enum request_verdict verdict,
     if (ruling->route && ruling->route->token && !ruling->denial)
         extra_leave(conn);
     else
-        extra_refuse(conn, span_equals(parts->head.method, "HEAD"));
+        extra_refuse(conn, request_line(&parts->head));
     return !conn_is_extra(conn);
 }
 
@@ -337,7 +363,8 @@ static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes
     if (verdict == REQUEST_WHOLE || verdict == REQUEST_HEAD)
         request_dispatch(conn, &parts, verdict == REQUEST_HEAD);
     else if (verdict == REQUEST_REFUSED)
-        conn_refuse(conn, parts.status, parts.why, parts.to_head);
+        conn_refuse(conn, parts.status, parts.why,
+                    (struct span){bytes->data + bytes->at, bytes->len - bytes->at});
     else
         request_incomplete(conn);
     return verdict == REQUEST_WHOLE;
@@ -470,10 +497,10 @@ static void conn_expired(struct loop_watch *watch)
                stream_drains(&conn->stream, loop_now_ms(conn->conns->loop), HTTP_WRITE_TIME_MS)) {
         conn_set_deadline(conn);
     } else if (conn_is_extra(conn) && conn_goes_on(conn)) {
-        extra_refuse(conn, request_asks_head(kept));
+        extra_refuse(conn, kept);
         conn_touch(conn);
     } else if (!conn->stream.full && conn->state == CONN_OPEN && kept.len) {
-        conn_refuse(conn, 408, "the request was not complete in time", request_asks_head(kept));
+        conn_refuse(conn, 408, "the request was not complete in time", kept);
     } else {
         if (conn->stream.full)
             stream_abort(&conn->stream);

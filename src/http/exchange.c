@@ -1,5 +1,7 @@
 #include "http/exchange.h"
 #include "json.h"
+#include "logline.h"
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,7 @@ struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *c
     exchange->conn = conn;
     exchange->conns = conns;
     exchange->waiter = NULL;
+    exchange->note = NULL;
     exchange->ready = exchange->to_head = exchange->http10 = exchange->close = false;
     memcpy(exchange->peer, peer, sizeof exchange->peer);
     return exchange;
@@ -73,6 +76,48 @@ const char *http_exchange_peer(const struct http_exchange *exchange)
     return exchange->peer;
 }
 
+/* ---- log lines at debug */
+
+/* Takes what is in front of the first space, or all, off the front; the space, too. */
+static void word_take(struct span *text, char out[HTTP_NOTED_MOST + 1])
+{
+    const char *space = text->len ? memchr(text->at, ' ', text->len) : NULL;
+    size_t len = space ? (size_t)(space - text->at) : text->len;
+    size_t kept = len < HTTP_NOTED_MOST ? len : HTTP_NOTED_MOST;
+    for (size_t i = 0; i < kept; i++)
+        out[i] = text->at[i] ? text->at[i] : '?';
+    out[kept] = '\0';
+    *text = span_after(*text, space ? len + 1 : len);
+}
+
+void exchange_note(struct http_exchange *exchange, struct span line)
+{
+    if (!logline_on(LOGLINE_DEBUG))
+        return;
+    struct request_note *note = exchange->note = calloc(1, sizeof *note);
+    if (!note)
+        return;
+    note->began_us = clock_us();
+    word_take(&line, note->method);
+    word_take(&line, note->target);
+}
+
+static void note_tell(struct http_exchange *exchange, int status)
+{
+    struct request_note *note = exchange->note;
+    int64_t tenths = (clock_us() - note->began_us + 50) / 100; /* of a millisecond */
+    logline_event(LOGLINE_DEBUG, "request",
+                  LOG_FIELDS(LOG_TEXT("method", note->method), LOG_TEXT("path", note->target),
+                             LOG_TEXT("peer", exchange->peer), LOG_NUMBER("status", status),
+                             LOG_NUMBER("ms", (double)tenths / 10)),
+                  "%s%s%s from %s: %d after %" PRId64 ".%d ms%s%s",
+                  note->method[0] ? note->method : "a request", note->target[0] ? " " : "", note->target,
+                  exchange->peer, status, tenths / 10, (int)(tenths % 10), note->why[0] ? ": " : "",
+                  note->why);
+    free(note);
+    exchange->note = NULL;
+}
+
 /* ---- answers */
 
 static const char *date_now(struct http_conns *conns)
@@ -105,6 +150,8 @@ void http_answer_source(struct http_exchange *exchange, int status, const char *
 {
     struct span end = span_of(after);
     struct outgoing *out = &exchange->out;
+    if (exchange->note)
+        note_tell(exchange, status);
     if (!exchange->conn) { /* the client has gone */
         exchange_free(exchange);
         return;
@@ -134,6 +181,8 @@ void http_answer_error(struct http_exchange *exchange, int status, const char *f
     va_start(args, format);
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
+    if (exchange->note)
+        snprintf(exchange->note->why, sizeof exchange->note->why, "%.255s", sentence);
 
     struct buf body = {0};
     buf_add_text(&body, "{\"error\":");

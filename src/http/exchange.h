@@ -7,11 +7,22 @@
 #include "http/conn.h"
 #include "http/stream.h"
 
+enum { HTTP_NOTED_MOST = 100 /* bytes of a request's target that a log line tells */ };
+
+/* What a log line at debug tells of a request when it is answered. */
+struct request_note {
+    int64_t began_us;
+    char method[HTTP_NOTED_MOST + 1]; /* or what came in its place */
+    char target[HTTP_NOTED_MOST + 1]; /* as it came, its beginning; "": there is none */
+    char why[256];                    /* the error's sentence; "": none */
+};
+
 struct http_exchange {
     struct http_exchange *next; /* the next request of the connection; or the next spare one */
     struct http_conn *conn;     /* NULL: the client has gone, the answer will be dropped */
     struct http_conns *conns;
-    void *waiter; /* see http_exchange_waiter; or NULL */
+    void *waiter;              /* see http_exchange_waiter; or NULL */
+    struct request_note *note; /* NULL: no line comes */
     char peer[HTTP_PEER_SIZE];
 
     bool ready;
@@ -23,6 +34,10 @@ struct http_exchange {
 
 /* A waiting exchange, or NULL where there is no memory. */
 struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *conn, const char *peer);
+
+/* Where lines at debug are on, has one come with the answer. `line` is the request's first line, or what
+ * there is of it. */
+void exchange_note(struct http_exchange *exchange, struct span line);
 
 /* Frees the exchanges kept for reuse. */
 void exchanges_free_spare(struct http_conns *conns);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LINES_APART_MS = 1000 };
+enum { LINES_APART_MS = 1000, LINES_APART_MOST_MS = 60000 };
 
 /* ---- hosts */
 
@@ -101,23 +101,40 @@ const struct http_denial *http_guard_denies(const struct http_service *service,
     return route && route->denies ? route->denies(head) : NULL;
 }
 
+/* Whether a line may come: at once, then a second later, and twice as long after each, up to a minute. */
+static bool line_is_due(struct http_guard *guard, int64_t now_ms)
+{
+    int64_t since_ms = now_ms - guard->told_ms;
+    if (guard->apart_ms && since_ms < guard->apart_ms)
+        return false;
+    bool calm = !guard->apart_ms || since_ms >= LINES_APART_MOST_MS + guard->apart_ms;
+    guard->apart_ms = calm ? LINES_APART_MS : guard->apart_ms * 2;
+    if (guard->apart_ms > LINES_APART_MOST_MS)
+        guard->apart_ms = LINES_APART_MOST_MS;
+    guard->told_ms = now_ms;
+    return true;
+}
+
 /* Somebody who tries tokens, or a secondary with a wrong one, would fill the log. */
 static void log_denial(struct http_guard *guard, const struct http_denial *denial,
                        const struct http_request *request, const char *peer)
 {
-    int64_t now_ms = clock_ms();
-    struct span method = request->head->method;
+    const char *why = denial->status == 401 ? "the token is wrong or missing" : denial->why;
     char untold[48] = "";
-    if (guard->told_ms && now_ms - guard->told_ms < LINES_APART_MS) {
+    char method[20];
+    if (!line_is_due(guard, clock_ms())) {
         guard->untold++;
         return;
     }
     if (guard->untold)
         snprintf(untold, sizeof untold, "; and %u more since the last line", guard->untold);
-    logline(LOGLINE_WARN, "%s: %.*s %.100s is refused with %d: %s%s", peer,
-            (int)(method.len < 20 ? method.len : 20), method.at, request->target->path, denial->status,
-            denial->status == 401 ? "the token is wrong or missing" : denial->why, untold);
-    guard->told_ms = now_ms;
+    if (!span_copy(request->head->method, method, sizeof method))
+        snprintf(method, sizeof method, "a method");
+    logline_event(LOGLINE_WARN, "refused",
+                  LOG_FIELDS(LOG_TEXT("peer", peer), LOG_TEXT("method", method),
+                             LOG_TEXT("path", request->target->path), LOG_NUMBER("status", denial->status)),
+                  "%s: %s %.100s is refused with %d: %s%s", peer, method, request->target->path,
+                  denial->status, why, untold);
     guard->untold = 0;
 }
 

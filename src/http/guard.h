@@ -12,7 +12,8 @@
 /* What a server's guard knows; its owner makes it, and the server's loop uses it. */
 struct http_guard {
     const char *hosts; /* see http_host_allowed */
-    int64_t told_ms;   /* when the last line of a denial was logged; 0: none was */
+    int64_t told_ms;   /* when the last line of a denial was logged */
+    int64_t apart_ms;  /* how long after it the next one may come; 0: none was logged */
     unsigned untold;   /* denials since, without a line */
 };
 
@@ -20,7 +21,8 @@ struct http_guard {
 const struct http_denial *http_guard_denies(const struct http_service *service,
                                             const struct http_route *route, const struct http_head *head);
 
-/* Answers with the denial. A 401 and a 403 leave a line in the log, one a second at most. */
+/* Answers with the denial. A 401 and a 403 leave a line in the log: one a second at most, and one a
+ * minute where they go on. */
 void http_deny(const struct http_service *service, const struct http_denial *denial,
                const struct http_request *request, struct http_exchange *exchange);
 

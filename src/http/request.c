@@ -10,22 +10,20 @@ bool request_asks_head(struct span bytes)
     return bytes.len >= 5 && memcmp(bytes.at, "HEAD ", 5) == 0;
 }
 
-static enum request_verdict refuse(struct request_state *state, struct span bytes,
-                                   struct request_parts *parts, int status, const char *why)
+static enum request_verdict refuse(struct request_state *state, struct request_parts *parts, int status,
+                                   const char *why)
 {
     *state = (struct request_state){0};
     parts->status = status;
     parts->why = why;
-    parts->to_head = request_asks_head(bytes);
     return REQUEST_REFUSED;
 }
 
-static enum request_verdict refuse_length(struct request_state *state, struct span bytes,
-                                          struct request_parts *parts)
+static enum request_verdict refuse_length(struct request_state *state, struct request_parts *parts)
 {
     snprintf(parts->why_text, sizeof parts->why_text,
              "the body is longer than the %" PRIu64 " bytes that are taken here", state->limit);
-    return refuse(state, bytes, parts, 413, parts->why_text);
+    return refuse(state, parts, 413, parts->why_text);
 }
 
 /* ---- the head */
@@ -38,10 +36,10 @@ static enum request_verdict head_parse(struct request_state *state, struct span 
     if (parsed == HTTP_PARSE_MORE)
         return REQUEST_MORE;
     if (parsed == HTTP_PARSE_BAD)
-        return refuse(state, in, parts, refusal.status, refusal.text);
+        return refuse(state, parts, refusal.status, refusal.text);
     const char *why = NULL;
     int status = http_target_parse(parts->head.method, parts->head.target, &parts->target, &why);
-    return status ? refuse(state, in, parts, status, why) : REQUEST_HEAD;
+    return status ? refuse(state, parts, status, why) : REQUEST_HEAD;
 }
 
 static enum request_verdict whole(struct request_state *state, const char *bytes, size_t len,
@@ -80,8 +78,7 @@ static enum request_verdict head_take(struct request_state *state, char *bytes, 
         return verdict;
     state->head_len = head->len;
     if (head->framing == HTTP_FRAMING_NONE && body_follows(head, (struct span){bytes, len}))
-        return refuse(state, (struct span){bytes, len}, parts, 411,
-                      "a body needs a Content-Length, or Transfer-Encoding: chunked");
+        return refuse(state, parts, 411, "a body needs a Content-Length, or Transfer-Encoding: chunked");
     if (head->framing == HTTP_FRAMING_NONE)
         return whole(state, bytes, head->len, parts);
     state->phase = REQUEST_AT_LIMIT;
@@ -105,9 +102,9 @@ static enum request_verdict body_decode(struct request_state *state, char *bytes
         http_chunked_decode(&state->decoder, bytes + at, *len - at, &used, bytes + at, &decoded);
     state->length += decoded;
     if (parsed == HTTP_PARSE_BAD)
-        return refuse(state, (struct span){bytes, *len}, parts, 400, "the chunked body is malformed");
+        return refuse(state, parts, 400, "the chunked body is malformed");
     if (state->length > state->limit)
-        return refuse_length(state, (struct span){bytes, *len}, parts);
+        return refuse_length(state, parts);
     *len = at + (parsed == HTTP_PARSE_DONE ? used : decoded);
     return parsed == HTTP_PARSE_DONE ? REQUEST_WHOLE : REQUEST_MORE;
 }
@@ -118,7 +115,7 @@ static enum request_verdict body_take(struct request_state *state, char *bytes, 
     if (state->chunked)
         return body_decode(state, bytes, len, parts);
     if (state->length > state->limit)
-        return refuse_length(state, (struct span){bytes, *len}, parts);
+        return refuse_length(state, parts);
     size_t need = state->head_len + (size_t)state->length;
     if (*len < need)
         return REQUEST_MORE;

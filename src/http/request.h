@@ -44,7 +44,6 @@ struct request_parts {
     int status;
     const char *why; /* one sentence for the client, which lasts as long as this struct */
     char why_text[80];
-    bool to_head; /* as far as it can be told, the request was HEAD */
 };
 
 /* Looks at the bytes from the start of a request on; a chunked body is decoded in place. *len: how many there

@@ -1,5 +1,5 @@
+#include "complaint.h"
 #include "http/conn.h"
-#include "logline.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -34,9 +34,8 @@ struct http_server {
     struct http_service service;
     int max_connections;
     uint16_t port;
-    bool running;  /* the loop's thread alone */
-    bool refusing; /* the log was told that the connection limit is reached */
-    bool resting;  /* the log was told that accept fails */
+    bool running; /* the loop's thread alone, as is the next */
+    struct complaints complaints;
 
     bool started; /* main alone */
     pthread_t thread;
@@ -100,16 +99,17 @@ static void client_accept(struct http_server *server, int fd, const struct socka
     char peer[HTTP_PEER_SIZE];
     peer_format(address, peer);
     bool extra = conns->open - conns->extras >= server->max_connections;
-    if (extra && !server->refusing)
-        logline(LOGLINE_WARN, "all %d connections are in use: new clients get 503", server->max_connections);
-    server->refusing = extra;
+    if (extra)
+        complain(&server->complaints, LOGLINE_WARN, "", "connections_full", NULL,
+                 "all %d connections are in use: new clients get 503", server->max_connections);
     if (conns->open >= server->max_connections + HTTP_EXTRAS_MAX && !conns_drop_extra(conns)) {
         client_drop(fd);
         return;
     }
     socket_tune(fd);
     if ((extra ? conn_open_extra : conn_open)(conns, fd, peer) < 0)
-        logline(LOGLINE_ERROR, "no memory for a connection from %s", peer);
+        complain(&server->complaints, LOGLINE_ERROR, "", "no_memory", LOG_FIELDS(LOG_TEXT("peer", peer)),
+                 "no memory for a connection from %s", peer);
 }
 
 static bool accept_error_passes(int error)
@@ -122,10 +122,8 @@ static bool accept_error_passes(int error)
 static void listener_rest(struct listener *listener, int error)
 {
     struct http_server *server = listener->server;
-    if (!server->resting)
-        logline(LOGLINE_WARN, "cannot accept a client: %s; trying again every %d ms", strerror(error),
-                ACCEPT_PAUSE_MS);
-    server->resting = true;
+    complain(&server->complaints, LOGLINE_WARN, "", "cannot_accept", NULL,
+             "cannot accept a client: %s; trying again every %d ms", strerror(error), ACCEPT_PAUSE_MS);
     loop_want(server->conns.loop, &listener->watch, 0);
     loop_deadline(server->conns.loop, &listener->watch, loop_now_ms(server->conns.loop) + ACCEPT_PAUSE_MS);
 }
@@ -140,7 +138,6 @@ static void listener_ready(struct loop_watch *watch, short revents)
         socklen_t len = sizeof address;
         int fd = accept4(watch->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            server->resting = false;
             client_accept(server, fd, &address);
         } else if (errno == EAGAIN) {
             return;
