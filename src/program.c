@@ -27,16 +27,21 @@ static bool is_loopback(const char *host)
     return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
 }
 
-/* Warns of settings that let strangers in. */
-static void dangers_log(const struct settings *settings)
+/* Warns of settings that let strangers in, or do not go together. */
+static void dangers_log(const struct settings *settings, enum settings_role role)
 {
     size_t len = strlen(settings->cluster_token);
     if (len && len < TOKEN_LEAST)
-        logline(LOGLINE_WARN, "CLUSTER_TOKEN is short, and may be guessed: take %d characters or more",
-                TOKEN_LEAST);
+        logline_event(LOGLINE_WARN, "token", NULL,
+                      "CLUSTER_TOKEN is short, and may be guessed: take %d characters or more", TOKEN_LEAST);
     if (!len && !is_loopback(settings->host))
-        logline(LOGLINE_WARN, "whoever reaches %s can join as a node: set CLUSTER_TOKEN on all nodes",
-                settings->host);
+        logline_event(LOGLINE_WARN, "token", NULL,
+                      "whoever reaches %s can join as a node: set CLUSTER_TOKEN on all nodes",
+                      settings->host);
+    if (role == SETTINGS_MASTER && settings->idle_timeout_ms <= settings->heartbeat_ms)
+        logline_event(LOGLINE_WARN, "idle_timeout", NULL,
+                      "IDLE_TIMEOUT is not above HEARTBEAT_INTERVAL: a secondary with such a one closes "
+                      "its connection again and again");
 }
 
 /* Says where the node listens, and waits until one of the signals comes. */
@@ -44,11 +49,15 @@ static void node_wait(const struct settings *settings, uint16_t port, const sigs
 {
     bool ipv6 = strchr(settings->host, ':');
     int got = 0;
-    logline(LOGLINE_INFO, "listening on http://%s%s%s:%u", ipv6 ? "[" : "", settings->host, ipv6 ? "]" : "",
-            port);
+    logline_event(LOGLINE_INFO, "listening",
+                  LOG_FIELDS(LOG_TEXT("host", settings->host), LOG_NUMBER("port", port)),
+                  "listening on http://%s%s%s:%u", ipv6 ? "[" : "", settings->host, ipv6 ? "]" : "", port);
     while (sigwait(signals, &got) != 0)
         continue;
-    logline(LOGLINE_INFO, "stopping: %s", got == SIGTERM ? "SIGTERM" : got == SIGINT ? "SIGINT" : "SIGHUP");
+    logline_event(LOGLINE_INFO, "stopping", NULL, "stopping: %s",
+                  got == SIGTERM  ? "SIGTERM"
+                  : got == SIGINT ? "SIGINT"
+                                  : "SIGHUP");
 }
 
 /* Runs a node with log lines. The signals that stop it are blocked in all threads: node_wait takes them. */
@@ -74,14 +83,14 @@ static int node_run(const struct settings *settings, enum settings_role role)
         return 1;
     }
     settings_log(settings, role);
-    dangers_log(settings);
+    dangers_log(settings, role);
     int result = process_start(&process, settings, role, why, sizeof why);
     if (result < 0) {
-        logline(LOGLINE_ERROR, "cannot start: %s", why);
+        logline_event(LOGLINE_ERROR, "cannot_start", NULL, "cannot start: %s", why);
     } else {
         node_wait(settings, process_port(process), &signals);
         process_stop(process);
-        logline(LOGLINE_INFO, "stopped");
+        logline_event(LOGLINE_INFO, "stopped", NULL, "stopped");
     }
     logline_stop();
     return result < 0;

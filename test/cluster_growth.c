@@ -145,7 +145,7 @@ SCENARIO(cluster_growth, links_that_are_cut_leave_nothing_behind)
 SCENARIO(cluster_growth, secondaries_that_restart_leave_nothing_behind)
 {
     enum { NODES = 4, ROUNDS = 12 };
-    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct node *master = master_start("--heartbeat-interval 0.2 --log-level debug");
     struct node *nodes[NODES];
     struct usage before = {0};
     char id[8];

@@ -33,8 +33,8 @@ SCENARIO(cluster_links, a_long_message_arrives_over_a_link_that_stalls_again_and
     struct node *master = master_start("--heartbeat-interval 0.2 --max-message %d", LEN);
     struct node *s1 = node_later("secondary", "");
     struct relay *relay = relay_open(s1->port);
-    node_words(s1, "--master-url %s --secondary-id s1 --advertise-url %s --max-message %d", master->url,
-               relay_url(relay), LEN);
+    node_words(s1, "--master-url %s --secondary-id s1 --advertise-url %s --max-message %d --log-level debug",
+               master->url, relay_url(relay), LEN);
     node_restart(s1);
     expect_stored(post(master, "?w=2", "a"), 201, 1, 2, 2);
     relay_rate(relay, 1000 * 1000);

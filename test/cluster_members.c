@@ -6,7 +6,7 @@
 
 SCENARIO(cluster_members, who_registers_twice_is_one_member)
 {
-    struct node *master = master_start("");
+    struct node *master = master_start("--log-level debug");
     struct fake *fake = fake_open(FAKE_GOOD);
     fake_join(fake, master, "f1");
     for (int i = 0; i < 4; i++)

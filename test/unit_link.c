@@ -18,8 +18,11 @@ enum { HEARTBEAT_MS = 300, ATTEMPT_MS = 5000, BIG = 1024 * 1024 };
 /* ---- the link and its secondary */
 
 static const struct settings settings = {.heartbeat_ms = HEARTBEAT_MS};
-static struct base base = {
-    .settings = &settings, .own = {.boot = "m", .log = "l", .epoch = 3}, .fields = "A: b\r\n"};
+static struct complaints complaints;
+static struct base base = {.settings = &settings,
+                           .complaints = &complaints,
+                           .own = {.boot = "m", .log = "l", .epoch = 3},
+                           .fields = "A: b\r\n"};
 static struct link_target target;
 static struct link *the_link;
 static struct http_client *connection;
@@ -857,28 +860,38 @@ Test(link, a_batch_does_not_grow_past_its_limit)
 
 /* ---- log lines */
 
-/* How often a link that got no further at `stuck_at` says above debug that it is connected at 1. */
-static int lines_of_a_greeting(uint64_t stuck_at)
+/* Five links, one after the other, greet at 1 and send the rest, of which `sent_before` was sent before: how
+ * many lines at info hold the text. */
+static int lines_of_five_links(uint64_t sent_before, const char *line)
 {
-    char text[4096] = "";
+    char text[8192] = "";
     int lines = 0;
     int fd = memfd_create("lines", MFD_CLOEXEC);
-    cr_assert_eq(logline_start(fd, LOGLINE_INFO, false, "master"), 0);
-    link_again();
-    the_link->stuck_at = stuck_at;
-    greet(1);
+    complaints = (struct complaints){0};
+    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_TEXT, "master"), 0);
+    for (int i = 0; i < 5; i++) {
+        link_again();
+        the_link->sent_before = sent_before;
+        greet(1);
+        pump();
+    }
     logline_stop();
     cr_assert(pread(fd, text, sizeof text - 1, 0) >= 0);
     close(fd);
-    for (const char *at = text; (at = strstr(at, "connected to s1, which holds 1 of 2 messages")); at++)
+    for (const char *at = text; (at = strstr(at, line)); at++)
         lines++;
     return lines;
 }
 
-Test(link, a_greeting_at_the_place_where_the_last_link_got_stuck_is_no_news)
+Test(link, a_link_that_is_connected_again_and_again_is_told_of_three_times)
 {
     append(2);
-    cr_assert_eq(lines_of_a_greeting(UINT64_MAX), 1);
-    cr_assert_eq(lines_of_a_greeting(0), 1);
-    cr_assert_eq(lines_of_a_greeting(1), 0);
+    cr_assert_eq(lines_of_five_links(0, "connected to s1, which holds 1 of 2 messages"), COMPLAINT_INFOS);
+}
+
+Test(link, what_is_sent_again_and_again_is_told_of_three_times)
+{
+    append(2);
+    cr_assert_eq(lines_of_five_links(0, "sending 2 to s1"), 5);
+    cr_assert_eq(lines_of_five_links(2, "sending 2 to s1 again"), COMPLAINT_INFOS);
 }

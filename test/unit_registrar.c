@@ -17,6 +17,7 @@ enum { CALL_MS = 2000, HEARTBEAT_MS = 400, GOODBYE_MS = 700 };
 
 static struct settings settings;
 static struct base base;
+static struct complaints complaints;
 static struct follow *follow;
 static struct registrar *registrar;
 
@@ -33,6 +34,7 @@ static void start(void)
     fake.connects = true;
     settings = (struct settings){.master_url = "http://m:5000", .secondary_id = "s1"};
     base = (struct base){.settings = &settings,
+                         .complaints = &complaints,
                          .log = log_open(),
                          .acks = acks_open(0),
                          .own = {.id = "s1", .boot = "b1", .log = "l", .epoch = 2},

@@ -14,7 +14,8 @@
 enum { MAX_MESSAGE = 10, PAUSE_MS = 100, IDLE_MS = 2000 };
 
 static const struct settings settings = {.max_message = MAX_MESSAGE};
-static struct base base = {.settings = &settings, .fields = "A: b\r\n"};
+static struct complaints complaints;
+static struct base base = {.settings = &settings, .complaints = &complaints, .fields = "A: b\r\n"};
 static struct wire_register holder = {.from = {.id = "s1", .boot = "b1"}};
 static const struct http_url url = {.host = "a", .port = 5001};
 static struct takeover *takeover;

@@ -332,12 +332,6 @@ static void extra_refuse(struct http_conn *conn, struct span request)
     conn_refuse(conn, 503, "this server has all the clients it takes", request);
 }
 
-static struct span request_line(const struct http_head *head)
-{
-    const char *end = head->target.at + head->target.len;
-    return (struct span){head->method.at, (size_t)(end - head->method.at)};
-}
-
 /* The first request of a connection past the limit: one that a node sends makes it a connection like others.
  * Returns false where it was refused. */
 static bool extra_take(struct http_conn *conn, enum request_verdict verdict,
@@ -555,7 +549,7 @@ bool conns_drop_extra(struct http_conns *conns)
     while (conn->next[CONNS_EXTRA]) /* the first is the newest */
         conn = conn->next[CONNS_EXTRA];
     if (conn_goes_on(conn))
-        extra_refuse(conn, false);
+        extra_refuse(conn, buf_span(&conn->intake.kept));
     if (conn->state == CONN_CLOSED || conn_send(conn))
         conn_close(conn);
     return true;

@@ -148,15 +148,17 @@ static const char same_id_differs[] =
     "; nothing is thrown away: restart the secondary to have it take this master's list, or restart the "    \
     "master empty and let this secondary register first to keep the secondary's"
 
-/* A secondary that is refused tries again and again: a line comes once for each list that it comes with. */
+/* A secondary that is refused tries again and again. */
 static void registration_refuse(struct admission *admission, const struct wire_register *registration,
                                 const char *why, struct http_exchange *exchange)
 {
     char sentence[512];
     snprintf(sentence, sizeof sentence, "%s" REFUSAL_ADVICE, why);
-    logline(was_refused(admission, registration) ? LOGLINE_DEBUG : LOGLINE_ERROR,
-            "refused %s, which holds %" PRIu64 " message%s: %s", registration->from.id, registration->stored,
-            registration->stored == 1 ? "" : "s", sentence);
+    complain(admission->base->complaints, LOGLINE_ERROR, registration->from.id, "refused",
+             LOG_FIELDS(LOG_TEXT("member", registration->from.id), LOG_NUMBER("last", registration->stored),
+                        LOG_NUMBER("status", 409)),
+             "refused %s, which holds %" PRIu64 " message%s: %s", registration->from.id, registration->stored,
+             registration->stored == 1 ? "" : "s", sentence);
     refused_remember(admission, registration, why);
     answer_conflict(admission, exchange, sentence);
 }
@@ -257,15 +259,19 @@ static void takeover_end(struct admission *admission, const char *why)
     const struct wire_register *holder = &admission->holder.says;
     enum takeover_state state = takeover_state(admission->takeover);
     if (state == TAKEOVER_DONE) {
-        logline(LOGLINE_INFO, "took over the list of %s: %" PRIu64 " messages", holder->from.id,
-                log_last(admission->base->log));
+        logline_event(LOGLINE_INFO, "takeover",
+                      LOG_FIELDS(LOG_TEXT("member", holder->from.id),
+                                 LOG_NUMBER("last", log_last(admission->base->log))),
+                      "took over the list of %s: %" PRIu64 " messages", holder->from.id,
+                      log_last(admission->base->log));
         applicant_accept(admission, &admission->holder, exchange);
     } else if (state == TAKEOVER_DIFFERS) {
         registration_refuse(admission, holder, same_id_differs, exchange);
     } else {
-        logline(LOGLINE_ERROR,
-                "the list of %s could not be taken over: %s; nothing of it is kept that was not proven",
-                holder->from.id, why ? why : takeover_why(admission->takeover));
+        complain(admission->base->complaints, LOGLINE_ERROR, holder->from.id, "takeover_failed",
+                 LOG_FIELDS(LOG_TEXT("member", holder->from.id)),
+                 "the list of %s could not be taken over: %s; nothing of it is kept that was not proven",
+                 holder->from.id, why ? why : takeover_why(admission->takeover));
         http_answer_unavailable(exchange, "the list could not be fetched from the secondary's URL");
     }
     takeover_close(admission->takeover);

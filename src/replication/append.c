@@ -44,7 +44,8 @@ struct post {
 struct summary {
     uint64_t first, last, count, bytes;
     char peer[64];
-    unsigned have;     /* nodes that hold the last one */
+    unsigned have;     /* nodes that hold the last one, */
+    unsigned need;     /* of so many */
     int64_t waited_ms; /* the longest */
 };
 
@@ -59,6 +60,7 @@ struct append {
     size_t spares;
     struct shares *shares; /* posts in use that wait, for each address */
     struct summary appends, answers;
+    struct summary lates; /* answers 202 */
 };
 
 struct append *append_open(struct base *base, const struct gate *gate)
@@ -251,17 +253,14 @@ static void summary_add(struct summary *line, uint64_t id)
 
 static void answer_log(struct append *append, const struct post *post, int status, int64_t waited_ms)
 {
-    const struct acks_count *count = &post->waiter.count;
-    if (status != 201) {
-        logline(status == 202 ? LOGLINE_WARN : LOGLINE_DEBUG,
-                "answered %" PRIu64 " with %d after %" PRId64 " ms: %u of %u nodes hold it", post->waiter.id,
-                status, waited_ms, count->have, count->need);
+    struct summary *line = status == 202 ? &append->lates : &append->answers;
+    if (status == 200) /* a wait that appended nothing */
         return;
-    }
-    summary_add(&append->answers, post->waiter.id);
-    append->answers.have = count->have;
-    if (waited_ms > append->answers.waited_ms)
-        append->answers.waited_ms = waited_ms;
+    summary_add(line, post->waiter.id);
+    line->have = post->waiter.count.have;
+    line->need = post->waiter.count.need;
+    if (waited_ms > line->waited_ms)
+        line->waited_ms = waited_ms;
 }
 
 /* What the answer says of a wait that ended like this. */
@@ -455,11 +454,17 @@ void append_gone(struct append *append, void *waiter)
 static void appends_log(const struct summary *line)
 {
     if (line->count == 1)
-        logline(LOGLINE_INFO, "appended %" PRIu64 " (%" PRIu64 " %s) from %s", line->first, line->bytes,
-                line->bytes == 1 ? "byte" : "bytes", line->peer);
+        logline_event(LOGLINE_INFO, "appended",
+                      LOG_FIELDS(LOG_NUMBER("id", line->first), LOG_NUMBER("bytes", line->bytes),
+                                 LOG_TEXT("peer", line->peer)),
+                      "appended %" PRIu64 " (%" PRIu64 " %s) from %s", line->first, line->bytes,
+                      line->bytes == 1 ? "byte" : "bytes", line->peer);
     else if (line->count)
-        logline(LOGLINE_INFO, "appended %" PRIu64 "..%" PRIu64 " (%" PRIu64 " messages, %" PRIu64 " bytes)",
-                line->first, line->last, line->count, line->bytes);
+        logline_event(LOGLINE_INFO, "appended",
+                      LOG_FIELDS(LOG_NUMBER("first", line->first), LOG_NUMBER("last", line->last),
+                                 LOG_NUMBER("count", line->count), LOG_NUMBER("bytes", line->bytes)),
+                      "appended %" PRIu64 "..%" PRIu64 " (%" PRIu64 " messages, %" PRIu64 " bytes)",
+                      line->first, line->last, line->count, line->bytes);
 }
 
 uint64_t append_unannounced_bytes(const struct append *append)
@@ -473,16 +478,36 @@ void append_announce(struct append *append)
     append->appends.count = append->appends.bytes = append->appends.last = 0;
 }
 
-static void answers_log(const struct summary *line)
+static void answer_log_one(const struct summary *line, enum logline_level level, int status)
+{
+    const struct log_field *fields = LOG_FIELDS(LOG_NUMBER("id", line->first), LOG_NUMBER("status", status),
+                                                LOG_NUMBER("ms", line->waited_ms),
+                                                LOG_NUMBER("acks", line->have), LOG_NUMBER("w", line->need));
+    if (status == 202)
+        logline_event(level, "answered", fields,
+                      "answered %" PRIu64 " with 202 after %" PRId64 " ms: %u of %u nodes hold it",
+                      line->first, line->waited_ms, line->have, line->need);
+    else
+        logline_event(level, "answered", fields,
+                      "answered %" PRIu64 " with 201 after %" PRId64 " ms: %u %s it", line->first,
+                      line->waited_ms, line->have, line->have == 1 ? "node holds" : "nodes hold");
+}
+
+/* Logs what was answered with this status, and forgets it. */
+static void answers_log(struct summary *line, enum logline_level level, int status)
 {
     if (line->count == 1)
-        logline(LOGLINE_INFO, "answered %" PRIu64 " with 201 after %" PRId64 " ms: %u %s it", line->first,
-                line->waited_ms, line->have, line->have == 1 ? "node holds" : "nodes hold");
+        answer_log_one(line, level, status);
     else if (line->count)
-        logline(LOGLINE_INFO,
-                "answered %" PRIu64 " messages of %" PRIu64 "..%" PRIu64 " with 201 after %" PRId64
-                " ms at most",
-                line->count, line->first, line->last, line->waited_ms);
+        logline_event(level, "answered",
+                      LOG_FIELDS(LOG_NUMBER("first", line->first), LOG_NUMBER("last", line->last),
+                                 LOG_NUMBER("count", line->count), LOG_NUMBER("status", status),
+                                 LOG_NUMBER("ms", line->waited_ms)),
+                      "answered %" PRIu64 " messages of %" PRIu64 "..%" PRIu64 " with %d after %" PRId64
+                      " ms at most",
+                      line->count, line->first, line->last, status, line->waited_ms);
+    line->count = line->last = 0;
+    line->waited_ms = 0;
 }
 
 static void posts_release(struct append *append)
@@ -506,8 +531,7 @@ int64_t append_pass(struct append *append, int64_t now_ms)
         next_ms = acks_expire(append->base->acks, now_ms);
         posts_release(append); /* whose time is over already */
     }
-    answers_log(&append->answers);
-    append->answers.count = append->answers.last = 0;
-    append->answers.waited_ms = 0;
+    answers_log(&append->answers, LOGLINE_INFO, 201);
+    answers_log(&append->lates, LOGLINE_WARN, 202);
     return next_ms;
 }

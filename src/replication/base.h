@@ -2,6 +2,7 @@
 #ifndef REPLICATION_BASE_H
 #define REPLICATION_BASE_H
 
+#include "complaint.h"
 #include "http/client.h"
 #include "log/log.h"
 #include "replication/acks.h"
@@ -13,6 +14,7 @@ struct base {
     const struct settings *settings;
     const struct http_dialer *dialer;
     struct log *log;
+    struct complaints *complaints;
     struct acks *acks; /* a secondary's one node is itself, at what shows */
     /* Who this is, and which list it has: a master's take-over, or a secondary's master, changes the log and
      * the epoch. */

@@ -211,9 +211,18 @@ static void answer_position(struct follow *follow, struct http_exchange *exchang
     http_answer_json(exchange, why ? 409 : 200, NULL, &body);
 }
 
+static void refusal_log(struct follow *follow, const struct http_exchange *exchange, int status,
+                        const char *why)
+{
+    const char *peer = http_exchange_peer(exchange);
+    complain(follow->base->complaints, LOGLINE_WARN, "", "refused",
+             LOG_FIELDS(LOG_TEXT("peer", peer), LOG_NUMBER("status", status)), "refused messages from %s: %s",
+             peer, why);
+}
+
 static void refuse(struct follow *follow, struct http_exchange *exchange, const char *why)
 {
-    logline(LOGLINE_WARN, "refused messages from %s: %s", http_exchange_peer(exchange), why);
+    refusal_log(follow, exchange, 409, why);
     answer_position(follow, exchange, why);
 }
 
@@ -259,8 +268,11 @@ static void arrivals_show(struct follow *follow, int64_t now_ms)
         free(arrival);
     }
     if (follow->shown.last != before)
-        logline(LOGLINE_INFO, "messages up to %" PRIu64 " show now, %" PRId64 " ms after they arrived",
-                follow->shown.last, follow->base->settings->delay_ms);
+        logline_event(LOGLINE_INFO, "shown",
+                      LOG_FIELDS(LOG_NUMBER("first", before + 1), LOG_NUMBER("last", follow->shown.last),
+                                 LOG_NUMBER("ms", follow->base->settings->delay_ms)),
+                      "messages up to %" PRIu64 " show now, %" PRId64 " ms after they arrived",
+                      follow->shown.last, follow->base->settings->delay_ms);
 }
 
 /* The messages up to the list's end are stored: they show after the delay. `arrival` is what was allocated
@@ -402,10 +414,14 @@ static struct span elements_skip(struct span elements, const size_t *lens, uint6
 static void log_stored(uint64_t first, uint64_t last, const char *peer)
 {
     if (last == first)
-        logline(LOGLINE_INFO, "stored %" PRIu64 " from %s", last, peer);
+        logline_event(LOGLINE_INFO, "stored", LOG_FIELDS(LOG_NUMBER("id", last), LOG_TEXT("peer", peer)),
+                      "stored %" PRIu64 " from %s", last, peer);
     else
-        logline(LOGLINE_INFO, "stored %" PRIu64 "..%" PRIu64 " (%" PRIu64 " messages) from %s", first, last,
-                last - first + 1, peer);
+        logline_event(LOGLINE_INFO, "stored",
+                      LOG_FIELDS(LOG_NUMBER("first", first), LOG_NUMBER("last", last),
+                                 LOG_NUMBER("count", last - first + 1), LOG_TEXT("peer", peer)),
+                      "stored %" PRIu64 "..%" PRIu64 " (%" PRIu64 " messages) from %s", first, last,
+                      last - first + 1, peer);
 }
 
 /* Appends those that are not here yet. Returns 0, -ENOMEM or -ENOSPC. */
@@ -435,9 +451,12 @@ static void messages_take(struct follow *follow, const struct wire_replicate *re
                           const struct sender *sender, struct http_exchange *exchange)
 {
     uint64_t last = request->first + request->count - 1;
+    char why[128];
     if (request->longest > follow->base->settings->max_message) {
-        http_answer_error(exchange, 413, NULL, "a message has %" PRIu64 " bytes, and MAX_MESSAGE here is %zu",
-                          request->longest, follow->base->settings->max_message);
+        snprintf(why, sizeof why, "a message has %" PRIu64 " bytes, and MAX_MESSAGE here is %zu",
+                 request->longest, follow->base->settings->max_message);
+        refusal_log(follow, exchange, 413, why);
+        http_answer_error(exchange, 413, NULL, "%s", why);
         return;
     }
     int result = elements_store(follow, request, http_exchange_peer(exchange));

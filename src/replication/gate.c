@@ -63,9 +63,10 @@ static void quorum_log(struct gate *gate)
     gate->read_only = !gate->read_only;
     quorum_say_missing(gate, why, sizeof why);
     if (gate->read_only)
-        logline(LOGLINE_WARN, "read-only: %s", why);
+        logline_event(LOGLINE_WARN, "read_only", NULL, "read-only: %s", why);
     else
-        logline(LOGLINE_INFO, "writable again: no node of the quorum of %u is missing", quorum_need(gate));
+        logline_event(LOGLINE_INFO, "writable", NULL,
+                      "writable again: no node of the quorum of %u is missing", quorum_need(gate));
 }
 
 /* ---- whom appends wait for */
@@ -134,12 +135,12 @@ static void waiting_log(struct gate *gate, bool waits)
         return;
     gate->waits_for_members = waits;
     if (waits)
-        logline(LOGLINE_INFO, "appends wait for members to answer first");
+        logline_event(LOGLINE_INFO, "appends_wait", NULL, "appends wait for members to answer first");
     else if (unmet)
-        logline(LOGLINE_INFO, "appends go on: %u %s not answered", unmet,
-                unmet == 1 ? "member has" : "members have");
+        logline_event(LOGLINE_INFO, "appends_go_on", NULL, "appends go on: %u %s not answered", unmet,
+                      unmet == 1 ? "member has" : "members have");
     else
-        logline(LOGLINE_INFO, "appends go on");
+        logline_event(LOGLINE_INFO, "appends_go_on", NULL, "appends go on");
 }
 
 int64_t gate_pass(struct gate *gate, int64_t now_ms)

@@ -86,11 +86,21 @@ static int send_sign_of_life(struct link *link, int64_t now_ms)
 
 static void log_sending(const struct link *link, uint64_t first, uint64_t count)
 {
-    if (count == 1)
-        logline(LOGLINE_INFO, "sending %" PRIu64 " to %s", first, link->id);
+    uint64_t last = first + count - 1;
+    const struct log_field *fields = LOG_FIELDS(LOG_NUMBER("first", first), LOG_NUMBER("last", last),
+                                                LOG_NUMBER("count", count), LOG_TEXT("member", link->id));
+    if (last <= link->sent_before && count == 1)
+        complain(link->base->complaints, LOGLINE_INFO, link->id, "sending", fields,
+                 "sending %" PRIu64 " to %s again", first, link->id);
+    else if (last <= link->sent_before)
+        complain(link->base->complaints, LOGLINE_INFO, link->id, "sending", fields,
+                 "sending %" PRIu64 "..%" PRIu64 " to %s again", first, last, link->id);
+    else if (count == 1)
+        logline_event(LOGLINE_INFO, "sending", fields, "sending %" PRIu64 " to %s", first, link->id);
     else
-        logline(LOGLINE_INFO, "sending %" PRIu64 "..%" PRIu64 " to %s (%" PRIu64 " messages)", first,
-                first + count - 1, link->id, count);
+        logline_event(LOGLINE_INFO, "sending", fields,
+                      "sending %" PRIu64 "..%" PRIu64 " to %s (%" PRIu64 " messages)", first, last, link->id,
+                      count);
 }
 
 static int send_messages(struct link *link, int64_t now_ms)
@@ -140,8 +150,11 @@ static void log_ack(const struct link *link, const struct flight *flight, uint64
     if (!flight->last)
         return;
     int64_t tenths = (clock_us() - flight->sent_us + 50) / 100; /* of a millisecond */
-    logline(LOGLINE_INFO, "ACK from %s up to %" PRIu64 " after %" PRId64 ".%d ms", link->id, position,
-            tenths / 10, (int)(tenths % 10));
+    logline_event(LOGLINE_INFO, "ack",
+                  LOG_FIELDS(LOG_TEXT("member", link->id), LOG_NUMBER("last", position),
+                             LOG_NUMBER("ms", (double)tenths / 10)),
+                  "ACK from %s up to %" PRIu64 " after %" PRId64 ".%d ms", link->id, position, tenths / 10,
+                  (int)(tenths % 10));
 }
 
 /* A request was answered, with whatever: it arrived. */
@@ -221,9 +234,10 @@ static void link_greeted(struct link *link, uint64_t last_id, uint64_t digest)
     link->state = LINK_PROVEN;
     link->position = last_id;
     link->next = (struct log_cursor){.id = last_id + 1, .digest = digest};
-    logline(last_id == link->stuck_at ? LOGLINE_DEBUG : LOGLINE_INFO,
-            "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->id, last_id,
-            log_last(link->base->log));
+    complain(link->base->complaints, LOGLINE_INFO, link->id, "connected",
+             LOG_FIELDS(LOG_TEXT("member", link->id), LOG_NUMBER("last", last_id)),
+             "connected to %s, which holds %" PRIu64 " of %" PRIu64 " messages", link->id, last_id,
+             log_last(link->base->log));
 }
 
 /* An answer of the member's process about this master's list: proves the position, and takes it. */
@@ -347,7 +361,6 @@ struct link *link_open(const struct base *base, const char *id, const struct lin
     link->base = base;
     link->id = id;
     link->target = *target;
-    link->stuck_at = UINT64_MAX;
     link->batch_bytes = LINK_BATCH_BYTES;
     link->attempt_ms = LINK_ATTEMPT_MS;
     link->heard_ms = link->sent_ms = now_ms;

@@ -66,21 +66,20 @@ struct link {
     bool differs;  /* LINK_FAILED: the secondary's list is not this master's */
 
     struct wire_identity peer; /* whose answers count: the member, and one process of it */
-    uint64_t stuck_at; /* the position at which the link before this one got no further: a greeting with it is
-                          no news; or UINT64_MAX */
-    uint64_t position; /* what the secondary has of this master's list */
-    struct log_cursor next;  /* what to send next */
-    uint64_t batch_bytes;    /* of messages in one request */
-    unsigned batch_begun;    /* requests with messages since the link opened, or batch_bytes grew */
-    unsigned batch_answered; /* of these */
-    uint64_t batch_grown_at; /* the last id that was sent before batch_bytes grew, or 0 */
-    bool progressed;         /* some request behind the greeting was answered with 200 */
-    int64_t heard_ms;        /* when a byte came last */
-    int64_t waits_ms;        /* since when an answer is due */
-    int64_t sent_ms;         /* when a request was begun last */
-    int64_t round_us;        /* how long the last answered request took */
-    int64_t asked_us;        /* when the last answered request was sent */
-    int64_t attempt_ms;      /* silence allowed while an answer is due */
+    uint64_t sent_before;      /* the last id that earlier links sent */
+    uint64_t position;         /* what the secondary has of this master's list */
+    struct log_cursor next;    /* what to send next */
+    uint64_t batch_bytes;      /* of messages in one request */
+    unsigned batch_begun;      /* requests with messages since the link opened, or batch_bytes grew */
+    unsigned batch_answered;   /* of these */
+    uint64_t batch_grown_at;   /* the last id that was sent before batch_bytes grew, or 0 */
+    bool progressed;           /* some request behind the greeting was answered with 200 */
+    int64_t heard_ms;          /* when a byte came last */
+    int64_t waits_ms;          /* since when an answer is due */
+    int64_t sent_ms;           /* when a request was begun last */
+    int64_t round_us;          /* how long the last answered request took */
+    int64_t asked_us;          /* when the last answered request was sent */
+    int64_t attempt_ms;        /* silence allowed while an answer is due */
 
     struct flight flights[LINK_WINDOW]; /* a ring: `under_way` of them from `oldest` on */
     size_t oldest;
@@ -95,7 +94,7 @@ struct link {
 };
 
 /* Begins to dial, for this master's log and epoch as they are now. `target` is copied, `id` outlives the
- * link. Set `told`, what is the owner's, `stuck_at`, `batch_bytes` and `attempt_ms` before the next pass.
+ * link. Set `told`, what is the owner's, `sent_before`, `batch_bytes` and `attempt_ms` before the next pass.
  * NULL where there is no memory; a connection that fails at once is a link that has failed. */
 struct link *link_open(const struct base *base, const char *id, const struct link_target *target,
                        int64_t now_ms);

@@ -13,6 +13,7 @@ enum {
     CHECKS_AN_INTERVAL = 10,
     EARLY_MS = 1000,         /* a greeting may overtake the answer to the registration by so much */
     ATTEMPT_MOST_MS = 60000, /* silence that is allowed on a link: doubles up to this, see member_learn */
+    HOLD_MS = 300,           /* a goodbye may follow the end of its process's connection so late */
     GOODBYES = 256           /* are remembered */
 };
 
@@ -33,8 +34,10 @@ struct member {
     int64_t dial_ms;
     int64_t attempt_ms; /* see struct link, as are the next two */
     uint64_t batch_bytes;
-    uint64_t stuck_at;
+    uint64_t sent; /* the last id that was sent on a link that failed */
     struct retry retry;
+    char complaint[512]; /* why its last link failed; "": all is well */
+    int64_t hold_ms;     /* it is told of then, unless a goodbye comes before, which explains it; 0: it was */
 };
 
 struct members {
@@ -77,7 +80,7 @@ static struct link *member_dial(struct members *members, struct member *member,
     link->told = member_told;
     link->owner = member;
     link->ctx = members;
-    link->stuck_at = member->stuck_at;
+    link->sent_before = member->sent;
     link->batch_bytes = member->batch_bytes;
     link->attempt_ms = member->attempt_ms;
     return link;
@@ -101,8 +104,9 @@ static int64_t attempt_least_ms(const struct members *members)
 static void member_learn(struct members *members, struct member *member, const struct link *link)
 {
     bool proven = link->peer.boot[0];
+    if (link->next.id > member->sent + 1)
+        member->sent = link->next.id - 1;
     int64_t least_ms = attempt_least_ms(members);
-    member->stuck_at = link->error == -EPROTO && proven && !link->progressed ? link->position : UINT64_MAX;
     member->batch_bytes = link_next_batch(link);
     if (link->progressed) {
         member->retry.pause_ms = 0;
@@ -122,14 +126,44 @@ static bool greeted_early(const struct member *member, const struct link *link, 
     return link->status == 409 && !link->peer.boot[0] && now_ms - member->registered_ms < EARLY_MS;
 }
 
-static void member_complain(struct member *member, const struct link *link, int64_t now_ms)
+/* Whether the secondary may be stopping: its connection has ended, or it answers 503. */
+static bool may_be_leaving(const struct link *link)
 {
-    char what[sizeof member->retry.complaint];
-    snprintf(what, sizeof what, "%s: %.230s; trying again", member->id, link->why);
-    if (greeted_early(member, link, now_ms))
-        logline(LOGLINE_DEBUG, "%s", what);
-    else
-        retry_complain(&member->retry, link->differs ? LOGLINE_ERROR : LOGLINE_WARN, what);
+    return link->peer.boot[0] && (link->error == -ECONNRESET || link->status == 503);
+}
+
+static void complaint_tell(struct members *members, const struct member *member, enum logline_level level,
+                           const char *why)
+{
+    complain(members->base->complaints, level, member->id, "link_failed",
+             LOG_FIELDS(LOG_TEXT("member", member->id)), "%s: %s; trying again", member->id, why);
+}
+
+static void member_complain(struct members *members, struct member *member, const struct link *link,
+                            int64_t now_ms)
+{
+    if (greeted_early(member, link, now_ms)) {
+        complaint_tell(members, member, LOGLINE_DEBUG, link->why);
+    } else if (may_be_leaving(link)) {
+        if (!member->hold_ms)
+            member->hold_ms = now_ms + HOLD_MS;
+        snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
+    } else {
+        snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
+        complaint_tell(members, member, link->differs ? LOGLINE_ERROR : LOGLINE_WARN, link->why);
+    }
+}
+
+/* Tells what was held, when no goodbye has come. Returns when to call again. */
+static int64_t complaint_release(struct members *members, struct member *member, int64_t now_ms)
+{
+    if (!member->hold_ms)
+        return CLOCK_NEVER;
+    if (now_ms < member->hold_ms)
+        return member->hold_ms;
+    complaint_tell(members, member, LOGLINE_WARN, member->complaint);
+    member->hold_ms = 0;
+    return CLOCK_NEVER;
 }
 
 static void member_pause(struct member *member, int64_t now_ms)
@@ -165,7 +199,7 @@ static void member_lost(struct members *members, struct member *member, int64_t 
 {
     struct link *link = member->link;
     member_learn(members, member, link);
-    member_complain(member, link, now_ms);
+    member_complain(members, member, link, now_ms);
     if (member->candidate)
         target_add(member, &member->candidate->target);
     else
@@ -180,7 +214,8 @@ static void member_lost(struct members *members, struct member *member, int64_t 
 static void candidate_lost(struct member *member)
 {
     struct link *candidate = member->candidate;
-    logline(LOGLINE_DEBUG, "%s: a registration led nowhere: %s", member->id, candidate->why);
+    logline_event(LOGLINE_DEBUG, "link_failed", LOG_FIELDS(LOG_TEXT("member", member->id)),
+                  "%s: a registration led nowhere: %s", member->id, candidate->why);
     if (!member->link || member->link->state != LINK_PROVEN)
         target_add(member, &candidate->target);
     link_drop(&member->candidate);
@@ -188,9 +223,9 @@ static void candidate_lost(struct member *member)
 
 static int64_t member_pass(struct members *members, struct member *member, int64_t now_ms)
 {
-    int64_t next_ms = CLOCK_NEVER;
+    int64_t next_ms = complaint_release(members, member, now_ms);
     if (member->candidate) {
-        next_ms = link_pass(member->candidate, now_ms);
+        next_ms = clock_earlier(link_pass(member->candidate, now_ms), next_ms);
         if (member->candidate->state == LINK_FAILED)
             candidate_lost(member);
     }
@@ -293,8 +328,9 @@ static int boot_claim(struct members *members, struct member *member, struct lin
         return 0;
     if (!link->peer.id[0])
         return link_fail(link, EBADMSG, "the program at its address is %s", (*other)->id);
-    logline(LOGLINE_INFO, "%s is the program that was %s: %s is removed", member->id, (*other)->id,
-            (*other)->id);
+    complain(members->base->complaints, LOGLINE_INFO, member->id, "removed",
+             LOG_FIELDS(LOG_TEXT("member", (*other)->id)), "%s is the program that was %s: %s is removed",
+             member->id, (*other)->id, (*other)->id);
     member_inherit(member, *other);
     member_unlink(members, other); /* before the position is recorded: a process never counts twice */
     return member_record(members, member, link);
@@ -313,7 +349,8 @@ static int member_prove(struct members *members, struct member *member, struct l
         link_drop(&member->link);
         member->link = link;
         member->candidate = NULL;
-        member->retry.complaint[0] = '\0';
+        member->complaint[0] = '\0';
+        member->hold_ms = 0;
     }
     member->target = link->target;
     member->other.url.port = 0;
@@ -330,8 +367,8 @@ static int member_told(struct link *link)
     if (result < 0)
         return result;
     link->claimed = true;
-    if (link->progressed)
-        member->retry.complaint[0] = '\0'; /* a greeting alone does not end a failure */
+    if (link->progressed && !member->hold_ms)
+        member->complaint[0] = '\0'; /* a greeting alone does not end a failure */
     if (member_record(members, member, link) < 0)
         return link_fail(link, ENOMEM, "there is no memory for another member");
     if (first)
@@ -363,7 +400,6 @@ static struct member *member_new(const struct members *members, const char *id, 
     snprintf(member->id, sizeof member->id, "%s", id);
     member->joined_at = log_last(members->base->log);
     member->seen_ms = now_ms;
-    member->stuck_at = UINT64_MAX;
     member->batch_bytes = LINK_BATCH_BYTES;
     member->attempt_ms = attempt_least_ms(members);
     return member;
@@ -418,15 +454,17 @@ static void log_registered(const struct members *members, const struct member *m
     http_url_authority(url, authority, sizeof authority);
     if (elsewhere)
         http_url_authority(before, old, sizeof old);
-    logline(twice ? LOGLINE_WARN : LOGLINE_INFO,
-            "registered %s at http://%s%s%s: it holds %" PRIu64 " of %" PRIu64 " messages; %u %s now%s",
-            member->id, authority,
-            elsewhere ? " in place of the one at http://"
-            : before  ? " again"
-                      : "",
-            old, last_id, log_last(members->base->log), members->count.all,
-            members->count.all == 1 ? "member" : "members",
-            twice ? "; if both of them run, give each its own SECONDARY_ID" : "");
+    complain(members->base->complaints, twice ? LOGLINE_WARN : LOGLINE_INFO, member->id, "registered",
+             LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("peer", authority),
+                        LOG_NUMBER("last", last_id), LOG_NUMBER("members", members->count.all)),
+             "registered %s at http://%s%s%s: it holds %" PRIu64 " of %" PRIu64 " messages; %u %s now%s",
+             member->id, authority,
+             elsewhere ? " in place of the one at http://"
+             : before  ? " again"
+                       : "",
+             old, last_id, log_last(members->base->log), members->count.all,
+             members->count.all == 1 ? "member" : "members",
+             twice ? "; if both of them run, give each its own SECONDARY_ID" : "");
 }
 
 int members_register(struct members *members, const char *id, const struct link_target *target,
@@ -483,8 +521,9 @@ enum members_removal members_remove(struct members *members, const char *id, con
     if (wish)
         target = *wish;
     member_unlink(members, at);
-    logline(LOGLINE_INFO, "removed %s; %u %s now", id, members->count.all,
-            members->count.all == 1 ? "member" : "members");
+    complain(members->base->complaints, LOGLINE_INFO, id, "removed",
+             LOG_FIELDS(LOG_TEXT("member", id), LOG_NUMBER("members", members->count.all)),
+             "removed %s; %u %s now", id, members->count.all, members->count.all == 1 ? "member" : "members");
     members_check(members, clock_ms());
     if (wish && !members_said_goodbye(members, target.boot))
         members_register(members, id, &target, 0);
@@ -523,9 +562,10 @@ static void member_check(struct member *member, int64_t now_ms, int64_t heartbea
     member->seen_ms = now_ms - silent_ms;
     if (state == member->state)
         return;
-    logline(state == MEMBER_HEALTHY ? LOGLINE_INFO : LOGLINE_WARN,
-            "%s is %s now (was %s), last seen %.1f s ago", member->id, state_names[state],
-            state_names[member->state], (double)silent_ms / 1000);
+    logline_event(state == MEMBER_HEALTHY ? LOGLINE_INFO : LOGLINE_WARN, "member",
+                  LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("state", state_names[state])),
+                  "%s is %s now (was %s), last seen %.1f s ago", member->id, state_names[state],
+                  state_names[member->state], (double)silent_ms / 1000);
     member->state = state;
 }
 
@@ -574,9 +614,9 @@ static void member_write(const struct members *members, const struct member *mem
              ",\"last_seen\":%.3f",
              authority, state_names[member->state], acked, acked < last ? last - acked : 0,
              (double)member_silent_ms(member, now_ms) / 1000);
-    if (member->retry.complaint[0]) {
+    if (member->complaint[0]) {
         buf_add_text(out, ",\"error\":");
-        json_quote_sentence(member->retry.complaint, out);
+        json_quote_sentence(member->complaint, out);
     }
     buf_add_char(out, '}');
 }

@@ -29,6 +29,7 @@ enum {
 
 struct node {
     struct base base;
+    struct complaints complaints;
     int64_t suspended_ms;       /* as the clock told last */
     bool looked;                /* pause_notice was asked in this pass */
     int64_t due_ms;             /* when the next pass was to be called at the latest */
@@ -73,7 +74,8 @@ static void pause_notice(struct node *node, int64_t now_ms)
     int64_t least_ms = MEMBER_SUSPECTED_INTERVALS * node->base.settings->heartbeat_ms;
     if (late_ms < (least_ms > PAUSE_LEAST_MS ? least_ms : PAUSE_LEAST_MS))
         return;
-    logline(LOGLINE_INFO, "this process stood still for %.1f s", (double)late_ms / 1000);
+    logline_event(LOGLINE_INFO, "stood_still", LOG_FIELDS(LOG_NUMBER("ms", late_ms)),
+                  "this process stood still for %.1f s", (double)late_ms / 1000);
     members_woke(node->members, late_ms, now_ms);
     gate_woke(node->gate, now_ms);
 }
@@ -454,6 +456,7 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
         return NULL;
     node->base.settings = settings;
     node->base.dialer = dialer;
+    node->base.complaints = &node->complaints;
     node->due_ms = node->check_ms = CLOCK_NEVER;
     atomic_init(&node->stop_by_ms, CLOCK_NEVER);
     node->suspended_ms = clock_suspended_ms();

@@ -5,6 +5,7 @@
 #include "replication/retry.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,7 @@ struct registrar {
     struct retry connected; /* its pause: how much longer the master may take to dial again */
     int64_t lost_ms;        /* since when it is not registered; 0: it is, or has not tried yet */
     bool refused;           /* by the latest answer */
+    char why[512];          /* the latest try has failed; "": none has, since it was registered last */
     uint64_t described;     /* the end of the list when the registration under way was written */
     bool told;              /* a registration was sent: the master may hold this secondary for a member */
     bool over;              /* the call has its answer, or has failed */
@@ -56,7 +58,7 @@ enum registrar_status registrar_status(const struct registrar *registrar)
 
 const char *registrar_reason(const struct registrar *registrar)
 {
-    return registrar->retry.complaint[0] ? registrar->retry.complaint : "it is registering with its master";
+    return registrar->why[0] ? registrar->why : "it is registering with its master";
 }
 
 bool registrar_leaving(const struct registrar *registrar)
@@ -138,31 +140,37 @@ void registrar_ended(struct registrar *registrar, uint64_t connection)
 
 /* ---- calls */
 
-static void complain(struct registrar *registrar, enum logline_level level, const char *what)
+/* The master may just be a little later than this secondary, or be restarted. `status`: of its answer, or 0.
+ */
+__attribute__((format(printf, 4, 5))) static void registration_failed(struct registrar *registrar,
+                                                                      enum logline_level level, int status,
+                                                                      const char *format, ...)
 {
     bool early = level == LOGLINE_WARN && clock_ms() - registrar->lost_ms < PATIENCE_MS;
-    retry_complain(&registrar->retry, early ? LOGLINE_INFO : level, what);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(registrar->why, sizeof registrar->why, format, args);
+    va_end(args);
+    registrar->refused = status && status != 503;
+    complain(registrar->base->complaints, early ? LOGLINE_INFO : level, "", "register_failed",
+             status ? LOG_FIELDS(LOG_NUMBER("status", status)) : NULL, "%s", registrar->why);
 }
 
 static void complain_unreachable(struct registrar *registrar, int error, const char *why)
 {
     char master[HTTP_AUTHORITY_MAX];
-    char what[sizeof registrar->retry.complaint];
     http_url_authority(&registrar->url, master, sizeof master);
-    snprintf(what, sizeof what, "cannot register with the master at http://%s: %s%s; trying again", master,
-             why, error == -EINVAL ? " (it is not to be reached from the address in HOST)" : "");
-    registrar->refused = false;
-    complain(registrar, LOGLINE_WARN, what);
+    registration_failed(registrar, LOGLINE_WARN, 0,
+                        "cannot register with the master at http://%s: %s%s; trying again", master, why,
+                        error == -EINVAL ? " (it is not to be reached from the address in HOST)" : "");
 }
 
 static void complain_refused(struct registrar *registrar, int status, struct span body)
 {
     struct wire_ack answer;
-    char what[sizeof registrar->retry.complaint];
     wire_ack_read(body, &answer);
-    snprintf(what, sizeof what, "the master answered %d to the registration: %s", status, answer.error);
-    registrar->refused = status != 503;
-    complain(registrar, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, what);
+    registration_failed(registrar, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, status,
+                        "the master answered %d to the registration: %s", status, answer.error);
 }
 
 /* Whether the master took the list that there is: not where the list is not any more what another master was
@@ -177,18 +185,28 @@ static bool answer_fits(const struct registrar *registrar, const struct wire_reg
     return (same_log && own->epoch == answer->from.epoch) || last == registrar->described;
 }
 
+/* An idle link carries a sign of life in each heartbeat interval. */
+static void idle_warn(const struct registrar *registrar)
+{
+    int64_t idle_ms = registrar->base->settings->idle_timeout_ms;
+    if (idle_ms <= registrar->heartbeat_ms)
+        complain(registrar->base->complaints, LOGLINE_WARN, "", "idle_timeout", NULL,
+                 "IDLE_TIMEOUT=%.3f closes the master's connection again and again: take more than its "
+                 "HEARTBEAT_INTERVAL, %.3f",
+                 (double)idle_ms / 1000, (double)registrar->heartbeat_ms / 1000);
+}
+
 static bool answer_take(struct registrar *registrar, struct span body)
 {
     struct wire_registered answer;
     if (wire_registered_read(body, &answer) || !answer.from.log[0] || !answer.from.epoch) {
-        retry_complain(&registrar->retry, LOGLINE_ERROR, "the answer to the registration is not a master's");
+        registration_failed(registrar, LOGLINE_ERROR, 0, "the answer to the registration is not a master's");
         return false;
     }
     if (!answer_fits(registrar, &answer)) {
-        retry_complain(
-            &registrar->retry, LOGLINE_WARN,
-            "messages of another master came while this registered with the present one: registering "
-            "again");
+        registration_failed(registrar, LOGLINE_WARN, 0,
+                            "messages of another master came while this registered with the present one: "
+                            "registering again");
         return false;
     }
     follow_master(registrar->follow, &answer);
@@ -198,18 +216,31 @@ static bool answer_take(struct registrar *registrar, struct span body)
     registrar->lost_ms = 0;
     registrar->comes_back_ms = CLOCK_NEVER;
     registrar->refused = false;
-    registrar->retry.complaint[0] = '\0';
-    logline(LOGLINE_INFO, "registered with the master as %s; the log has %" PRIu64 " messages",
-            answer.from.id, answer.last_id);
+    registrar->why[0] = '\0';
+    complain(registrar->base->complaints, LOGLINE_INFO, answer.from.id, "registered",
+             LOG_FIELDS(LOG_TEXT("member", answer.from.id), LOG_NUMBER("last", answer.last_id)),
+             "registered with the master as %s; the log has %" PRIu64 " messages", answer.from.id,
+             answer.last_id);
+    idle_warn(registrar);
     return true;
+}
+
+/* `why`: it could not be said; `expected`: as happens where all nodes are stopped together. */
+static void goodbye_log(const char *why, bool expected)
+{
+    if (why)
+        logline_event(expected ? LOGLINE_INFO : LOGLINE_WARN, "goodbye", NULL,
+                      "could not say goodbye to the master: %s", why);
+    else
+        logline_event(LOGLINE_INFO, "goodbye", NULL, "said goodbye to the master");
 }
 
 static void goodbye_answered(int status)
 {
-    if (status == 204)
-        logline(LOGLINE_INFO, "said goodbye to the master");
+    if (status == 503)
+        goodbye_log("it is shutting down", true);
     else
-        logline(LOGLINE_WARN, "could not say goodbye to the master: %s", http_reason(status));
+        goodbye_log(status == 204 ? NULL : http_reason(status), false);
 }
 
 static int call_answered(void *ctx, int status, struct span body)
@@ -232,7 +263,7 @@ static void call_failed(void *ctx, int error, const char *why)
         return;
     registrar->over = true;
     if (registrar->state == REGISTRAR_LEAVES)
-        logline(LOGLINE_WARN, "could not say goodbye to the master: %s", why);
+        goodbye_log(why, error == -ECONNREFUSED);
     else
         complain_unreachable(registrar, error, why);
 }
@@ -328,16 +359,19 @@ static void call_expire(struct registrar *registrar, int64_t now_ms)
  * too long. */
 static void silence_notice(struct registrar *registrar, int64_t now_ms)
 {
-    char what[80];
     bool ended = registrar->comes_back_ms != CLOCK_NEVER;
     registrar->until_ms =
         clock_earlier(registrar->heard_ms + silence_ms(registrar), registrar->comes_back_ms);
     if (now_ms < registrar->until_ms)
         return;
-    snprintf(what, sizeof what, "heard nothing from the master for %.1f s: registering again",
-             (double)silence_ms(registrar) / 1000);
-    retry_complain(&registrar->retry, ended ? LOGLINE_INFO : LOGLINE_WARN,
-                   ended ? "the master's connection has ended: registering again" : what);
+    if (ended)
+        complain(registrar->base->complaints, LOGLINE_INFO, "", "silent", NULL,
+                 "the master's connection has ended: registering again");
+    else
+        complain(registrar->base->complaints, LOGLINE_WARN, "", "silent",
+                 LOG_FIELDS(LOG_NUMBER("ms", silence_ms(registrar))),
+                 "heard nothing from the master for %.1f s: registering again",
+                 (double)silence_ms(registrar) / 1000);
     registrar_register(registrar, now_ms);
 }
 

@@ -1,22 +1,16 @@
 /* What is tried again and again: the pause before the next try, which grows from RETRY_LEAST_MS to
- * RETRY_MOST_MS with jitter, and what the last failure was logged as. All zero is valid. Belongs to the
- * loop's thread. */
+ * RETRY_MOST_MS with jitter. All zero is valid. Belongs to the loop's thread. */
 #ifndef REPLICATION_RETRY_H
 #define REPLICATION_RETRY_H
 
 #include "clock.h"
-#include "logline.h"
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { RETRY_LEAST_MS = 50, RETRY_MOST_MS = 2000 };
 
 struct retry {
     int64_t pause_ms; /* the last one; 0: the next one is the least */
     unsigned random;
-    char complaint[512];      /* "" when all is well */
-    enum logline_level level; /* that the complaint was logged at */
 };
 
 /* Returns a pause between half of its length and all of it, so that those who try do not march in step; the
@@ -30,17 +24,6 @@ static inline int64_t retry_pause(struct retry *retry)
                       : twice_ms < RETRY_MOST_MS ? twice_ms
                                                  : RETRY_MOST_MS;
     return retry->pause_ms / 2 + rand_r(&retry->random) % (retry->pause_ms / 2 + 1);
-}
-
-/* Logs what is wrong; as long as it is the same, and no worse, at debug alone. */
-static inline void retry_complain(struct retry *retry, enum logline_level level, const char *what)
-{
-    bool said = strcmp(retry->complaint, what) == 0 && level <= retry->level;
-    logline(said ? LOGLINE_DEBUG : level, "%s", what);
-    if (said)
-        return;
-    snprintf(retry->complaint, sizeof retry->complaint, "%s", what);
-    retry->level = level;
 }
 
 #endif

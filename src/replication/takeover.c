@@ -45,7 +45,6 @@ struct takeover {
     int64_t progressed_ms; /* when messages came last, or it began */
     int64_t refused_ms;    /* since when nobody listens at the address; 0: somebody does */
     int64_t began_ms;
-    bool complained;
 
     struct chunk *first, *last; /* in order */
     uint64_t reached;           /* the id of the last message that was fetched */
@@ -204,14 +203,15 @@ static int text_take(struct takeover *takeover)
 
 /* ---- the connection */
 
-/* Says why, once: there will be many attempts. */
+/* Says why. */
 static void attempt_failed(struct takeover *takeover, const char *why)
 {
     takeover->lost = true;
-    if (takeover->complained || takeover->state != TAKEOVER_FETCHES || all_fetched(takeover))
+    if (takeover->state != TAKEOVER_FETCHES || all_fetched(takeover))
         return;
-    takeover->complained = true;
-    logline(LOGLINE_WARN, "cannot take over from %s: %s; trying again", takeover->holder->from.id, why);
+    complain(takeover->base->complaints, LOGLINE_WARN, takeover->holder->from.id, "takeover_failed",
+             LOG_FIELDS(LOG_TEXT("member", takeover->holder->from.id)),
+             "cannot take over from %s: %s; trying again", takeover->holder->from.id, why);
 }
 
 static int takeover_heard(void *ctx)
@@ -302,8 +302,11 @@ struct takeover *takeover_open(const struct base *base, const struct wire_regist
     takeover->digest = tail.digest;
     takeover->began_ms = takeover->progressed_ms = takeover->heard_ms = now_ms;
     takeover->until_ms = now_ms + TAKEOVER_TIME_MS;
-    logline(LOGLINE_INFO, "taking over messages %" PRIu64 "..%" PRIu64 " from %s; appends wait meanwhile",
-            tail.last + 1, holder->stored, holder->from.id);
+    complain(base->complaints, LOGLINE_INFO, holder->from.id, "takeover",
+             LOG_FIELDS(LOG_NUMBER("first", tail.last + 1), LOG_NUMBER("last", holder->stored),
+                        LOG_TEXT("member", holder->from.id)),
+             "taking over messages %" PRIu64 "..%" PRIu64 " from %s; appends wait meanwhile", tail.last + 1,
+             holder->stored, holder->from.id);
     return takeover;
 }
 
