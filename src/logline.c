@@ -421,38 +421,22 @@ static void line_hand_over(const struct line *line, enum logline_level level)
     pthread_mutex_unlock(&mutex);
 }
 
-static void event_log(enum logline_level level, const char *word, const struct log_field *fields,
-                      const char *format, va_list args)
+void logline_event(enum logline_level level, const char *word, const struct log_field *fields,
+                   const char *format, ...)
 {
     char event[LOGLINE_EVENT_MAX + 1];
     struct line line;
+    va_list args;
+    if (!logline_on(level))
+        return;
     int saved = errno;
+    va_start(args, format);
     int len = format_args(event, sizeof event, format, args);
+    va_end(args);
     if (len >= 0) {
         size_t kept = len < (int)sizeof event ? (size_t)len : event_cut(event);
         line_make(&line, level, word, fields, (struct span){event, kept});
         line_hand_over(&line, level);
     }
     errno = saved;
-}
-
-void logline_event(enum logline_level level, const char *word, const struct log_field *fields,
-                   const char *format, ...)
-{
-    va_list args;
-    if (!logline_on(level))
-        return;
-    va_start(args, format);
-    event_log(level, word, fields, format, args);
-    va_end(args);
-}
-
-void logline(enum logline_level level, const char *format, ...)
-{
-    va_list args;
-    if (!logline_on(level))
-        return;
-    va_start(args, format);
-    event_log(level, "log", NULL, format, args);
-    va_end(args);
 }

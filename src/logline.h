@@ -22,6 +22,7 @@
 #define LOGLINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum logline_level { LOGLINE_DEBUG, LOGLINE_INFO, LOGLINE_WARN, LOGLINE_ERROR };
 
@@ -74,6 +75,6 @@ void logline_event(enum logline_level level, const char *word, const struct log_
                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* The same for an event that has no word: "log". */
-void logline(enum logline_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define logline(level, ...) logline_event((level), "log", NULL, __VA_ARGS__)
 
 #endif

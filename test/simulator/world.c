@@ -219,33 +219,20 @@ bool logline_has_fields(void)
     return false;
 }
 
-static void line_say(enum logline_level level, const char *format, va_list args)
-{
-    static const char *const names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
-    char text[LOGLINE_EVENT_MAX];
-    if (!world.verbose)
-        return;
-    vsnprintf(text, sizeof text, format, args);
-    trace("%s %s", names[level], text);
-}
-
-void logline(enum logline_level level, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    line_say(level, format, args);
-    va_end(args);
-}
-
 void logline_event(enum logline_level level, const char *word, const struct log_field *fields,
                    const char *format, ...)
 {
+    static const char *const names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+    char text[LOGLINE_EVENT_MAX];
     va_list args;
     (void)word;
     (void)fields;
+    if (!world.verbose)
+        return;
     va_start(args, format);
-    line_say(level, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    trace("%s %s", names[level], text);
 }
 
 void broken(const char *format, ...)
