@@ -249,6 +249,16 @@ $(OUT)/test/instructions: $(OUT)/obj/test/instructions.o $(call objects,$(LAYER_
 	$(call Q,LINK)$(CC) $(ALL_LDFLAGS) -pie -o $@ $(filter %.o,$^)
 
 # ---- the rest -----------------------------------------------------------------------------------------------
+# DESTDIR is put in front, for packages. "master" alone would say little in a folder of programs.
+PREFIX ?= /usr/local
+INSTALLED = $(DESTDIR)$(PREFIX)/bin/replicated-log-
+.PHONY: install uninstall
+install: $(PROGRAMS) ## the programs to PREFIX/bin (/usr/local), as replicated-log-master and replicated-log-secondary
+	install -D -m 755 $(OUT)/master $(INSTALLED)master
+	install -D -m 755 $(OUT)/secondary $(INSTALLED)secondary
+uninstall: ## takes them away again
+	rm -f $(INSTALLED)master $(INSTALLED)secondary
+
 .PHONY: lint format clean help
 lint: | criterion ## clang-format, clang-tidy, cppcheck, include directions
 	@tools/lint
