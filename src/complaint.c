@@ -77,7 +77,8 @@ void complain(struct complaints *complaints, enum logline_level level, const cha
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
     int64_t now_ms = clock_ms();
-    uint64_t kind = hash(hash(UINT64_C(14695981039346656037), about, true), sentence, false) | 1;
+    uint64_t kind = hash(hash(UINT64_C(14695981039346656037), about, true), sentence, false);
+    kind = kind << 2 | (uint64_t)(level >= LOGLINE_WARN) << 1 | 1;
     struct complaint *complaint = place_find(complaints, kind, now_ms);
     if (complaint) {
         int64_t within_ms = now_ms - complaint->since_ms;

@@ -3,7 +3,8 @@
  * warning comes once a minute at most, and a line at info three times and then once a minute, with how often
  * it was since; the others are at debug.
  *
- * Lines are of one kind where they are about the same ("s1") and their sentences differ in digits alone.
+ * Lines are of one kind where they are about the same ("s1"), both warn or neither does, and their sentences
+ * differ in digits alone.
  * Where COMPLAINT_KINDS other kinds came within the minute, a further one is at debug, too: so there is a
  * limit to the lines of a minute, whatever comes. All zero is valid. One thread at a time uses it. */
 #ifndef COMPLAINT_H

@@ -122,7 +122,7 @@ SCENARIO(cluster_ready, a_member_whose_link_has_a_complaint_shows_it)
     cr_assert_null(strstr(health.body, "\"error\""), "%s", health.body);
     cr_assert_not_null(json_text_of(health.body, "version"));
     node_kill(s1);
-    eventually(SOON, strstr(http_get(master->port, "/health").body, "\"error\":\"s1: cannot connect"));
+    eventually(SOON, strstr(http_get(master->port, "/health").body, "\"error\":\"cannot connect"));
     node_restart(s1);
     eventually(SOON, !strstr(http_get(master->port, "/health").body, "\"error\""));
 }

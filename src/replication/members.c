@@ -37,7 +37,8 @@ struct member {
     uint64_t sent; /* the last id that was sent on a link that failed */
     struct retry retry;
     char complaint[512]; /* why its last link failed; "": all is well */
-    int64_t hold_ms;     /* it is told of then, unless a goodbye comes before, which explains it; 0: it was */
+    char held[512];      /* a complaint that is told at hold_ms, unless a goodbye explains it before; "": none */
+    int64_t hold_ms;
 };
 
 struct members {
@@ -142,14 +143,14 @@ static void complaint_tell(struct members *members, const struct member *member,
 static void member_complain(struct members *members, struct member *member, const struct link *link,
                             int64_t now_ms)
 {
+    snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
     if (greeted_early(member, link, now_ms)) {
         complaint_tell(members, member, LOGLINE_DEBUG, link->why);
     } else if (may_be_leaving(link)) {
-        if (!member->hold_ms)
+        if (!member->held[0])
             member->hold_ms = now_ms + HOLD_MS;
-        snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
+        snprintf(member->held, sizeof member->held, "%s", link->why);
     } else {
-        snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
         complaint_tell(members, member, link->differs ? LOGLINE_ERROR : LOGLINE_WARN, link->why);
     }
 }
@@ -157,12 +158,12 @@ static void member_complain(struct members *members, struct member *member, cons
 /* Tells what was held, when no goodbye has come. Returns when to call again. */
 static int64_t complaint_release(struct members *members, struct member *member, int64_t now_ms)
 {
-    if (!member->hold_ms)
+    if (!member->held[0])
         return CLOCK_NEVER;
     if (now_ms < member->hold_ms)
         return member->hold_ms;
-    complaint_tell(members, member, LOGLINE_WARN, member->complaint);
-    member->hold_ms = 0;
+    complaint_tell(members, member, LOGLINE_WARN, member->held);
+    member->held[0] = '\0';
     return CLOCK_NEVER;
 }
 
@@ -350,7 +351,6 @@ static int member_prove(struct members *members, struct member *member, struct l
         member->link = link;
         member->candidate = NULL;
         member->complaint[0] = '\0';
-        member->hold_ms = 0;
     }
     member->target = link->target;
     member->other.url.port = 0;
@@ -367,7 +367,7 @@ static int member_told(struct link *link)
     if (result < 0)
         return result;
     link->claimed = true;
-    if (link->progressed && !member->hold_ms)
+    if (link->progressed)
         member->complaint[0] = '\0'; /* a greeting alone does not end a failure */
     if (member_record(members, member, link) < 0)
         return link_fail(link, ENOMEM, "there is no memory for another member");
