@@ -224,7 +224,7 @@ static void line_make(struct line *line, enum logline_level level, const char *w
 static const char *time_now(void)
 {
     struct timespec now;
-    struct tm tm;
+    struct tm tm = {0};
     clock_gettime(CLOCK_REALTIME, &now);
     if (now.tv_sec != time_second && (as_terminal ? localtime_r : gmtime_r)(&now.tv_sec, &tm)) {
         strftime(time_text, sizeof time_text, as_terminal ? "%H:%M:%S.000" : "%Y-%m-%dT%H:%M:%S.000Z", &tm);

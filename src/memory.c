@@ -1,5 +1,5 @@
 #include "memory.h"
-#include <inttypes.h>
+#include "span.h"
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,13 +9,17 @@
 static uint64_t limit_read(const char *root, const char *group, const char *name)
 {
     char path[2 * PATH_MAX];
-    uint64_t limit;
+    char line[32];
+    uint64_t limit = UINT64_MAX;
     snprintf(path, sizeof path, "%s%s/%s", root, group, name);
     FILE *file = fopen(path, "r");
     if (!file)
         return UINT64_MAX;
-    if (fscanf(file, "%" SCNu64, &limit) != 1)
-        limit = UINT64_MAX;
+    if (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (!span_uint(span_of(line), &limit))
+            limit = UINT64_MAX;
+    }
     fclose(file);
     return limit;
 }

@@ -623,6 +623,16 @@ Test(conn, a_quiet_connection_is_closed_after_its_time)
     expect_heard("end");
 }
 
+/* Some clients send one behind a body. */
+Test(conn, an_empty_line_behind_a_request_is_no_request_that_begins)
+{
+    say(GET "\r\n");
+    time_passes(4);
+    expect_heard("200");
+    time_passes(2);
+    expect_heard("end");
+}
+
 Test(conn, a_request_must_be_whole_in_time)
 {
     say("G");

@@ -417,7 +417,7 @@ static void conn_read(struct http_conn *conn)
  * nor while the client waits for a 100 that an earlier answer holds up. */
 static bool conn_lacks_request(const struct http_conn *conn)
 {
-    return conn->intake.kept.len && conn_takes_requests(conn) &&
+    return request_has_begun(buf_span(&conn->intake.kept)) && conn_takes_requests(conn) &&
            !request_is_held_up(&conn->intake.request, conn->intake.kept.len);
 }
 
@@ -493,7 +493,7 @@ static void conn_expired(struct loop_watch *watch)
     } else if (conn_is_extra(conn) && conn_goes_on(conn)) {
         extra_refuse(conn, kept);
         conn_touch(conn);
-    } else if (!conn->stream.full && conn->state == CONN_OPEN && kept.len) {
+    } else if (!conn->stream.full && conn->state == CONN_OPEN && request_has_begun(kept)) {
         conn_refuse(conn, 408, "the request was not complete in time", kept);
     } else {
         if (conn->stream.full)

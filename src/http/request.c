@@ -3,10 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
-bool request_asks_head(struct span bytes)
+static struct span without_empty_lines(struct span bytes)
 {
     while (bytes.len && (bytes.at[0] == '\r' || bytes.at[0] == '\n'))
-        bytes = (struct span){bytes.at + 1, bytes.len - 1};
+        bytes = span_after(bytes, 1);
+    return bytes;
+}
+
+bool request_has_begun(struct span bytes)
+{
+    return without_empty_lines(bytes).len > 0;
+}
+
+bool request_asks_head(struct span bytes)
+{
+    bytes = without_empty_lines(bytes);
     return bytes.len >= 5 && memcmp(bytes.at, "HEAD ", 5) == 0;
 }
 

@@ -37,7 +37,7 @@ struct member {
     uint64_t sent; /* the last id that was sent on a link that failed */
     struct retry retry;
     char complaint[512]; /* why its last link failed; "": all is well */
-    char held[512];      /* a complaint that is told at hold_ms, unless a goodbye explains it before; "": none */
+    char held[512]; /* a complaint that is told at hold_ms, unless a goodbye explains it before; "": none */
     int64_t hold_ms;
 };
 
