@@ -123,7 +123,11 @@ Test(guard, rows_for_nodes_ask_for_the_token_before_the_type)
     cr_expect_eq(denial_of(&node_row, "POST", HOST), 401);
     cr_expect_eq(denial_of(&node_row, "POST", HOST "Content-Type: text/plain\r\n"), 401);
     cr_expect_eq(denial_of(&node_row, "POST", HOST "Password: x\r\n"), 0);
-    cr_expect_eq(denial_of(&node_row, "POST", HOST "Password: x\r\nContent-Type: text/plain\r\n"), 415);
+    cr_expect_eq(
+        denial_of(&node_row, "POST", HOST "Password: x\r\nContent-Length: 1\r\nContent-Type: text/plain\r\n"),
+        415);
     cr_expect_eq(denial_of(&node_row, "POST", HOST "Password: x\r\nContent-Type: application/json\r\n"), 0);
+    cr_expect_eq(denial_of(&node_row, "POST", HOST "Password: x\r\nContent-Type: text/plain\r\n"), 0,
+                 "there is no body");
     cr_expect_eq(denial_of(&open_row, "POST", HOST), 0);
 }

@@ -139,8 +139,10 @@ static void conn_tell_end(struct http_conn *conn)
     const struct http_service *service = conn->conns->service;
     uint64_t number = conn->number;
     conn->number = 0;
-    if (number && service->ended)
-        service->ended(service->ctx, number);
+    if (!number || !service->ended)
+        return;
+    service->ended(service->ctx, number);
+    conn->conns->ended = true;
 }
 
 /* Closes it in whatever state it is; it is in CONNS_CLOSED then, and in no other list. */
@@ -519,6 +521,7 @@ int conn_open(struct http_conns *conns, int fd, const char *peer)
     if (loop_add(conns->loop, &conn->watch, POLLIN) < 0)
         goto no_memory;
     loop_deadline(conns->loop, &conn->watch, clock_after(loop_now_ms(conns->loop), conns->idle_timeout_ms));
+    conn->asked_ms = loop_now_ms(conns->loop);
     list_put(conn, CONNS_OPEN);
     conns->open++;
     return 0;
@@ -577,7 +580,9 @@ bool conns_advance(struct http_conns *conns)
         conn_take_turn(conns->lists[CONNS_TURNS]);
     while (conns->lists[CONNS_TOUCHED])
         conn_advance(conns->lists[CONNS_TOUCHED]);
-    return taken || conns->lists[CONNS_TURNS];
+    bool ended = conns->ended;
+    conns->ended = false;
+    return taken || ended || conns->lists[CONNS_TURNS];
 }
 
 void conns_sweep(struct http_conns *conns)
@@ -590,10 +595,13 @@ void conns_sweep(struct http_conns *conns)
     intakes_give_back(&conns->intakes);
 }
 
-/* Whether the client asked a moment ago: it may send its next request before it can know of the stop. */
+/* Whether the client has connected, asked or begun to ask a moment ago: it may send more before it can know
+ * of the stop. */
 static bool conn_is_busy(const struct http_conn *conn)
 {
-    return loop_now_ms(conn->conns->loop) - conn->asked_ms < STOP_BUSY_MS;
+    int64_t began_ms = conn->intake.began_ms;
+    int64_t last_ms = began_ms > conn->asked_ms ? began_ms : conn->asked_ms;
+    return loop_now_ms(conn->conns->loop) - last_ms < STOP_BUSY_MS;
 }
 
 /* The server stops: answers what was sent already, and closes it behind the last answer. */
@@ -605,7 +613,7 @@ static void conn_finish(struct http_conn *conn)
         conn_read(conn);
     if (conn->pipeline.first)
         conn_touch(conn);
-    else if (!conn_goes_on(conn) || !conn_is_busy(conn))
+    else if (!conn_is_busy(conn))
         conn_close(conn);
 }
 

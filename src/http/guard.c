@@ -40,22 +40,29 @@ bool http_host_allowed(struct span host, const char *names)
 
 /* ---- pages of other sites */
 
+/* Whether an Origin field's value is the server's own, as Host names it. */
+static bool is_own_origin(struct span origin, const struct http_head *head)
+{
+    const struct http_field *host = http_head_field(head, "Host");
+    const char *scheme = span_starts_nocase(origin, "https://") ? "https://" : "http://";
+    if (!host || !span_starts_nocase(origin, scheme))
+        return false;
+    origin = span_after(origin, strlen(scheme));
+    return origin.len == host->value.len && strncasecmp(origin.at, host->value.at, origin.len) == 0;
+}
+
 /* Whether the page that sent the request is of the server's own origin, or no page sent it. */
 static bool is_own_page(const struct http_head *head)
 {
-    const struct http_field *site = http_head_field(head, "Sec-Fetch-Site");
-    const struct http_field *origin = http_head_field(head, "Origin");
-    if (site && !span_equals(site->value, "same-origin") && !span_equals(site->value, "none"))
-        return false;
-    if (!origin)
-        return true;
-    const struct http_field *host = http_head_field(head, "Host");
-    struct span page = origin->value;
-    const char *scheme = span_starts_nocase(page, "https://") ? "https://" : "http://";
-    if (!host || !span_starts_nocase(page, scheme))
-        return false;
-    page = span_after(page, strlen(scheme));
-    return page.len == host->value.len && strncasecmp(page.at, host->value.at, page.len) == 0;
+    for (size_t i = 0; i < head->field_count; i++) {
+        const struct http_field *field = &head->fields[i];
+        if (span_equals_nocase(field->name, "Sec-Fetch-Site") && !span_equals(field->value, "same-origin") &&
+            !span_equals(field->value, "none"))
+            return false;
+        if (span_equals_nocase(field->name, "Origin") && !is_own_origin(field->value, head))
+            return false;
+    }
+    return true;
 }
 
 static bool changes_nothing(struct span method)
@@ -76,7 +83,8 @@ const struct http_denial *http_denies_all_but_json(const struct http_head *head)
     static const struct http_denial denial = {415, "Accept: application/json\r\n",
                                               "the body must have Content-Type: application/json"};
     const struct http_field *type = http_head_field(head, "Content-Type");
-    return !type || http_type_is(type->value, "application/json") ? NULL : &denial;
+    bool has_body = head->framing == HTTP_FRAMING_CHUNKED || head->content_length > 0;
+    return !has_body || !type || http_type_is(type->value, "application/json") ? NULL : &denial;
 }
 
 /* ---- all of it */

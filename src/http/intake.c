@@ -17,7 +17,8 @@ static bool kept_reserve(struct intake *intake, size_t room)
 {
     struct buf *kept = &intake->kept;
     size_t cap = kept->cap;
-    if (!intake->watched && intake->total->bytes - cap > HTTP_BUFFERED_MAX)
+    size_t limit = intake->total->limit ? intake->total->limit : HTTP_BUFFERED_MAX;
+    if (!intake->watched && intake->total->bytes - cap > limit)
         return false;
     bool reserved = buf_reserve(kept, room);
     kept->failed = false; /* what is there is whole */

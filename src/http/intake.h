@@ -12,6 +12,7 @@
 #include "http/stream.h"
 
 struct intake_total {
+    size_t limit; /* see intake_receive; 0: HTTP_BUFFERED_MAX */
     size_t bytes; /* allocated */
     size_t most;  /* its highest since memory was last given back to the system */
 };
@@ -40,7 +41,7 @@ struct intake_bytes intake_again(struct intake *intake);
 
 /* Receives behind the kept bytes, or into `buffer` of HTTP_READ_BYTES where there are none. Returns as
  * stream_receive, with *bytes where it is more than 0; or -ENOMEM, also where the other intakes hold more
- * than HTTP_BUFFERED_MAX together. Memory is taken for what has come, and at most as much again: not for what
+ * than the limit together. Memory is taken for what has come, and at most as much again: not for what
  * a head announces. A watched request is not held to the limit: clients cannot take a node's room. */
 ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffer,
                        struct intake_bytes *bytes);

@@ -1,5 +1,6 @@
 #include "complaint.h"
 #include "http/conn.h"
+#include "memory.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -170,6 +171,9 @@ static void pass_stop(struct http_server *server, bool over)
 {
     bool busy = server->service.busy && server->service.busy(server->service.ctx);
     if (!busy) {
+        for (int i = 0; i < server->listening; i++)
+            listener_ready(&server->listeners[i].watch,
+                           0); /* who is in the queue has sent a request, maybe */
         listeners_close(server);
         conns_finish(&server->conns);
     }
@@ -302,6 +306,8 @@ int http_server_open(struct http_server **out, const struct http_server_config *
     server->max_connections = config->max_connections;
     server->conns.service = &server->service;
     server->conns.idle_timeout_ms = config->idle_timeout_ms;
+    uint64_t share = memory_size() / HTTP_BUFFERED_SHARE;
+    server->conns.intakes.limit = share < HTTP_BUFFERED_MAX ? (size_t)share : HTTP_BUFFERED_MAX;
     if (config->idle_timeout_ms >= 1000)
         snprintf(server->conns.keep_alive, sizeof server->conns.keep_alive,
                  "Keep-Alive: timeout=%" PRId64 "\r\n", config->idle_timeout_ms / 1000);

@@ -36,6 +36,7 @@ enum {
 /* Bytes held of incomplete requests: while other connections hold more together, a request that does not come
  * in one piece gets 503. So one alone may be longer. */
 #define HTTP_BUFFERED_MAX ((size_t)256 * 1024 * 1024)
+#define HTTP_BUFFERED_SHARE 32 /* and no more than such a part of the memory */
 
 /* Bytes of requests being answered and of answers not yet sent, but for their sources, of all connections
  * together; past it a connection is not read from while one of its requests is unanswered. */

@@ -107,8 +107,10 @@ static const char *member_read(struct json *json, const struct json_string *name
         error = seen_once(&seen->timeout, "\"timeout\" is there twice");
     else
         null = true;
-    if (error || null)
-        return error || json_skip(json) ? error : json->error;
+    if (error)
+        return error;
+    if (null)
+        return json_skip(json) ? NULL : json->error;
     return json_string_is(name, "w") ? terms_json_w(json, terms) : terms_json_timeout(json, terms);
 }
 

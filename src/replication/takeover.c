@@ -26,7 +26,6 @@ enum { LIST_BEGIN_TOKENS = sizeof list_begin / sizeof *list_begin };
 struct chunk {
     struct chunk *next;
     struct buf elements; /* canonical strings, one comma between two */
-    struct buf lens;     /* a size_t for each */
     uint64_t count;
 };
 
@@ -108,8 +107,7 @@ static bool chunk_add(struct takeover *takeover, const struct json_string *messa
     size_t start = chunk->elements.len;
     json_string_canonical(message, &chunk->elements);
     size_t len = chunk->elements.len - start;
-    buf_add(&chunk->lens, &len, sizeof len);
-    if (chunk->elements.failed || chunk->lens.failed)
+    if (chunk->elements.failed)
         return false;
     chunk->count++;
     takeover->came += len;
@@ -314,7 +312,6 @@ static struct chunk *chunk_free(struct chunk *chunk)
 {
     struct chunk *next = chunk->next;
     buf_free(&chunk->elements);
-    buf_free(&chunk->lens);
     free(chunk);
     return next;
 }
@@ -383,13 +380,29 @@ int64_t takeover_pass(struct takeover *takeover, int64_t now_ms)
     return clock_earlier(next_ms, takeover->until_ms);
 }
 
+/* Appends the messages of a chunk. Returns 0 or a negative errno. */
+static int chunk_append(const struct chunk *chunk, struct log *log)
+{
+    struct buf lens = {0}; /* a size_t for each */
+    uint64_t last;
+    struct span left = buf_span(&chunk->elements);
+    while (left.len) {
+        size_t len = json_canonical_len(left);
+        buf_add(&lens, &len, sizeof len);
+        left = span_after(left, len < left.len ? len + 1 : len); /* and the comma */
+    }
+    int result = lens.failed ? -ENOMEM
+                             : log_append(log, buf_span(&chunk->elements),
+                                          (const size_t *)(const void *)lens.data, chunk->count, &last);
+    buf_free(&lens);
+    return result;
+}
+
 void takeover_append(struct takeover *takeover)
 {
-    uint64_t last;
     for (int i = 0; i < CHUNKS_A_PASS && takeover->first; i++) {
         struct chunk *chunk = takeover->first;
-        if (log_append(takeover->base->log, buf_span(&chunk->elements),
-                       (const size_t *)(const void *)chunk->lens.data, chunk->count, &last) < 0) {
+        if (chunk_append(chunk, takeover->base->log) < 0) {
             takeover->state = TAKEOVER_FAILED;
             snprintf(takeover->why, sizeof takeover->why, "there is no memory for its list");
             return;
