@@ -158,8 +158,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span bytes = fuzz_copy(data + 2, size - 2);
     connection_run(bytes, 0, 0, &whole);
     connection_run(bytes, data[0] + 1U, data[1], &pieces);
-    CHECK(pieces.requests <= whole.requests);
-    if (!(data[1] & CLOSES_EARLY)) {
+    if (whole.refusal !=
+        411) /* what follows a POST without a length is seen only where it came with the head */
+        CHECK(pieces.requests <= whole.requests);
+    /* A method that nobody knows is answered at once, with a close, where its body has not come with the
+     * head. */
+    if (!(data[1] & CLOSES_EARLY) && pieces.refusal != 501 && whole.refusal != 411 && pieces.refusal != 411) {
         CHECK(whole.requests == pieces.requests && whole.digest == pieces.digest);
         /* A chunk that is both too much and wrong is refused for what is seen first. */
         CHECK(whole.refusal == pieces.refusal || whole.refusal + pieces.refusal == 400 + 413);

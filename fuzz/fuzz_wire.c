@@ -126,7 +126,7 @@ static void check_ack(struct span body)
     wire_identity_write(&identity, &ack.from);
     buf_add_char(&written, '{');
     wire_ack_write(&written, ack.last_id.value, buf_span(&identity), ack.digest.value);
-    buf_add_char(&written, '}');
+    buf_add_text(&written, "}\n");
     CHECK(!written.failed && wire_ack_read(buf_span(&written), &again));
     CHECK(wire_ack_match(buf_span(&written), buf_span(&identity), &last_id, &digest));
     CHECK(last_id == ack.last_id.value && digest == ack.digest.value);
