@@ -17,7 +17,7 @@ enum {
 
 /* One look at the cluster. */
 struct look {
-    char bodies[NODES][1024]; /* of GET /health; "" where there was none */
+    char bodies[NODES][8192]; /* of GET /health; "" where there was none */
     int64_t last[NODES];
     bool well;
 };
@@ -67,7 +67,7 @@ static void cluster_look(struct cluster *cluster, struct look *look)
         client_close(&client);
     }
     const char *master = look->bodies[MASTER];
-    look->well = strstr(master, "\"read_only\":false") && times_in(master, "\"id\":") == SECONDARIES &&
+    look->well = strstr(master, "\"read_only\":false") && times_in(master, "\"state\":") == SECONDARIES &&
                  times_in(master, "\"state\":\"healthy\"") == SECONDARIES &&
                  times_in(master, "\"lag\":0,") == SECONDARIES;
     for (unsigned i = 1; i < NODES; i++)

@@ -73,7 +73,7 @@ static uint32_t list_read(struct state *state, const struct answer *answer, uint
         if (at < end && *at == ',')
             at++;
     }
-    if (end - at != 2 || memcmp(at, "]}", 2) != 0)
+    if (end - at != 3 || memcmp(at, "]}\n", 3) != 0)
         report_fail("%s sent a list with a bad end, or a longer one than asked for",
                     state->client.node->name);
     return count;
