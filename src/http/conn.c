@@ -216,8 +216,7 @@ static struct http_exchange *conn_add_exchange(struct http_conn *conn)
 /* The first line of a request that need not be a good one. */
 static struct span first_line(struct span bytes)
 {
-    while (bytes.len && (bytes.at[0] == '\r' || bytes.at[0] == '\n'))
-        bytes = span_after(bytes, 1);
+    bytes = request_start(bytes);
     for (size_t len = 0; len < bytes.len; len++)
         if (bytes.at[len] == '\r' || bytes.at[len] == '\n')
             bytes.len = len;
@@ -252,7 +251,7 @@ static void conn_add_interim(struct http_conn *conn, int status)
 void http_interim(struct http_exchange *exchange, int status)
 {
     struct http_conn *conn = exchange->conn;
-    if (conn && conn->pipeline.first == exchange && !exchange->http10 && !conn->interim.len)
+    if (http_exchange_is_first(exchange) && !exchange->http10 && !conn->interim.len)
         conn_add_interim(conn, status);
 }
 

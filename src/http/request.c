@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct span without_empty_lines(struct span bytes)
+struct span request_start(struct span bytes)
 {
     while (bytes.len && (bytes.at[0] == '\r' || bytes.at[0] == '\n'))
         bytes = span_after(bytes, 1);
@@ -12,12 +12,12 @@ static struct span without_empty_lines(struct span bytes)
 
 bool request_has_begun(struct span bytes)
 {
-    return without_empty_lines(bytes).len > 0;
+    return request_start(bytes).len > 0;
 }
 
 bool request_asks_head(struct span bytes)
 {
-    bytes = without_empty_lines(bytes);
+    bytes = request_start(bytes);
     return bytes.len >= 5 && memcmp(bytes.at, "HEAD ", 5) == 0;
 }
 

@@ -61,6 +61,9 @@ size_t request_missing(const struct request_state *state, size_t len);
 /* Whether the client may wait for a 100 and has sent nothing since: `len` bytes of the request are there. */
 bool request_is_held_up(const struct request_state *state, size_t len);
 
+/* The bytes behind the empty lines that may come before a request. */
+struct span request_start(struct span bytes);
+
 /* Whether there is more in the bytes than the empty lines that may come before a request (RFC 9112 section
  * 2.2), and behind the body of one from a careless client. */
 bool request_has_begun(struct span bytes);
