@@ -128,6 +128,12 @@ static void conn_stop(struct http_conn *conn, enum conn_state state)
     conn->state = state;
 }
 
+void conn_end_behind(struct http_conn *conn)
+{
+    if (conn_goes_on(conn))
+        conn_stop(conn, CONN_ENDING);
+}
+
 uint64_t conn_number(const struct http_conn *conn)
 {
     return conn->number;
@@ -142,7 +148,7 @@ static void conn_tell_end(struct http_conn *conn)
     if (!number || !service->ended)
         return;
     service->ended(service->ctx, number);
-    conn->conns->ended = true;
+    conn->conns->told = true;
 }
 
 /* Closes it in whatever state it is; it is in CONNS_CLOSED then, and in no other list. */
@@ -159,7 +165,7 @@ static void conn_close(struct http_conn *conn)
     list_put(conn, CONNS_CLOSED);
     loop_remove(conns->loop, &conn->watch);
     close(conn->watch.fd);
-    pipeline_drop(&conn->pipeline, conns->service);
+    pipeline_drop(&conn->pipeline);
     conn_tell_end(conn);
 }
 
@@ -251,7 +257,7 @@ static void conn_add_interim(struct http_conn *conn, int status)
 void http_interim(struct http_exchange *exchange, int status)
 {
     struct http_conn *conn = exchange->conn;
-    if (http_exchange_is_first(exchange) && !exchange->http10 && !conn->interim.len)
+    if (http_exchange_is_first(exchange) && !exchange->http10 && !exchange->streams && !conn->interim.len)
         conn_add_interim(conn, status);
 }
 
@@ -579,9 +585,9 @@ bool conns_advance(struct http_conns *conns)
         conn_take_turn(conns->lists[CONNS_TURNS]);
     while (conns->lists[CONNS_TOUCHED])
         conn_advance(conns->lists[CONNS_TOUCHED]);
-    bool ended = conns->ended;
-    conns->ended = false;
-    return taken || ended || conns->lists[CONNS_TURNS];
+    bool told = conns->told;
+    conns->told = false;
+    return taken || told || conns->lists[CONNS_TURNS];
 }
 
 void conns_sweep(struct http_conns *conns)

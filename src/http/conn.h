@@ -34,7 +34,7 @@ struct http_conns {
 
     struct http_conn *lists[CONN_LISTS];
     uint64_t numbered; /* how many there have been */
-    bool ended;        /* the service was told that one has ended, and has had no pass since */
+    bool told;         /* the service was told of an end or of what was sent, and has had no pass since */
     int open;          /* how many are in CONNS_OPEN */
     int extras;        /* how many of these are in CONNS_EXTRA */
 
@@ -69,11 +69,14 @@ bool conns_drop_extra(struct http_conns *conns);
 /* See http_exchange_connection. */
 uint64_t conn_number(const struct http_conn *conn);
 
+/* The connection takes no further request: it ends with the answers that it owes. */
+void conn_end_behind(struct http_conn *conn);
+
 /* The connection has something to do: it is advanced at the end of the pass. */
 void conn_touch(struct http_conn *conn);
 
 /* Serves what the answers of this pass touched. Returns whether there must be another pass at once, because
- * requests were handled on the way or are left, or the service was told that a connection has ended. */
+ * requests were handled on the way or are left, or the service was told of something. */
 bool conns_advance(struct http_conns *conns);
 
 /* At the end of a pass: frees what was closed, and gives the memory of a flood of long requests back. */

@@ -29,16 +29,32 @@ struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *c
     exchange->conns = conns;
     exchange->waiter = NULL;
     exchange->note = NULL;
-    exchange->ready = exchange->to_head = exchange->http10 = exchange->close = false;
+    exchange->ready = exchange->streams = exchange->to_head = exchange->http10 = exchange->close = false;
     memcpy(exchange->peer, peer, sizeof exchange->peer);
     return exchange;
+}
+
+/* There is something to send. */
+static void exchange_is_ready(struct http_exchange *exchange)
+{
+    exchange->ready = true;
+    exchange->conns->answering += exchange->out.head.cap;
+    conn_touch(exchange->conn);
+}
+
+static void exchange_is_sent(struct http_exchange *exchange)
+{
+    if (exchange->ready)
+        exchange->conns->answering -= exchange->out.head.cap;
+    exchange->ready = false;
 }
 
 /* Keeps it for the next request, or frees it. */
 static void exchange_free(struct http_exchange *exchange)
 {
     struct http_conns *conns = exchange->conns;
-    conns->answering -= sizeof *exchange + (exchange->ready ? exchange->out.head.cap : 0);
+    exchange_is_sent(exchange);
+    conns->answering -= sizeof *exchange;
     if (conns->spares == SPARES_MAX || exchange->out.head.cap > SPARE_BUFFER) {
         outgoing_free(&exchange->out);
         free(exchange);
@@ -61,7 +77,7 @@ void exchanges_free_spare(struct http_conns *conns)
     conns->spares = 0;
 }
 
-void http_exchange_waiter(struct http_exchange *exchange, void *waiter)
+void http_exchange_waiter(struct http_exchange *exchange, struct http_waiter *waiter)
 {
     exchange->waiter = waiter;
 }
@@ -163,9 +179,7 @@ void http_answer_source(struct http_exchange *exchange, int status, const char *
             out->source = *source;
         out->after = end;
     }
-    exchange->ready = true;
-    exchange->conns->answering += out->head.cap;
-    conn_touch(exchange->conn);
+    exchange_is_ready(exchange);
 }
 
 void http_answer(struct http_exchange *exchange, int status, const char *fields, struct span body)
@@ -202,6 +216,62 @@ void http_answer_json(struct http_exchange *exchange, int status, const char *fi
     buf_free(body);
 }
 
+/* ---- answers in pieces */
+
+static const char chunk_end[] = "\r\n" /* of every chunk; and the last one, which is empty: */
+                                "0\r\n\r\n";
+enum { CHUNK_END = 2, LAST_CHUNK = sizeof chunk_end - 1 - CHUNK_END };
+
+bool http_stream_begin(struct http_exchange *exchange, const char *fields)
+{
+    if (exchange->note)
+        note_tell(exchange, 200);
+    if (!exchange->conn) { /* the client has gone */
+        exchange_free(exchange);
+        return false;
+    }
+    if (exchange->http10) {
+        exchange->close = true;
+        conn_end_behind(exchange->conn);
+    }
+    answer_head(exchange, 200, fields, exchange->http10 ? HTTP_LENGTH_CLOSE : HTTP_LENGTH_CHUNKED);
+    exchange_is_ready(exchange);
+    exchange->streams = !exchange->to_head;
+    return exchange->streams;
+}
+
+void http_stream_send(struct http_exchange *exchange, struct span text, const struct http_source *source)
+{
+    struct outgoing *out = &exchange->out;
+    if (!exchange->conn)
+        return;
+    exchange_is_sent(exchange); /* the head of the answer may be there still, and grows */
+    if (!exchange->http10) {
+        buf_addf(&out->head, "%" PRIx64 "\r\n", text.len + (source ? source->len : 0));
+        out->after = (struct span){chunk_end, CHUNK_END};
+    }
+    buf_add_span(&out->head, text);
+    if (source)
+        out->source = *source;
+    exchange_is_ready(exchange);
+}
+
+void http_stream_end(struct http_exchange *exchange)
+{
+    struct span *after = &exchange->out.after;
+    exchange->streams = false;
+    if (!exchange->conn) {
+        exchange_free(exchange);
+        return;
+    }
+    if (!after->len)
+        after->at = chunk_end + CHUNK_END;
+    if (!exchange->http10)
+        after->len += LAST_CHUNK;
+    exchange_is_sent(exchange);
+    exchange_is_ready(exchange);
+}
+
 /* ---- the pipeline */
 
 void pipeline_add(struct pipeline *pipeline, struct http_exchange *exchange)
@@ -227,15 +297,36 @@ bool pipeline_is_ready(const struct pipeline *pipeline)
     return pipeline->first && pipeline->first->ready;
 }
 
-/* The answers that are ready, up to one that is not, or for which there was no memory. */
+/* The answers that are ready, up to one that is not, or not all of it, or for which there was no memory. */
 static int ready_list(const struct pipeline *pipeline, struct outgoing *list[SEND_TOGETHER])
 {
     int count = 0;
     for (struct http_exchange *exchange = pipeline->first;
          exchange && exchange->ready && !exchange->out.head.failed && count < SEND_TOGETHER;
-         exchange = exchange->next)
+         exchange = exchange->streams ? NULL : exchange->next)
         list[count++] = &exchange->out;
     return count;
+}
+
+/* What there was of an answer that streams has been sent. */
+static void piece_sent(struct http_exchange *exchange)
+{
+    exchange_is_sent(exchange);
+    if (exchange->out.head.cap > SPARE_BUFFER)
+        outgoing_free(&exchange->out);
+    else
+        outgoing_clear(&exchange->out);
+    exchange->conns->told = true;
+    exchange->waiter->sent(exchange->waiter);
+}
+
+/* The first answer has been sent, or its piece. */
+static void first_sent(struct pipeline *pipeline)
+{
+    if (pipeline->first->streams)
+        piece_sent(pipeline->first);
+    else
+        exchange_free(pipeline_take(pipeline));
 }
 
 enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stream, struct stream_turn *turn)
@@ -248,19 +339,19 @@ enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stre
             return STREAM_BROKEN;
         verdict = stream_send(stream, list, count, turn);
         for (int i = 0; i < count && outgoing_done(list[i]); i++)
-            exchange_free(pipeline_take(pipeline));
+            first_sent(pipeline);
     }
     return verdict;
 }
 
-void pipeline_drop(struct pipeline *pipeline, const struct http_service *service)
+void pipeline_drop(struct pipeline *pipeline)
 {
     while (pipeline->first) {
         struct http_exchange *exchange = pipeline_take(pipeline);
         exchange->conn = NULL;
-        if (exchange->ready)
+        if (exchange->ready && !exchange->streams)
             exchange_free(exchange);
-        else if (exchange->waiter && service->gone)
-            service->gone(service->ctx, exchange->waiter);
+        else if (exchange->waiter)
+            exchange->waiter->gone(exchange->waiter);
     }
 }

@@ -1,4 +1,5 @@
-/* One request and its answer: first waiting, then ready, then sent piece by piece. And a pipeline of them:
+/* One request and its answer: first waiting, then ready, then sent. An answer that streams is ready and sent
+ * once for each of its pieces. And a pipeline of them:
  * the exchanges of one connection, in the order of its requests. Private to the server; all of it runs on the
  * loop's thread. */
 #ifndef HTTP_EXCHANGE_H
@@ -21,11 +22,12 @@ struct http_exchange {
     struct http_exchange *next; /* the next request of the connection; or the next spare one */
     struct http_conn *conn;     /* NULL: the client has gone, the answer will be dropped */
     struct http_conns *conns;
-    void *waiter;              /* see http_exchange_waiter; or NULL */
-    struct request_note *note; /* NULL: no line comes */
+    struct http_waiter *waiter; /* or NULL */
+    struct request_note *note;  /* NULL: no line comes */
     char peer[HTTP_PEER_SIZE];
 
-    bool ready;
+    bool ready;          /* there is something to send, or nothing more will come */
+    bool streams;        /* more will come behind that: see http_stream_begin */
     bool to_head;        /* the request was HEAD: the answer has no body */
     bool http10;         /* the client speaks HTTP/1.0 */
     bool close;          /* the connection ends after this answer */
@@ -57,8 +59,8 @@ bool pipeline_is_ready(const struct pipeline *pipeline);
  * also where there was no memory for the next answer. */
 enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stream, struct stream_turn *turn);
 
-/* The client has gone: exchanges whose answers are ready are freed, those that wait are told to the service,
- * and answered into nothing some time. */
-void pipeline_drop(struct pipeline *pipeline, const struct http_service *service);
+/* The client has gone: exchanges whose answers are ready are freed, the waiters of
+ * the others are told, which answer them into nothing some time. */
+void pipeline_drop(struct pipeline *pipeline);
 
 #endif

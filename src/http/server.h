@@ -7,8 +7,8 @@
  * requests (RFC 9112 section 9.3.2). A client that goes away leaves its exchange valid: answering it then
  * does nothing. One that has only closed its own side still gets its answers.
  *
- * Threads: the service's functions run on the loop's thread, and all http_answer... and http_interim calls
- * belong to it, too. Start and stop are for main. */
+ * Threads: the service's functions run on the loop's thread, and all http_answer..., http_stream... and
+ * http_interim calls belong to it, too. Start and stop are for main. */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
@@ -94,9 +94,6 @@ struct http_service {
     int64_t (*pass)(void *ctx, int64_t now_ms);
     /* Optional: whether the service has something to do before the server may stop, besides answers. */
     bool (*busy)(void *ctx);
-    /* Optional: the client of an exchange that waits has gone. Called for those with a waiter, which is told;
-     * the exchange may be answered here, as anywhere, to get rid of it. */
-    void (*gone)(void *ctx, void *waiter);
     /* Optional: a connection has ended, told once: its client sends no more, or it is closed. See
      * http_exchange_connection. Not told of those that are open when the server is closed. */
     void (*ended)(void *ctx, uint64_t connection);
@@ -157,12 +154,32 @@ void http_answer_json(struct http_exchange *exchange, int status, const char *fi
 void http_answer_source(struct http_exchange *exchange, int status, const char *fields, struct span before,
                         const struct http_source *source, const char *after);
 
+/* A body that is written piece by piece, each as a chunk (RFC 9112 section 7.1). http_stream_begin sends the
+ * head of a 200. Returns false where there will be no body: the request was HEAD, or its client has gone; the
+ * exchange is gone then, too. Else it stays: give it a waiter, and one piece after the other, the first at
+ * once or later, each further one only after waiter->sent was called for the one before. So no more than one
+ * waits in memory, and its reader may be as slow as that of any answer. http_stream_end comes last, at any
+ * time, and takes the exchange. */
+bool http_stream_begin(struct http_exchange *exchange, const char *fields);
+
+/* One piece: the text (copied), then what the source holds (NULL: nothing). Not empty. */
+void http_stream_send(struct http_exchange *exchange, struct span text, const struct http_source *source);
+void http_stream_end(struct http_exchange *exchange);
+
 /* Sends an interim answer (RFC 9110 section 15.2), 100 or 102, as a sign of life; the exchange stays. Does
  * nothing where an earlier answer is still due on the connection, or the client speaks HTTP/1.0. */
 void http_interim(struct http_exchange *exchange, int status);
 
-/* Who waits for this exchange's answer: what service.gone is told. */
-void http_exchange_waiter(struct http_exchange *exchange, void *waiter);
+/* Who keeps an exchange to answer it later: told of its client, as long as there is no answer. It lies in the
+ * service's own struct. */
+struct http_waiter {
+    /* The client has gone: the exchange may be answered here, as anywhere, to get rid of it. */
+    void (*gone)(struct http_waiter *waiter);
+    /* Of an answer that streams: all that was given of it has left for the client. What comes next may be
+     * given here or later; there will be another pass. */
+    void (*sent)(struct http_waiter *waiter);
+};
+void http_exchange_waiter(struct http_exchange *exchange, struct http_waiter *waiter);
 
 /* Whether no earlier request of its connection has an answer that is still to be sent. */
 bool http_exchange_is_first(const struct http_exchange *exchange);

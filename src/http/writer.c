@@ -54,6 +54,12 @@ void http_date(time_t now, char out[HTTP_DATE_SIZE])
 
 static void write_length(struct buf *out, uint64_t length)
 {
+    if (length == HTTP_LENGTH_CLOSE)
+        return;
+    if (length == HTTP_LENGTH_CHUNKED) {
+        buf_add_text(out, "Transfer-Encoding: chunked\r\n");
+        return;
+    }
     buf_add_text(out, "Content-Length: ");
     buf_add_uint(out, length);
     buf_add_text(out, "\r\n");
@@ -75,7 +81,8 @@ void http_write_response_head(struct buf *out, int status, const char *date, uin
     buf_add_text(out, date);
     buf_add_text(out, "\r\n");
     if (http_status_has_body(status)) {
-        buf_add_text(out, "Content-Type: application/json\r\n");
+        if (!fields || !span_starts_nocase(span_of(fields), "Content-Type:"))
+            buf_add_text(out, "Content-Type: application/json\r\n");
         write_length(out, length);
     }
     buf_add_text(out, connection);

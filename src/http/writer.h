@@ -28,9 +28,13 @@ bool http_status_has_body(int status);
 /* The Date field's value (RFC 9110 section 5.6.7) for a moment. */
 void http_date(time_t now, char out[HTTP_DATE_SIZE]);
 
+/* Bodies whose length is not known when their head is written (RFC 9112 section 6). */
+#define HTTP_LENGTH_CHUNKED UINT64_MAX
+#define HTTP_LENGTH_CLOSE (UINT64_MAX - 1) /* for HTTP/1.0: the connection's end is the body's */
+
 /* The body's length is not sent with 204 and 304, whose 200 might be longer (RFC 9110 section 8.6).
  * `connection`: the field line that tells what becomes of the connection, or "". `fields`: further field
- * lines, each with its CRLF, or NULL. */
+ * lines, each with its CRLF, or NULL; where the first is Content-Type, it stands for application/json. */
 void http_write_response_head(struct buf *out, int status, const char *date, uint64_t length,
                               const char *connection, const char *fields);
 

@@ -4,6 +4,7 @@
 #include "replication/acks.h"
 #include "clock.h"
 #include "condvar.h"
+#include "container.h"
 #include "replication/ranking.h"
 #include <assert.h>
 #include <errno.h>
@@ -29,8 +30,7 @@ struct acks {
 /* ---- the parked */
 
 /* The struct acks_waiter that has the node as this member; NULL of NULL. */
-#define WAITER_OF(node, member)                                                                              \
-    ((node) ? (struct acks_waiter *)(void *)((char *)(node)-offsetof(struct acks_waiter, member)) : NULL)
+#define WAITER_OF(node, member) ((node) ? CONTAINER_OF(node, struct acks_waiter, member) : NULL)
 
 /* CONCERN_ALL and CONCERN_MAJORITY come before the numbers, and the gate before all. */
 static uint64_t waiter_key(uint64_t id, int w)
@@ -283,6 +283,16 @@ struct acks_waiter *acks_take_released(struct acks *acks)
     acks->released = NULL;
     pthread_mutex_unlock(&acks->lock);
     return released;
+}
+
+void acks_hand_back(struct acks *acks)
+{
+    struct acks_waiter *released = acks_take_released(acks);
+    while (released) {
+        struct acks_waiter *waiter = released;
+        released = released->next;
+        waiter->over(waiter->owner, waiter);
+    }
 }
 
 int64_t acks_expire(struct acks *acks, int64_t now_ms)

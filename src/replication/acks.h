@@ -6,13 +6,13 @@
  * that is not appended yet: it waits at the gate until that opens. No waiter holds a thread.
  *
  * There is one way out. A node that moves, joins or leaves, the gate that opens, a deadline and the end
- * *release* waiters: they move to the released list, which their owner fetches with acks_take_released. Only
- * acks_unpark takes a waiter out without that: its client has gone.
+ * *release* waiters: they move to the released list, and acks_hand_back tells their owners. Only acks_unpark
+ * takes a waiter out without that: its client has gone.
  *
  * The count takes numbers: no sockets, no clock (times come in as arguments; only acks_drain waits), no
- * call-backs but acks_each's. A mutex guards it all, so any thread may call; the loop's thread counts the
- * ACKs and answers the released waiters at the end of its pass, and main waits on the condition variable
- * until all of them have come, when it stops the node.
+ * call-backs but those of acks_each and acks_hand_back. A mutex guards it all, so any thread may call; the
+ * loop's thread counts the ACKs and answers the released waiters at the end of its pass, and main waits on
+ * the condition variable until all of them have come, when it stops the node.
  *
  * Positions come from what a member itself said last; a member that comes back empty moves its position down.
  * The master holds every message, so it counts as one node for each id up to acks_appended's. */
@@ -21,6 +21,8 @@
 
 #include "concern.h"
 #include "replication/queue.h"
+
+#define ACKS_ID_MAX ((UINT64_C(1) << 47) - 1) /* no list has so many messages */
 
 struct acks;
 struct acks_member; /* one member's position; made by acks_join, freed by acks_leave */
@@ -42,13 +44,15 @@ struct acks_count {
     unsigned have; /* the nodes that hold the message; 0 for a message that is not appended */
 };
 
-/* One who waits. Zeroed at first; the owner fills the first three fields, and keeps the struct alive and
- * untouched from acks_park until it has come back in the released list or from acks_unpark. Then it may be
- * parked again. */
+/* One who waits. Zeroed at first; the owner fills the first fields, and keeps the struct alive and untouched
+ * from acks_park until it has come back in the released list or from acks_unpark. Then it may be parked
+ * again. */
 struct acks_waiter {
-    uint64_t id;         /* 0: not appended yet, waits at the gate; below 2^47 */
+    uint64_t id;         /* 0: not appended yet, waits at the gate; ACKS_ID_MAX at most */
     int w;               /* see concern.h */
     int64_t deadline_ms; /* or CLOCK_NEVER; not negative */
+    void *owner;
+    void (*over)(void *owner, struct acks_waiter *waiter); /* the wait is over: see acks_hand_back */
 
     enum acks_outcome outcome; /* valid once released, as is the count */
     struct acks_count count;
@@ -107,6 +111,9 @@ bool acks_gated(struct acks *acks);
 
 /* Takes all waiters released since the last call, linked through `next`, in the order of their release. */
 struct acks_waiter *acks_take_released(struct acks *acks);
+
+/* Takes them, and calls `over` for each. */
+void acks_hand_back(struct acks *acks);
 
 /* Releases the waiters whose deadline is not after now_ms, as ACKS_LATE; they are in the released list at
  * return. Returns the earliest deadline left, or CLOCK_NEVER. */

@@ -5,6 +5,7 @@
  * What happens to many posts at once is logged as one line. */
 #include "replication/append.h"
 #include "clock.h"
+#include "container.h"
 #include "format.h"
 #include "http/condition.h"
 #include "json.h"
@@ -31,6 +32,7 @@ enum { LOCATION_SIZE = sizeof location + FORMAT_DIGITS + sizeof "\r\n" };
 /* A request that waits. */
 struct post {
     struct acks_waiter waiter; /* first, so that a released waiter is its post */
+    struct http_waiter http;
     struct http_exchange *exchange;
     struct post *next; /* spare */
     bool is_get;
@@ -167,6 +169,9 @@ static bool request_read(struct append *append, const struct http_request *reque
 
 /* ---- waiting */
 
+static void post_over(void *owner, struct acks_waiter *waiter);
+static void post_gone(struct http_waiter *http);
+
 /* A post for the exchange, its wait not begun, or NULL: answered then. */
 static struct post *post_begin(struct append *append, struct http_exchange *exchange)
 {
@@ -175,8 +180,11 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
         http_answer_unavailable(exchange, "there is no memory for the request");
         return NULL;
     }
+    post->waiter.owner = append;
+    post->waiter.over = post_over;
+    post->http.gone = post_gone;
     post->exchange = exchange;
-    http_exchange_waiter(exchange, post);
+    http_exchange_waiter(exchange, &post->http);
     post->began_ms = clock_ms();
     post->gone = false;
     post->share = NULL;
@@ -388,6 +396,15 @@ static void post_gate(struct append *append, struct post *post)
         gated_release(append, post); /* the node stops */
 }
 
+static void post_over(void *owner, struct acks_waiter *waiter)
+{
+    struct post *post = (struct post *)waiter;
+    if (waiter->id)
+        post_answer(owner, post);
+    else
+        gated_release(owner, post);
+}
+
 void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange)
 {
     struct append_terms terms = terms_default(append);
@@ -440,9 +457,10 @@ void append_wait(struct append *append, const struct http_request *request, cons
     post_park(append, post);
 }
 
-void append_gone(struct append *append, void *waiter)
+static void post_gone(struct http_waiter *http)
 {
-    struct post *post = waiter;
+    struct post *post = CONTAINER_OF(http, struct post, http);
+    struct append *append = post->waiter.owner;
     if (post->waiter.id && acks_unpark(append->base->acks, &post->waiter))
         post_forget(append, post);
     else /* at the gate, or just released: answered in its turn, into nothing */
@@ -510,26 +528,13 @@ static void answers_log(struct summary *line, enum logline_level level, int stat
     line->waited_ms = 0;
 }
 
-static void posts_release(struct append *append)
-{
-    struct acks_waiter *released = acks_take_released(append->base->acks);
-    while (released) {
-        struct post *post = (struct post *)released;
-        released = released->next;
-        if (post->waiter.id)
-            post_answer(append, post);
-        else
-            gated_release(append, post);
-    }
-}
-
 int64_t append_pass(struct append *append, int64_t now_ms)
 {
     int64_t next_ms = acks_expire(append->base->acks, now_ms);
-    posts_release(append);
+    acks_hand_back(append->base->acks);
     if (append_unannounced_bytes(append)) { /* POSTs that the gate has let through wait for ACKs now */
         next_ms = acks_expire(append->base->acks, now_ms);
-        posts_release(append); /* whose time is over already */
+        acks_hand_back(append->base->acks); /* whose time is over already */
     }
     answers_log(&append->answers, LOGLINE_INFO, 201);
     answers_log(&append->lates, LOGLINE_WARN, 202);

@@ -27,17 +27,14 @@ void append_close(struct append *append);
 /* The longest body of a request with this head. */
 uint64_t append_body_limit(const struct append *append, const struct http_head *head);
 
-/* POST /messages. */
+/* POST /messages. Where its client goes away while it waits, a POST whose message was appended is forgotten,
+ * and the message stays. One at the gate was not refused: it is appended when the gate opens, and forgotten
+ * then. */
 void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange);
 
 /* GET /messages/ID with a `w` in its query; `text` is the ID. */
 void append_wait(struct append *append, const struct http_request *request, const char *text,
                  struct http_exchange *exchange);
-
-/* The client of a request that waits has gone; `waiter` is what http_exchange_waiter was told. A request that
- * waits for ACKs is forgotten, and its message stays. A POST at the gate was not refused: it is appended when
- * the gate opens, and forgotten then. */
-void append_gone(struct append *append, void *waiter);
 
 /* Bytes of the messages that were appended since the last append_announce. */
 uint64_t append_unannounced_bytes(const struct append *append);

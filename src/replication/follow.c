@@ -1,5 +1,6 @@
 #include "replication/follow.h"
 #include "clock.h"
+#include "container.h"
 #include "json.h"
 #include "log/digest.h"
 #include "logline.h"
@@ -15,6 +16,7 @@ enum { JSON_AROUND = 4096 };
 /* A request whose messages do not all show yet. */
 struct waiting {
     struct acks_waiter waiter; /* first, so that a released waiter is its request */
+    struct http_waiter http;
     struct http_exchange *exchange;
     bool interim; /* a master waits, which understands interim answers: many clients take one for the final */
 };
@@ -290,13 +292,24 @@ static void arrival_add(struct follow *follow, struct arrival *arrival)
     follow->arrivals_end = &arrival->next;
 }
 
-/* The wait is over. */
-static void waiting_end(struct follow *follow, struct waiting *waiting)
+static void waiting_over(void *owner, struct acks_waiter *waiter)
 {
+    struct follow *follow = owner;
+    struct waiting *waiting = (struct waiting *)waiter;
     if (waiting->waiter.outcome == ACKS_REACHED)
         answer_stored(follow, waiting->exchange);
     else
         http_answer_error(waiting->exchange, 503, NULL, "the secondary is shutting down");
+    free(waiting);
+}
+
+static void waiting_gone(struct http_waiter *http)
+{
+    struct waiting *waiting = CONTAINER_OF(http, struct waiting, http);
+    struct follow *follow = waiting->waiter.owner;
+    if (!acks_unpark(follow->base->acks, &waiting->waiter))
+        return; /* it was released: answered in its turn, into nothing */
+    http_answer_error(waiting->exchange, 503, NULL, "the client has gone");
     free(waiting);
 }
 
@@ -307,50 +320,32 @@ static void waiting_begin(struct follow *follow, struct http_exchange *exchange,
         http_answer_unavailable(exchange, "there is no memory to wait");
         return;
     }
-    waiting->waiter = (struct acks_waiter){.id = last, .w = 1, .deadline_ms = CLOCK_NEVER};
+    waiting->waiter = (struct acks_waiter){
+        .id = last, .w = 1, .deadline_ms = CLOCK_NEVER, .owner = follow, .over = waiting_over};
+    waiting->http.gone = waiting_gone;
     waiting->exchange = exchange;
     waiting->interim = interim;
-    http_exchange_waiter(exchange, waiting);
+    http_exchange_waiter(exchange, &waiting->http);
     if (!acks_park(follow->base->acks, &waiting->waiter))
-        waiting_end(follow, waiting);
-}
-
-void follow_gone(struct follow *follow, void *waiter)
-{
-    struct waiting *waiting = waiter;
-    if (!acks_unpark(follow->base->acks, &waiting->waiter))
-        return; /* it was released: answered in its turn, into nothing */
-    http_answer_error(waiting->exchange, 503, NULL, "the client has gone");
-    free(waiting);
-}
-
-static void waiting_answer(struct follow *follow)
-{
-    struct acks_waiter *released = acks_take_released(follow->base->acks);
-    while (released) {
-        struct waiting *waiting = (struct waiting *)released;
-        released = released->next;
-        waiting_end(follow, waiting);
-    }
+        waiting_over(follow, &waiting->waiter);
 }
 
 static void interim_send(void *ctx, struct acks_waiter *waiter)
 {
     struct waiting *waiting = (struct waiting *)waiter;
-    (void)ctx;
-    if (waiting->interim)
+    if (waiter->owner == ctx && waiting->interim)
         http_interim(waiting->exchange, 102);
 }
 
 int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms)
 {
     arrivals_show(follow, now_ms);
-    waiting_answer(follow);
+    acks_hand_back(follow->base->acks);
     if (!follow->arrivals)
         return CLOCK_NEVER;
     if (now_ms >= follow->interim_ms) {
         follow->interim_ms = now_ms + interim_ms;
-        acks_each(follow->base->acks, interim_send, NULL);
+        acks_each(follow->base->acks, interim_send, follow);
     }
     return clock_earlier(follow->arrivals->due_ms, follow->interim_ms);
 }

@@ -37,9 +37,6 @@ enum follow_sender {
 enum follow_sender follow_replicate(struct follow *follow, const struct http_request *request,
                                     struct http_exchange *exchange);
 
-/* The client of a request that waits has gone; `waiter` is what http_exchange_waiter was told. */
-void follow_gone(struct follow *follow, void *waiter);
-
 /* The registration was accepted by a master: it is followed from now on, and `id` is this member's name. */
 void follow_master(struct follow *follow, const struct wire_registered *answer);
 

@@ -378,15 +378,6 @@ static bool service_busy(void *ctx)
     return !node->ended || (node->registrar && registrar_leaving(node->registrar));
 }
 
-static void service_gone(void *ctx, void *waiter)
-{
-    struct node *node = ctx;
-    if (node->append)
-        append_gone(node->append, waiter);
-    else
-        follow_gone(node->follow, waiter);
-}
-
 static void service_ended(void *ctx, uint64_t connection)
 {
     struct node *node = ctx;
@@ -405,7 +396,6 @@ struct http_service node_service(struct node *node)
         .body_came = service_body_came,
         .pass = service_pass,
         .busy = service_busy,
-        .gone = service_gone,
         .ended = service_ended,
     };
 }

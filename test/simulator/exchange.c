@@ -17,7 +17,7 @@ struct http_exchange {
     struct proc *proc;
     const struct message *message;
     struct buf *peek;
-    void *waiter;
+    struct http_waiter *waiter;
     bool answered, gone;
     int status;
     struct span body;
@@ -245,7 +245,7 @@ void http_interim(struct http_exchange *exchange, int status)
                                           .request = exchange->message});
 }
 
-void http_exchange_waiter(struct http_exchange *exchange, void *waiter)
+void http_exchange_waiter(struct http_exchange *exchange, struct http_waiter *waiter)
 {
     exchange->waiter = waiter;
 }
@@ -280,8 +280,8 @@ void exchanges_gone(struct conn *conn)
         if (exchange->answered) {
             exchange_unlink(exchange);
             free(exchange);
-        } else if (exchange->waiter && service->gone) {
-            service->gone(service->ctx, exchange->waiter);
+        } else if (exchange->waiter) {
+            exchange->waiter->gone(exchange->waiter);
         }
     }
     if (service->ended)
