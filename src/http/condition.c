@@ -1,5 +1,5 @@
 #include "http/condition.h"
-
+#include <stdlib.h>
 #include <string.h>
 
 /* Takes the next entity tag (RFC 9110 section 8.8.3) off the front of a list: its quotes and what is between
@@ -41,6 +41,38 @@ static bool field_matches(const struct http_head *head, const char *name, const 
         if (span_equals_nocase(head->fields[i].name, name) && tag_listed(head->fields[i].value, etag, weakly))
             return true;
     return false;
+}
+
+static bool is_condition(const struct http_field *field)
+{
+    return span_equals_nocase(field->name, "if-match") || span_equals_nocase(field->name, "if-none-match");
+}
+
+/* Copies the bytes to *at, which moves behind them. */
+static struct span span_keep(struct span span, char **at)
+{
+    struct span kept = {*at, span.len};
+    if (span.len)
+        memcpy(*at, span.at, span.len);
+    *at += span.len;
+    return kept;
+}
+
+struct http_head *http_condition_keep(const struct http_head *head)
+{
+    size_t bytes = head->method.len;
+    for (size_t i = 0; i < head->field_count; i++)
+        bytes += is_condition(&head->fields[i]) ? head->fields[i].name.len + head->fields[i].value.len : 0;
+    struct http_head *kept = calloc(1, sizeof *kept + bytes);
+    if (!kept)
+        return NULL;
+    char *at = (char *)(kept + 1);
+    kept->method = span_keep(head->method, &at);
+    for (size_t i = 0; i < head->field_count; i++)
+        if (is_condition(&head->fields[i]))
+            kept->fields[kept->field_count++] = (struct http_field){span_keep(head->fields[i].name, &at),
+                                                                    span_keep(head->fields[i].value, &at)};
+    return kept;
 }
 
 int http_condition(const struct http_head *head, const char *etag)

@@ -10,4 +10,8 @@
  * list of its line: nothing behind it matches. */
 int http_condition(const struct http_head *head, const char *etag);
 
+/* A copy of the head that has its method and these two fields, and nothing else: for a request that is
+ * answered later. The caller's, for free(); NULL where there is no memory. */
+struct http_head *http_condition_keep(const struct http_head *head);
+
 #endif

@@ -240,17 +240,19 @@ bool http_stream_begin(struct http_exchange *exchange, const char *fields)
     return exchange->streams;
 }
 
-void http_stream_send(struct http_exchange *exchange, struct span text, const struct http_source *source)
+void http_stream_send(struct http_exchange *exchange, const struct buf *text,
+                      const struct http_source *source)
 {
     struct outgoing *out = &exchange->out;
     if (!exchange->conn)
         return;
     exchange_is_sent(exchange); /* the head of the answer may be there still, and grows */
     if (!exchange->http10) {
-        buf_addf(&out->head, "%" PRIx64 "\r\n", text.len + (source ? source->len : 0));
+        buf_addf(&out->head, "%" PRIx64 "\r\n", text->len + (source ? source->len : 0));
         out->after = (struct span){chunk_end, CHUNK_END};
     }
-    buf_add_span(&out->head, text);
+    buf_add_span(&out->head, buf_span(text));
+    out->head.failed = out->head.failed || text->failed;
     if (source)
         out->source = *source;
     exchange_is_ready(exchange);

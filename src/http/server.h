@@ -162,8 +162,10 @@ void http_answer_source(struct http_exchange *exchange, int status, const char *
  * time, and takes the exchange. */
 bool http_stream_begin(struct http_exchange *exchange, const char *fields);
 
-/* One piece: the text (copied), then what the source holds (NULL: nothing). Not empty. */
-void http_stream_send(struct http_exchange *exchange, struct span text, const struct http_source *source);
+/* One piece: the text (copied), then what the source holds (NULL: nothing). Not empty. Where there was no
+ * memory for the text, the connection ends. */
+void http_stream_send(struct http_exchange *exchange, const struct buf *text,
+                      const struct http_source *source);
 void http_stream_end(struct http_exchange *exchange);
 
 /* Sends an interim answer (RFC 9110 section 15.2), 100 or 102, as a sign of life; the exchange stays. Does

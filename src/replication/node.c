@@ -9,8 +9,8 @@
 #include "replication/follow.h"
 #include "replication/gate.h"
 #include "replication/health.h"
-#include "replication/reads.h"
 #include "replication/registrar.h"
+#include "replication/tail.h"
 #include "replication/token.h"
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -29,6 +29,7 @@ enum {
 
 struct node {
     struct base base;
+    struct tail *tail;
     struct complaints complaints;
     int64_t suspended_ms;       /* as the clock told last */
     bool looked;                /* pause_notice was asked in this pass */
@@ -118,7 +119,7 @@ static void handle_list(void *ctx, const struct http_request *request, const cha
     struct node *node = ctx;
     (void)rest;
     if (!node->follow || !follow_misdirected(node->follow, request, exchange))
-        reads_list(node->base.log, node_shown(node), request, exchange);
+        tail_list(node->tail, node_shown(node), request, exchange);
 }
 
 static void handle_message(void *ctx, const struct http_request *request, const char *rest,
@@ -129,7 +130,7 @@ static void handle_message(void *ctx, const struct http_request *request, const 
     if (node->append && http_request_query(request, "w", w, sizeof w) != -1)
         append_wait(node->append, request, rest, exchange);
     else
-        reads_message(node->base.log, node_shown(node), rest, exchange);
+        tail_message(node->tail, node_shown(node), request, rest, exchange);
 }
 
 /* ---- how it is */
@@ -356,7 +357,9 @@ static int64_t secondary_pass(struct node *node, int64_t now_ms, int64_t stop_by
         waits_end(node, now_ms, stop_by_ms);
     }
     int64_t registrar_ms = registrar_pass(node->registrar, now_ms);
-    return clock_earlier(registrar_ms, follow_pass(node->follow, now_ms, interim_ms(node)));
+    int64_t late_ms = acks_expire(node->base.acks, now_ms);
+    return clock_earlier(clock_earlier(registrar_ms, late_ms),
+                         follow_pass(node->follow, now_ms, interim_ms(node)));
 }
 
 static int64_t service_pass(void *ctx, int64_t now_ms)
@@ -364,8 +367,11 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
     struct node *node = ctx;
     int64_t stop_by_ms = atomic_load(&node->stop_by_ms);
     worker_collect(node->base.dialer->worker);
-    node->due_ms =
+    if (stop_by_ms != CLOCK_NEVER)
+        tail_stop(node->tail);
+    int64_t role_ms =
         node->members ? master_pass(node, now_ms, stop_by_ms) : secondary_pass(node, now_ms, stop_by_ms);
+    node->due_ms = clock_earlier(role_ms, tail_pass(node->tail, node_shown(node), now_ms));
     node->looked = false;
     return node->due_ms;
 }
@@ -454,7 +460,8 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
     token_fields(settings->cluster_token, node->base.fields);
     node->base.log = log_open();
     node->base.acks = acks_open(role == SETTINGS_MASTER ? settings->nodes : 0);
-    bool built = node->base.log && node->base.acks && hosts_build(node);
+    node->tail = tail_open(&node->base);
+    bool built = node->base.log && node->base.acks && node->tail && hosts_build(node);
     if (built)
         log_limit(node->base.log, (uint64_t)settings->max_log);
     if (built)
@@ -467,6 +474,8 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
 
 void node_close(struct node *node)
 {
+    if (node->tail)
+        tail_close(node->tail);
     if (node->registrar)
         registrar_close(node->registrar);
     if (node->follow)

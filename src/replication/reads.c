@@ -1,6 +1,7 @@
 #include "replication/reads.h"
 #include "http/condition.h"
 #include "http/router.h"
+#include "json.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,10 @@ bool reads_id(const char *text, uint64_t *id)
     return span_uint(span_of(text), id) && *id > 0;
 }
 
+/* ---- the query */
+
+enum { WAIT_MAX_S = 300 };
+
 /* A number of the query; left as it is where it is not named. Returns false where it was answered as bad. */
 static bool query_number(const struct http_request *request, const char *name, uint64_t least, uint64_t *out,
                          struct http_exchange *exchange)
@@ -46,31 +51,74 @@ static bool query_number(const struct http_request *request, const char *name, u
     return false;
 }
 
+static bool query_from(const struct http_request *request, bool end, struct reads_query *out,
+                       struct http_exchange *exchange)
+{
+    char text[24];
+    int len = http_request_query(request, "from", text, sizeof text);
+    out->from_named = len != -1;
+    out->from_end = end && len >= 0 && strcmp(text, "end") == 0;
+    return out->from_end || query_number(request, "from", 1, &out->from, exchange);
+}
+
+static bool query_wait(const struct http_request *request, struct reads_query *out,
+                       struct http_exchange *exchange)
+{
+    char text[32];
+    double seconds;
+    int len = http_request_query(request, "wait", text, sizeof text);
+    if (len == -1)
+        return true;
+    struct json number = json_text((struct span){text, len > 0 ? (size_t)len : 0});
+    if (!json_number(&number, &seconds) || !json_end(&number) || seconds < 0 || seconds > WAIT_MAX_S) {
+        http_answer_error(exchange, 400, NULL, "wait must be a number of seconds from 0 to %d", WAIT_MAX_S);
+        return false;
+    }
+    if (!out->from_named && !out->min_id) {
+        http_answer_error(exchange, 400, NULL,
+                          "wait needs an id to wait for: from=ID for what comes next, or min_id=ID");
+        return false;
+    }
+    out->wait_ms = (int64_t)(seconds * 1000 + 0.5);
+    return true;
+}
+
+bool reads_query_read(const struct http_request *request, bool end, struct reads_query *out,
+                      struct http_exchange *exchange)
+{
+    *out = (struct reads_query){.from = 1, .limit = UINT64_MAX, .wait_ms = -1};
+    return query_from(request, end, out, exchange) &&
+           query_number(request, "limit", 0, &out->limit, exchange) &&
+           query_number(request, "min_id", 1, &out->min_id, exchange) && query_wait(request, out, exchange);
+}
+
+/* ---- the answers */
+
+void reads_fields(const struct base *base, uint64_t shown, const char *others, char out[READS_FIELDS_SIZE])
+{
+    int len = snprintf(out, READS_FIELDS_SIZE, "%sLast-Id: %" PRIu64 "\r\n", others, shown);
+    if (base->own.log[0])
+        snprintf(out + len, READS_FIELDS_SIZE - (size_t)len, "Log-Id: %s\r\n", base->own.log);
+}
+
 void reads_etag(const struct log *log, uint64_t from, uint64_t to, char out[READS_ETAG_SIZE])
 {
     snprintf(out, READS_ETAG_SIZE, "\"%" PRIu64 "-%" PRIu64 "-%016" PRIx64 "\"", from, to,
              log_digest(log, to));
 }
 
-/* A cache may keep what it is told, and asks each time whether that still holds. */
-#define NO_CACHE "Cache-Control: no-cache\r\n"
-
-void reads_list(struct log *log, uint64_t last, const struct http_request *request,
-                struct http_exchange *exchange)
+void reads_list(const struct base *base, uint64_t shown, const struct reads_query *query,
+                const struct http_head *head, struct http_exchange *exchange)
 {
-    uint64_t from = 1;
-    uint64_t limit = UINT64_MAX;
+    uint64_t from = query->from > shown ? shown + 1 : query->from;
+    uint64_t to = query->limit < shown - (from - 1) ? from - 1 + query->limit : shown;
     char etag[READS_ETAG_SIZE];
-    char fields[128];
-    if (!query_number(request, "from", 1, &from, exchange) ||
-        !query_number(request, "limit", 0, &limit, exchange))
-        return;
-    if (from > last + 1)
-        from = last + 1;
-    uint64_t to = limit < last - (from - 1) ? from - 1 + limit : last;
-    reads_etag(log, from, to, etag);
-    snprintf(fields, sizeof fields, "ETag: %s\r\n" NO_CACHE, etag);
-    switch (http_condition(request->head, etag)) {
+    char others[128];
+    char fields[READS_FIELDS_SIZE];
+    reads_etag(base->log, from, to, etag);
+    snprintf(others, sizeof others, "ETag: %s\r\n" READS_NO_CACHE READS_VARY, etag);
+    reads_fields(base, shown, others, fields);
+    switch (head ? http_condition(head, etag) : 0) {
     case 304:
         http_answer(exchange, 304, fields, (struct span){0});
         return;
@@ -80,21 +128,23 @@ void reads_list(struct log *log, uint64_t last, const struct http_request *reque
     default:
         break;
     }
-    struct log_slice slice = log_slice(log, from, to);
+    struct log_slice slice = log_slice(base->log, from, to);
     struct http_source source = reads_source(&slice);
     http_answer_source(exchange, 200, fields, span_of("{\"messages\":["), &source, "]}\n");
 }
 
-void reads_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange)
+void reads_message(const struct base *base, uint64_t shown, const char *text, struct http_exchange *exchange)
 {
     uint64_t id;
     char before[48];
-    if (!reads_id(text, &id) || id > last) {
-        http_answer_error(exchange, 404, NO_CACHE, "there is no message %.100s here", text);
+    char fields[READS_FIELDS_SIZE];
+    reads_fields(base, shown, READS_NO_CACHE, fields);
+    if (!reads_id(text, &id) || id > shown) {
+        http_answer_error(exchange, 404, fields, "there is no message %.100s here", text);
         return;
     }
     snprintf(before, sizeof before, "{\"id\":%" PRIu64 ",\"message\":", id);
-    struct log_slice slice = log_slice(log, id, id);
+    struct log_slice slice = log_slice(base->log, id, id);
     struct http_source source = reads_source(&slice);
-    http_answer_source(exchange, 200, NO_CACHE, span_of(before), &source, "}\n");
+    http_answer_source(exchange, 200, fields, span_of(before), &source, "}\n");
 }
