@@ -276,6 +276,12 @@ void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms)
 
 /* ---- proof */
 
+/* Tells those who follow the events of its state, or of what became of it. */
+static void event_tell(const struct members *members, const char *id, const char *state)
+{
+    events_add(members->base->events, &(struct event){.kind = EVENT_MEMBER, .node = id, .state = state});
+}
+
 static void member_unlink(struct members *members, struct member **at)
 {
     struct member *member = *at;
@@ -371,8 +377,10 @@ static int member_told(struct link *link)
         member->complaint[0] = '\0'; /* a greeting alone does not end a failure */
     if (member_record(members, member, link) < 0)
         return link_fail(link, ENOMEM, "there is no memory for another member");
-    if (first)
+    if (first) {
+        event_tell(members, member->id, state_names[member->state]);
         members_check(members, clock_ms());
+    }
     return 0;
 }
 
@@ -485,6 +493,7 @@ int members_register(struct members *members, const char *id, const struct link_
     member->registered_ms = now_ms;
     member_retarget(members, member, target, now_ms);
     members_check(members, now_ms);
+    event_tell(members, id, "registered");
     log_registered(members, member, &target->url, known ? &before : NULL, last_id);
     return 0;
 }
@@ -524,6 +533,7 @@ enum members_removal members_remove(struct members *members, const char *id, con
     complain(members->base->complaints, LOGLINE_INFO, id, "removed",
              LOG_FIELDS(LOG_TEXT("member", id), LOG_NUMBER("members", members->count.all)),
              "removed %s; %u %s now", id, members->count.all, members->count.all == 1 ? "member" : "members");
+    event_tell(members, id, "removed");
     members_check(members, clock_ms());
     if (wish && !members_said_goodbye(members, target.boot))
         members_register(members, id, &target, 0);
@@ -555,8 +565,9 @@ static int64_t member_silent_ms(const struct member *member, int64_t now_ms)
     return now_ms > seen_ms ? now_ms - seen_ms : 0;
 }
 
-static void member_check(struct member *member, int64_t now_ms, int64_t heartbeat_ms)
+static void member_check(const struct members *members, struct member *member, int64_t now_ms)
 {
+    int64_t heartbeat_ms = members->base->settings->heartbeat_ms;
     int64_t silent_ms = member_silent_ms(member, now_ms);
     enum member_state state = state_after(silent_ms, heartbeat_ms);
     member->seen_ms = now_ms - silent_ms;
@@ -567,6 +578,7 @@ static void member_check(struct member *member, int64_t now_ms, int64_t heartbea
                   "%s is %s now (was %s), last seen %.1f s ago", member->id, state_names[state],
                   state_names[member->state], (double)silent_ms / 1000);
     member->state = state;
+    event_tell(members, member->id, state_names[state]);
 }
 
 int64_t members_check(struct members *members, int64_t now_ms)
@@ -574,7 +586,7 @@ int64_t members_check(struct members *members, int64_t now_ms)
     int64_t heartbeat_ms = members->base->settings->heartbeat_ms;
     struct members_count count = {.all = members->count.all};
     for (struct member *member = members->first; member; member = member->next) {
-        member_check(member, now_ms, heartbeat_ms);
+        member_check(members, member, now_ms);
         bool alive = member->state != MEMBER_UNHEALTHY;
         count.proven += member->ack != NULL;
         count.linked += member->link && member->link->state == LINK_PROVEN;

@@ -157,6 +157,32 @@ static void handle_health(void *ctx, const struct http_request *request, const c
     http_answer_json(exchange, 200, NO_STORE, &body);
 }
 
+static void handle_events(void *ctx, const struct http_request *request, const char *rest,
+                          struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    struct health health = node_health(node);
+    struct buf at = {0};
+    (void)request;
+    (void)rest;
+    health_write(&health, clock_ms(), &at);
+    events_begin(node->base.events, &at, exchange);
+    buf_free(&at);
+}
+
+static int64_t events_go_on(struct node *node, int64_t now_ms)
+{
+    struct events *events = node->base.events;
+    if (events_at_is_due(events, now_ms)) {
+        struct health health = node_health(node);
+        struct buf at = {0};
+        health_write(&health, now_ms, &at);
+        events_at(events, &at, now_ms);
+        buf_free(&at);
+    }
+    return events_pass(events, now_ms);
+}
+
 static void handle_ready(void *ctx, const struct http_request *request, const char *rest,
                          struct http_exchange *exchange)
 {
@@ -254,6 +280,7 @@ static const struct http_route master_routes[] = {
      .denies = append_denies},
     {.method = "GET", .path = "/messages/*", .handle = handle_message},
     {.method = "GET", .path = "/health", .handle = handle_health},
+    {.method = "GET", .path = "/events", .handle = handle_events},
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
     {.method = "POST",
@@ -272,6 +299,7 @@ static const struct http_route secondary_routes[] = {
     {.method = "POST", .path = "/", .handle = handle_elsewhere, .at_head = true, .unlisted = true},
     {.method = "GET", .path = "/messages/*", .handle = handle_message},
     {.method = "GET", .path = "/health", .handle = handle_health},
+    {.method = "GET", .path = "/events", .handle = handle_events},
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
     {.method = "POST",
@@ -362,16 +390,25 @@ static int64_t secondary_pass(struct node *node, int64_t now_ms, int64_t stop_by
                          follow_pass(node->follow, now_ms, interim_ms(node)));
 }
 
+/* What was to be told is told, and those who waited for more know that none will come. */
+static void streams_stop(struct node *node)
+{
+    tail_stop(node->tail);
+    if (node->ended)
+        events_stop(node->base.events);
+}
+
 static int64_t service_pass(void *ctx, int64_t now_ms)
 {
     struct node *node = ctx;
     int64_t stop_by_ms = atomic_load(&node->stop_by_ms);
     worker_collect(node->base.dialer->worker);
     if (stop_by_ms != CLOCK_NEVER)
-        tail_stop(node->tail);
+        streams_stop(node);
     int64_t role_ms =
         node->members ? master_pass(node, now_ms, stop_by_ms) : secondary_pass(node, now_ms, stop_by_ms);
-    node->due_ms = clock_earlier(role_ms, tail_pass(node->tail, node_shown(node), now_ms));
+    int64_t tail_ms = tail_pass(node->tail, node_shown(node), now_ms);
+    node->due_ms = clock_earlier(clock_earlier(role_ms, tail_ms), events_go_on(node, now_ms));
     node->looked = false;
     return node->due_ms;
 }
@@ -460,8 +497,9 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
     token_fields(settings->cluster_token, node->base.fields);
     node->base.log = log_open();
     node->base.acks = acks_open(role == SETTINGS_MASTER ? settings->nodes : 0);
+    node->base.events = events_open();
     node->tail = tail_open(&node->base);
-    bool built = node->base.log && node->base.acks && node->tail && hosts_build(node);
+    bool built = node->base.log && node->base.acks && node->base.events && node->tail && hosts_build(node);
     if (built)
         log_limit(node->base.log, (uint64_t)settings->max_log);
     if (built)
@@ -476,6 +514,7 @@ void node_close(struct node *node)
 {
     if (node->tail)
         tail_close(node->tail);
+    events_close(node->base.events);
     if (node->registrar)
         registrar_close(node->registrar);
     if (node->follow)

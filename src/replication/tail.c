@@ -284,7 +284,7 @@ static void stream_go_on(struct reader *reader, int64_t now_ms)
 
 /* ---- beginning */
 
-static void events_begin(struct reader *reader)
+static void list_events_begin(struct reader *reader)
 {
     uint64_t shown = reader->tail->shown;
     reader->reset = reader->log_is_other || (!reader->log_named && reader->query.from > shown + 1);
@@ -323,7 +323,7 @@ static void stream_begin(struct reader *reader, int64_t now_ms)
         return;
     }
     if (events)
-        events_begin(reader);
+        list_events_begin(reader);
     else
         lines_begin(reader);
     stream_go_on(reader, now_ms);
@@ -400,7 +400,7 @@ static enum reader_kind kind_wanted(const struct http_head *head)
 }
 
 /* Where a stream of events begins. A client that connects anew tells the last id that it has. */
-static void events_from(struct reader *reader, const struct http_request *request)
+static void list_events_from(struct reader *reader, const struct http_request *request)
 {
     const struct http_field *last = http_head_field(request->head, "Last-Event-ID");
     char log[WIRE_NAME_SIZE];
@@ -432,7 +432,7 @@ void tail_list(struct tail *tail, uint64_t shown, const struct http_request *req
         query.wait_ms = -1; /* a stream waits by itself */
     wait_begin(reader, shown, &query);
     if (kind == READER_EVENTS)
-        events_from(reader, request);
+        list_events_from(reader, request);
     reader->head = kind == READER_LIST ? http_condition_keep(request->head) : NULL;
     reader_due(reader);
 }
