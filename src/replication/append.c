@@ -264,12 +264,8 @@ static void answer_log(struct append *append, const struct post *post, int statu
     struct summary *line = status == 202 ? &append->lates : &append->answers;
     if (status == 200) /* a wait that appended nothing */
         return;
-    events_add(append->base->events, &(struct event){.kind = EVENT_ANSWERED,
-                                                     .last = post->waiter.id,
-                                                     .status = status,
-                                                     .w = post->waiter.count.need,
-                                                     .acks = post->waiter.count.have,
-                                                     .ms = (double)waited_ms});
+    events_tell(append->base->events, .kind = EVENT_ANSWERED, .last = post->waiter.id, .status = status,
+                .w = post->waiter.count.need, .acks = post->waiter.count.have, .ms = (double)waited_ms);
     summary_add(line, post->waiter.id);
     line->have = post->waiter.count.have;
     line->need = post->waiter.count.need;
@@ -360,10 +356,8 @@ static void post_append(struct append *append, struct post *post)
     json_return(append, post);
     append->base->appended = true;
     acks_appended(append->base->acks, post->waiter.id);
-    events_add(append->base->events, &(struct event){.kind = EVENT_APPENDED,
-                                                     .first = post->waiter.id,
-                                                     .last = post->waiter.id,
-                                                     .bytes = post->message.value_len});
+    events_tell(append->base->events, .kind = EVENT_APPENDED, .first = post->waiter.id,
+                .last = post->waiter.id, .bytes = post->message.value_len);
     summary_add(line, post->waiter.id);
     line->bytes += post->message.value_len;
     if (line->count == 1)

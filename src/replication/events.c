@@ -144,10 +144,13 @@ static bool event_join(const struct events *events, struct pending *pending, con
     return true;
 }
 
+bool events_watched(const struct events *events)
+{
+    return events && events->count;
+}
+
 void events_add(struct events *events, const struct event *event)
 {
-    if (!events || !events->count)
-        return;
     for (unsigned i = events->pendings; i-- > 0;)
         if (event_join(events, &events->pending[i], event))
             return;

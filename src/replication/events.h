@@ -49,7 +49,16 @@ struct events *events_open(void);
 /* Ends what readers are left. The loop must not run any more. NULL is harmless. */
 void events_close(struct events *events);
 
-/* Tells an event to those who read. NULL, where nobody can, is harmless. */
+/* Whether anybody reads. NULL, where nobody can, is harmless. */
+bool events_watched(const struct events *events);
+
+/* Tells an event to those who read: events_tell(events, .kind = EVENT_ACK, .node = id, …). Nothing is spent
+ * on it where nobody does. */
+#define events_tell(events, ...)                                                                             \
+    do {                                                                                                     \
+        if (events_watched(events))                                                                          \
+            events_add((events), &(struct event){__VA_ARGS__});                                              \
+    } while (0)
 void events_add(struct events *events, const struct event *event);
 
 /* GET /events. `at` says how the node is: what GET /health answers. */

@@ -253,8 +253,8 @@ bool follow_misdirected(struct follow *follow, const struct http_request *reques
 
 static void show(struct follow *follow, struct log_tail tail)
 {
-    events_add(follow->base->events,
-               &(struct event){.kind = EVENT_SHOWN, .first = follow->shown.last + 1, .last = tail.last});
+    events_tell(follow->base->events, .kind = EVENT_SHOWN, .first = follow->shown.last + 1,
+                .last = tail.last);
     follow->shown = tail;
     caught_up_notice(follow);
     acks_appended(follow->base->acks, tail.last);
@@ -439,8 +439,7 @@ static int elements_store(struct follow *follow, const struct wire_replicate *re
         free(arrival);
         return result;
     }
-    events_add(follow->base->events,
-               &(struct event){.kind = EVENT_STORED, .first = stored + 1, .last = last});
+    events_tell(follow->base->events, .kind = EVENT_STORED, .first = stored + 1, .last = last);
     arrival_add(follow, arrival);
     log_stored(stored + 1, last, peer);
     return 0;

@@ -87,8 +87,7 @@ static int send_sign_of_life(struct link *link, int64_t now_ms)
 static void log_sending(const struct link *link, uint64_t first, uint64_t count)
 {
     uint64_t last = first + count - 1;
-    events_add(link->base->events,
-               &(struct event){.kind = EVENT_SENT, .node = link->id, .first = first, .last = last});
+    events_tell(link->base->events, .kind = EVENT_SENT, .node = link->id, .first = first, .last = last);
     const struct log_field *fields = LOG_FIELDS(LOG_NUMBER("first", first), LOG_NUMBER("last", last),
                                                 LOG_NUMBER("count", count), LOG_TEXT("member", link->id));
     if (last <= link->sent_before && count == 1)
@@ -152,9 +151,8 @@ static void log_ack(const struct link *link, const struct flight *flight, uint64
     if (!flight->last)
         return;
     int64_t tenths = (clock_us() - flight->sent_us + 50) / 100; /* of a millisecond */
-    events_add(
-        link->base->events,
-        &(struct event){.kind = EVENT_ACK, .node = link->id, .last = position, .ms = (double)tenths / 10});
+    events_tell(link->base->events, .kind = EVENT_ACK, .node = link->id, .last = position,
+                .ms = (double)tenths / 10);
     logline_event(LOGLINE_INFO, "ack",
                   LOG_FIELDS(LOG_TEXT("member", link->id), LOG_NUMBER("last", position),
                              LOG_NUMBER("ms", (double)tenths / 10)),

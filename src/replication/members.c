@@ -279,7 +279,7 @@ void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms)
 /* Tells those who follow the events of its state, or of what became of it. */
 static void event_tell(const struct members *members, const char *id, const char *state)
 {
-    events_add(members->base->events, &(struct event){.kind = EVENT_MEMBER, .node = id, .state = state});
+    events_tell(members->base->events, .kind = EVENT_MEMBER, .node = id, .state = state);
 }
 
 static void member_unlink(struct members *members, struct member **at)
