@@ -1,5 +1,6 @@
 #include "replication/node.h"
 #include "clock.h"
+#include "http/accept.h"
 #include "http/guard.h"
 #include "http/router.h"
 #include "logline.h"
@@ -12,6 +13,7 @@
 #include "replication/registrar.h"
 #include "replication/tail.h"
 #include "replication/token.h"
+#include "ui/ui.h"
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -131,6 +133,30 @@ static void handle_message(void *ctx, const struct http_request *request, const 
         append_wait(node->append, request, rest, exchange);
     else
         tail_message(node->tail, node_shown(node), request, rest, exchange);
+}
+
+/* ---- the page */
+
+static void handle_file(void *ctx, const struct http_request *request, const char *rest,
+                        struct http_exchange *exchange)
+{
+    const struct ui_file *file = ui_file(request->target->path);
+    (void)ctx;
+    (void)rest;
+    http_answer_source(exchange, 200, file->fields, (struct span){0}, NULL, file->text);
+}
+
+/* At / a browser gets the page, and everybody else the list. */
+static void handle_root(void *ctx, const struct http_request *request, const char *rest,
+                        struct http_exchange *exchange)
+{
+    static const char *const types[] = {"application/json", "application/x-ndjson", "text/event-stream",
+                                        "text/html"};
+    const struct ui_file *page = ui_file(UI_PAGE);
+    if (http_accept(request->head, types, 4) == 3)
+        http_answer_source(exchange, 200, page->fields, (struct span){0}, NULL, page->text);
+    else
+        handle_list(ctx, request, rest, exchange);
 }
 
 /* ---- how it is */
@@ -272,7 +298,10 @@ static const struct http_route master_routes[] = {
      .handle = handle_append,
      .body_limit = limit_append,
      .denies = append_denies},
-    {.method = "GET", .path = "/", .handle = handle_list},
+    {.method = "GET", .path = "/", .handle = handle_root},
+    {.method = "GET", .path = UI_PAGE, .handle = handle_file},
+    {.method = "GET", .path = "/ui.js", .handle = handle_file},
+    {.method = "GET", .path = "/ui.css", .handle = handle_file},
     {.method = "POST",
      .path = "/",
      .handle = handle_append,
@@ -295,7 +324,10 @@ static const struct http_route master_routes[] = {
 static const struct http_route secondary_routes[] = {
     {.method = "GET", .path = "/messages", .handle = handle_list},
     {.method = "POST", .path = "/messages", .handle = handle_elsewhere, .at_head = true, .unlisted = true},
-    {.method = "GET", .path = "/", .handle = handle_list},
+    {.method = "GET", .path = "/", .handle = handle_root},
+    {.method = "GET", .path = UI_PAGE, .handle = handle_file},
+    {.method = "GET", .path = "/ui.js", .handle = handle_file},
+    {.method = "GET", .path = "/ui.css", .handle = handle_file},
     {.method = "POST", .path = "/", .handle = handle_elsewhere, .at_head = true, .unlisted = true},
     {.method = "GET", .path = "/messages/*", .handle = handle_message},
     {.method = "GET", .path = "/health", .handle = handle_health},

@@ -235,6 +235,28 @@ void http_answer_source(struct http_exchange *exchange, int status, const char *
     buf_free(&body);
 }
 
+/* Nobody here asks for a stream. */
+bool http_stream_begin(struct http_exchange *exchange, const char *fields)
+{
+    http_answer(exchange, 200, fields, (struct span){0});
+    return false;
+}
+
+void http_stream_send(struct http_exchange *exchange, const struct buf *text,
+                      const struct http_source *source)
+{
+    (void)exchange;
+    (void)text;
+    (void)source;
+    abort();
+}
+
+void http_stream_end(struct http_exchange *exchange)
+{
+    (void)exchange;
+    abort();
+}
+
 void http_interim(struct http_exchange *exchange, int status)
 {
     struct conn *conn = exchange->conn;
