@@ -384,7 +384,8 @@ void admission_register(struct admission *admission, const struct http_request *
                         struct http_exchange *exchange)
 {
     struct applicant applicant;
-    const char *why = wire_register_read(request->body, &applicant.says);
+    char place[JSON_WHY_SIZE];
+    const char *why = wire_register_read(request->body, &applicant.says, place);
     if (!why)
         why = applicant_complete(&applicant, http_exchange_peer(exchange));
     if (why) {

@@ -150,7 +150,7 @@ uint64_t append_body_limit(const struct append *append, const struct http_head *
 static bool request_read(struct append *append, const struct http_request *request, struct post *post,
                          struct append_terms *terms, struct http_exchange *exchange)
 {
-    char why[APPEND_WHY_SIZE];
+    char why[JSON_WHY_SIZE];
     const char *error = append_read(request, &post->message, terms, why);
     if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);

@@ -1,8 +1,6 @@
 #include "replication/append_request.h"
 #include "concern.h"
 #include "http/router.h"
-#include "json.h"
-#include <stdio.h>
 #include <string.h>
 
 enum { TIMEOUT_MAX_S = 315360000 /* ten years */ };
@@ -126,22 +124,24 @@ static const char *object_read(struct json *json, struct append_message *message
     if (error || json->error)
         return error ? error : json->error;
     if (!json_end(json))
-        return "something follows the JSON object";
+        return json->error;
     return seen.message ? NULL : no_message;
 }
 
 /* A byte order mark in front of the text is passed over (RFC 8259 section 8.1). */
 static const char *body_json(struct span body, struct append_message *message, struct append_terms *terms,
-                             char why[APPEND_WHY_SIZE])
+                             char why[JSON_WHY_SIZE])
 {
     static const char mark[] = "\xef\xbb\xbf";
     bool marked = body.len >= 3 && memcmp(body.at, mark, 3) == 0;
-    struct json json = json_text(span_after(body, marked ? 3 : 0));
+    struct json json = json_text(body);
+    if (marked)
+        json.at += 3;
     const char *error = object_read(&json, message, terms);
     if (!error || error == no_message)
         return error;
-    snprintf(why, APPEND_WHY_SIZE, "%s, at byte %zu of the body", error, (size_t)(json.at - body.at) + 1);
-    return why;
+    json.error = error;
+    return json_why(&json, why);
 }
 
 static const char *body_raw(struct span body, struct append_message *message)
@@ -228,7 +228,7 @@ const struct http_denial *append_denies(const struct http_head *head)
 /* ---- all of it */
 
 const char *append_read(const struct http_request *request, struct append_message *message,
-                        struct append_terms *terms, char why[APPEND_WHY_SIZE])
+                        struct append_terms *terms, char why[JSON_WHY_SIZE])
 {
     const char *error = append_read_terms(request, terms);
     if (error)

@@ -199,7 +199,7 @@ static void idle_warn(const struct registrar *registrar)
 static bool answer_take(struct registrar *registrar, struct span body)
 {
     struct wire_registered answer;
-    if (wire_registered_read(body, &answer) || !answer.from.log[0] || !answer.from.epoch) {
+    if (!wire_registered_read(body, &answer) || !answer.from.log[0] || !answer.from.epoch) {
         registration_failed(registrar, LOGLINE_ERROR, 0, "the answer to the registration is not a master's");
         return false;
     }
