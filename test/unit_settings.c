@@ -365,7 +365,7 @@ Test(settings, help_lists_the_program_s_own_settings_with_their_defaults)
                                             "--log-level",
                                             "[info]",
                                             "--log-format",
-                                            "[text]",
+                                            "[auto]",
                                             "--max-message",
                                             "[1048576]",
                                             "--max-connections",
