@@ -230,11 +230,12 @@ Test(append_request, what_is_no_text_as_it_stands_is_415)
         "multipart/form-data; boundary=x",  "Multipart/Mixed",
         "text/plain; charset=utf-16le",     "text/plain;charset=iso-8859-1",
         "application/json; charset=utf-16", "text/plain; a=b; charset=\"latin1\"",
-        "text/plain; CHARSET=windows-1252"};
+        "text/plain; CHARSET=windows-1252", "text/plain; charset=\"utf-8"};
     static const char *const taken[] = {"text/plain",
                                         "text/plain; charset=utf-8",
                                         "text/plain;charset=UTF-8",
                                         "text/plain; charset=\"utf-8\"",
+                                        "text/plain; charset=\"UTF8\"",
                                         "text/plain; charset=us-ascii",
                                         "application/x-www-form-urlencoded",
                                         "application/octet-stream",

@@ -1,5 +1,6 @@
 #include "replication/append_request.h"
 #include "concern.h"
+#include "http/guard.h"
 #include "http/router.h"
 #include <string.h>
 
@@ -157,21 +158,12 @@ static const char *body_raw(struct span body, struct append_message *message)
 
 /* ---- types of bodies */
 
-/* What stands in front of a Content-Type's parameters. */
-static struct span type_alone(struct span type)
-{
-    size_t len = 0;
-    while (len < type.len && type.at[len] != ';' && type.at[len] != ',' && type.at[len] > ' ')
-        len++;
-    return (struct span){type.at, len};
-}
-
 bool append_is_json(const struct http_head *head)
 {
     const struct http_field *field = http_head_field(head, "Content-Type");
     if (!field)
         return false;
-    struct span type = type_alone(field->value);
+    struct span type = http_type_alone(field->value);
     return span_equals_nocase(type, "application/json") || span_equals_nocase(type, "text/json") ||
            (span_starts_nocase(type, "application/") && type.len > 5 &&
             span_equals_nocase(span_after(type, type.len - 5), "+json"));
@@ -193,13 +185,15 @@ static struct span parameter_next(struct span type)
 static bool charset_taken(struct span type)
 {
     static const char name[] = "charset=";
-    static const char *const taken[] = {"utf-8", "\"utf-8\"", "utf8", "us-ascii", "\"us-ascii\"", "ascii"};
+    static const char *const taken[] = {"utf-8", "utf8", "us-ascii", "ascii"};
     struct span parameter = parameter_next(type);
     while (parameter.len && !span_starts_nocase(parameter, name))
         parameter = parameter_next(parameter);
     if (!parameter.len)
         return true;
-    struct span charset = type_alone(span_after(parameter, strlen(name)));
+    struct span charset = http_type_alone(span_after(parameter, strlen(name)));
+    if (charset.len > 1 && charset.at[0] == '"' && charset.at[charset.len - 1] == '"')
+        charset = (struct span){charset.at + 1, charset.len - 2};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (span_equals_nocase(charset, taken[i]))
             return true;
