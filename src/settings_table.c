@@ -196,7 +196,7 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         TEXT(allowed_hosts, setting_hosts_valid),
         .empty = "names without a dot, and those of the URLs",
         .about = "NAMES",
-        .want = "host names with commas between them, or \"*\" for any",
+        .want = "host names with commas between them, 255 bytes at most, or \"*\" for any",
         .meaning = "further names by which clients may call this node",
     },
     {

@@ -254,6 +254,18 @@ Test(settings, which_values_are_taken)
            "a b", "http://a", "a:1", "1.2.3.4", "a..b", "*.example");
 }
 
+Test(settings, how_long_a_list_of_hosts_may_be_is_told)
+{
+    char flag[400] = "--allowed-hosts=";
+    for (size_t len = strlen(flag); len < 16 + 255; len += 2)
+        memcpy(flag + len, "a,", 3);
+    flag[16 + 255] = '\0';
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, flag), SETTINGS_RUN);
+    memcpy(flag + 16 + 255, "a", 2);
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, flag), SETTINGS_WRONG);
+    cr_expect(strstr(err_text, "255 bytes at most"), "%s", err_text);
+}
+
 Test(settings, which_urls_are_taken)
 {
     static const char *const flags[] = {"--master-url", "--advertise-url"};
