@@ -225,22 +225,24 @@ static bool answer_take(struct registrar *registrar, struct span body)
     return true;
 }
 
-/* `why`: it could not be said; `expected`: as happens where all nodes are stopped together. */
-static void goodbye_log(const char *why, bool expected)
+/* `status`: of the answer, or 0; `why`: it could not be said; `expected`: as happens where all nodes are
+ * stopped together. */
+static void goodbye_log(int status, const char *why, bool expected)
 {
+    const struct log_field *fields = status ? LOG_FIELDS(LOG_NUMBER("status", status)) : NULL;
     if (why)
-        logline_event(expected ? LOGLINE_INFO : LOGLINE_WARN, "goodbye", NULL,
+        logline_event(expected ? LOGLINE_INFO : LOGLINE_WARN, "goodbye", fields,
                       "could not say goodbye to the master: %s", why);
     else
-        logline_event(LOGLINE_INFO, "goodbye", NULL, "said goodbye to the master");
+        logline_event(LOGLINE_INFO, "goodbye", fields, "said goodbye to the master");
 }
 
 static void goodbye_answered(int status)
 {
     if (status == 503)
-        goodbye_log("it is shutting down", true);
+        goodbye_log(status, "it is shutting down", true);
     else
-        goodbye_log(status == 204 ? NULL : http_reason(status), false);
+        goodbye_log(status, status == 204 ? NULL : http_reason(status), false);
 }
 
 static int call_answered(void *ctx, int status, struct span body)
@@ -263,7 +265,7 @@ static void call_failed(void *ctx, int error, const char *why)
         return;
     registrar->over = true;
     if (registrar->state == REGISTRAR_LEAVES)
-        goodbye_log(why, error == -ECONNREFUSED);
+        goodbye_log(0, why, error == -ECONNREFUSED);
     else
         complain_unreachable(registrar, error, why);
 }
