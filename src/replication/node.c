@@ -219,7 +219,7 @@ static void handle_elsewhere(void *ctx, const struct http_request *request, cons
     (void)request;
     (void)rest;
     http_answer_error(exchange, 405, "Allow: GET, HEAD, OPTIONS\r\n",
-                      "a secondary takes no messages: post them to the master at %s",
+                      "a secondary takes no messages: POST goes to the master, which this node knows as %s",
                       node->base.settings->master_url);
 }
 
