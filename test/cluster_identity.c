@@ -552,6 +552,22 @@ SCENARIO(cluster_identity, those_who_are_refused_in_turn_are_told_of_once_each)
     expect_logged(master, "ERROR master refused x1", 1);
 }
 
+SCENARIO(cluster_identity, of_those_who_are_refused_health_shows_a_hundred)
+{
+    struct node *master = master_start("");
+    char body[128];
+    int rows = 0;
+    expect_status(post(master, "", "a"), 201);
+    for (int i = 0; i < 110; i++) {
+        snprintf(body, sizeof body, "{\"id\":\"x%d\",\"port\":9,\"log\":\"other\",\"last_id\":7}", i);
+        expect_status(http_post_json(master->port, "/register", body), 409);
+    }
+    struct reply health = http_get(master->port, "/health");
+    for (const char *at = health.body; (at = strstr(at, "\"reason\":")); at++)
+        rows++;
+    cr_assert_eq(rows, 100);
+}
+
 /* It was looked through from its start with each part of it that came. */
 SCENARIO(cluster_identity, a_very_long_message_is_taken_over_in_time)
 {
