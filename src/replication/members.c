@@ -274,6 +274,13 @@ void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms)
     }
 }
 
+void members_farewell(struct members *members, int64_t now_ms)
+{
+    for (struct member *member = members->first; member; member = member->next)
+        if (member->link)
+            link_farewell(member->link, now_ms);
+}
+
 /* ---- proof */
 
 static void member_unlink(struct members *members, struct member **at)
