@@ -120,6 +120,30 @@ SCENARIO(cluster_strangers, wrong_tokens_are_counted_and_logged_once_a_second)
     cr_expect(node_told(master, "WARN", "is refused with 401") <= 4 + late(0) / 1000);
 }
 
+SCENARIO(cluster_strangers, a_flood_of_wrong_tokens_hides_no_page_of_another_site)
+{
+    struct node *master = master_start("--cluster-token secret-of-the-cluster --log-format json");
+    char path[301];
+    memset(path, 'a', sizeof path - 1);
+    memcpy(path, "/secondaries/", 13);
+    path[sizeof path - 1] = '\0';
+    for (int i = 0; i < 50; i++)
+        cr_assert_eq(status_of(master->port, "DELETE", path, "a", "", ""), 401);
+    cr_assert_eq(status_of(master->port, "POST", "/?b", "a", "Origin: http://evil.example\r\n", "x"), 403);
+    eventually(SOON, node_logged(master, "\"path\":\"/?b\",\"status\":403") == 1);
+    path[100] = '\0';
+    char field[128];
+    snprintf(field, sizeof field, "\"path\":\"%s\",", path);
+    eventually(SOON, node_logged(master, field));
+}
+
+SCENARIO(cluster_strangers, a_host_in_the_target_goes_before_host)
+{
+    struct node *master = master_start("");
+    cr_expect_eq(status_of(master->port, "GET", "http://evil.example/messages", "a", "", ""), 421);
+    cr_expect_eq(status_of(master->port, "GET", "http://a/messages", "evil.example", "", ""), 200);
+}
+
 /* ---- settings that let strangers in */
 
 /* What a master says of such settings before it ends, since its port is taken. */

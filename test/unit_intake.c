@@ -106,6 +106,23 @@ Test(intake, past_the_room_for_all_only_what_is_watched_is_taken)
     total.bytes -= HTTP_BUFFERED_MAX + 1;
 }
 
+/* Whether more than the buffer's worth of it has come, or nonsense, must not make it another answer. */
+Test(intake, a_body_that_nobody_takes_is_not_looked_at)
+{
+    static char text[200000];
+    static const char head[] =
+        "POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n20000\r\n";
+    memset(text, 'x', sizeof text);
+    memcpy(text, head, strlen(head));
+    struct request_parts parts;
+    struct intake_bytes came = {.data = text, .len = sizeof text};
+    cr_expect_eq(intake_next(&intake, &service, &came, &parts), REQUEST_HEAD);
+    intake_drop(&intake);
+    memcpy(text + strlen(head) - 7, "nonsense", 8);
+    came = (struct intake_bytes){.data = text, .len = 1000};
+    cr_expect_eq(intake_next(&intake, &service, &came, &parts), REQUEST_HEAD);
+}
+
 Test(intake, a_head_that_nobody_takes_is_told_at_once)
 {
     cr_expect_eq(take_text("POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"),

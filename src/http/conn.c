@@ -55,6 +55,7 @@ struct http_conn {
     struct intake intake;
     struct span interim; /* static; what is left of an interim answer, which goes before `pipeline` */
     struct pipeline pipeline;
+    bool more;        /* bytes lie behind the last whole request: another one, maybe */
     int64_t asked_ms; /* when its last request came */
     int64_t until_ms; /* lingers, or in CONNS_EXTRA: at the latest */
     size_t lingered;  /* lingers: bytes dropped */
@@ -126,6 +127,15 @@ static void conn_stop(struct http_conn *conn, enum conn_state state)
     list_leave(conn, CONNS_TURNS);
     intake_drop(&conn->intake);
     conn->state = state;
+}
+
+bool conn_end_behind(struct http_conn *conn)
+{
+    if (conn->more)
+        return false;
+    if (conn_goes_on(conn))
+        conn->state = CONN_ENDING;
+    return true;
 }
 
 uint64_t conn_number(const struct http_conn *conn)
@@ -353,6 +363,7 @@ static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes
 {
     struct request_parts parts;
     enum request_verdict verdict = intake_next(&conn->intake, conn->conns->service, bytes, &parts);
+    conn->more = verdict == REQUEST_WHOLE && bytes->at < bytes->len;
     if (conn_is_extra(conn) && !extra_take(conn, verdict, &parts))
         return false;
     if (verdict == REQUEST_WHOLE || verdict == REQUEST_HEAD)
@@ -376,8 +387,6 @@ static void requests_take(struct http_conn *conn, struct intake_bytes *bytes)
     }
     if (bytes->at < bytes->len && conn->state == CONN_OPEN)
         conn->state = CONN_KEEPS;
-    else if (conns_stopping(conn->conns) && conn->pipeline.first)
-        conn->state = CONN_ENDING; /* the last answer said so */
 }
 
 /* The same, and keeps what is left of the bytes. */

@@ -66,6 +66,10 @@ int conn_open_extra(struct http_conns *conns, int fd, const char *peer);
  */
 bool conns_drop_extra(struct http_conns *conns);
 
+/* An answer, the last that is owed, may end the connection. Returns whether it does; no further request is
+ * taken then. It does not where more of what the client has sent waits to be taken. */
+bool conn_end_behind(struct http_conn *conn);
+
 /* See http_exchange_connection. */
 uint64_t conn_number(const struct http_conn *conn);
 

@@ -134,7 +134,8 @@ static const char *date_now(struct http_conns *conns)
 
 static void answer_head(struct http_exchange *exchange, int status, const char *fields, uint64_t length)
 {
-    exchange->close = exchange->close || (conns_stopping(exchange->conns) && !exchange->next);
+    if (conns_stopping(exchange->conns) && !exchange->next && conn_end_behind(exchange->conn))
+        exchange->close = true;
     const char *connection = exchange->close ? "Connection: close\r\n" : exchange->conns->keep_alive;
     char http10[64];
     if (exchange->http10 && !exchange->close) {

@@ -130,7 +130,7 @@ const struct http_ruling *intake_rule(struct intake *intake, const struct http_s
                                       const struct request_parts *parts)
 {
     if (!intake->ruled)
-        intake->ruling = http_rule(service, &parts->head, parts->target.path);
+        intake->ruling = http_rule(service, &parts->head, &parts->target);
     intake->ruled = true;
     return &intake->ruling;
 }
@@ -149,7 +149,7 @@ static enum request_verdict head_came(struct intake *intake, const struct http_s
     if (!wanted && head->content_length > HTTP_SMALL_BODY)
         return REQUEST_HEAD;
     enum request_verdict verdict = request_take(&intake->request, bytes, len, parts);
-    if (verdict == REQUEST_MORE && !wanted)
+    if (verdict != REQUEST_WHOLE && !wanted)
         return REQUEST_HEAD;
     if (verdict == REQUEST_MORE && service->watches_body)
         intake->watched = service->watches_body(service->ctx, head, &parts->target);

@@ -26,7 +26,7 @@ enum {
 };
 
 static const char location[] = "Location: /messages/";
-enum { LOCATION_SIZE = sizeof location + FORMAT_DIGITS + sizeof "\r\n" };
+enum { LOCATION_SIZE = sizeof location + FORMAT_DIGITS + sizeof "\r\n" READS_NO_CACHE };
 
 /* A request that waits. */
 struct post {
@@ -150,7 +150,7 @@ uint64_t append_body_limit(const struct append *append, const struct http_head *
 static bool request_read(struct append *append, const struct http_request *request, struct post *post,
                          struct append_terms *terms, struct http_exchange *exchange)
 {
-    char why[APPEND_WHY_SIZE];
+    char why[JSON_WHY_SIZE];
     const char *error = append_read(request, &post->message, terms, why);
     if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);
@@ -279,12 +279,15 @@ static const char *outcome_text(enum acks_outcome outcome)
     return "";
 }
 
-/* Writes the field and returns where it begins: at the end of `out`. */
-static const char *location_write(uint64_t id, char out[LOCATION_SIZE])
+/* Writes the fields and returns where they begin: at the end of `out`. */
+static const char *location_write(const struct post *post, char out[LOCATION_SIZE])
 {
-    char *at = out + LOCATION_SIZE - sizeof "\r\n";
-    memcpy(at, "\r\n", sizeof "\r\n");
-    at = format_uint(at, id);
+    static const char end[] = "\r\n";
+    static const char end_of_get[] = "\r\n" READS_NO_CACHE;
+    size_t end_size = post->is_get ? sizeof end_of_get : sizeof end;
+    char *at = out + LOCATION_SIZE - end_size;
+    memcpy(at, post->is_get ? end_of_get : end, end_size);
+    at = format_uint(at, post->waiter.id);
     return memcpy(at - strlen(location), location, strlen(location));
 }
 
@@ -310,7 +313,7 @@ static void post_answer(struct append *append, struct post *post)
     int status = waiter->outcome != ACKS_REACHED ? 202 : post->is_get ? 200 : 201;
     answer_log(append, post, status, clock_ms() - post->began_ms);
     char field[LOCATION_SIZE];
-    http_answer(post->exchange, status, location_write(waiter->id, field), answer_write(append, waiter));
+    http_answer(post->exchange, status, location_write(post, field), answer_write(append, waiter));
     post_free(append, post);
 }
 
@@ -424,7 +427,7 @@ void append_wait(struct append *append, const struct http_request *request, cons
         return;
     }
     if (!reads_id(text, &id) || id > log_last(append->base->log)) {
-        http_answer_error(exchange, 404, NULL, "there is no message %.100s here", text);
+        reads_answer_missing(text, exchange);
         return;
     }
     struct post *post = post_begin(append, exchange);

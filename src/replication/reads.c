@@ -52,9 +52,6 @@ void reads_etag(const struct log *log, uint64_t from, uint64_t to, char out[READ
              log_digest(log, to));
 }
 
-/* A cache may keep what it is told, and asks each time whether that still holds. */
-#define NO_CACHE "Cache-Control: no-cache\r\n"
-
 void reads_list(struct log *log, uint64_t last, const struct http_request *request,
                 struct http_exchange *exchange)
 {
@@ -69,7 +66,7 @@ void reads_list(struct log *log, uint64_t last, const struct http_request *reque
         from = last + 1;
     uint64_t to = limit < last - (from - 1) ? from - 1 + limit : last;
     reads_etag(log, from, to, etag);
-    snprintf(fields, sizeof fields, "ETag: %s\r\n" NO_CACHE, etag);
+    snprintf(fields, sizeof fields, "ETag: %s\r\n" READS_NO_CACHE, etag);
     switch (http_condition(request->head, etag)) {
     case 304:
         http_answer(exchange, 304, fields, (struct span){0});
@@ -85,16 +82,23 @@ void reads_list(struct log *log, uint64_t last, const struct http_request *reque
     http_answer_source(exchange, 200, fields, span_of("{\"messages\":["), &source, "]}\n");
 }
 
+void reads_answer_missing(const char *text, struct http_exchange *exchange)
+{
+    const char *slash = strchr(text, '/');
+    http_answer_error(exchange, 404, READS_NO_CACHE, "there is no message %.100s here%s", text,
+                      slash && !slash[1] ? "; leave out the slash at its end" : "");
+}
+
 void reads_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange)
 {
     uint64_t id;
     char before[48];
     if (!reads_id(text, &id) || id > last) {
-        http_answer_error(exchange, 404, NO_CACHE, "there is no message %.100s here", text);
+        reads_answer_missing(text, exchange);
         return;
     }
     snprintf(before, sizeof before, "{\"id\":%" PRIu64 ",\"message\":", id);
     struct log_slice slice = log_slice(log, id, id);
     struct http_source source = reads_source(&slice);
-    http_answer_source(exchange, 200, NO_CACHE, span_of(before), &source, "}\n");
+    http_answer_source(exchange, 200, READS_NO_CACHE, span_of(before), &source, "}\n");
 }

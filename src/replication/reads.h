@@ -13,6 +13,12 @@ void reads_list(struct log *log, uint64_t last, const struct http_request *reque
 /* GET /messages/ID, for the text behind /messages/: 404 past `last`. */
 void reads_message(struct log *log, uint64_t last, const char *text, struct http_exchange *exchange);
 
+/* A cache may keep what it is told, and asks each time whether that still holds. */
+#define READS_NO_CACHE "Cache-Control: no-cache\r\n"
+
+/* Answers 404 for the text behind /messages/. */
+void reads_answer_missing(const char *text, struct http_exchange *exchange);
+
 /* A source of the slice's bytes. */
 struct http_source reads_source(const struct log_slice *slice);
 

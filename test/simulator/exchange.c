@@ -63,7 +63,7 @@ static void request_handle(struct proc *proc, struct http_exchange *exchange)
     assert(status == 0);
     (void)status;
     const struct http_request request = {.head = &head, .target = &target, .body = exchange->message->body};
-    const struct http_ruling ruling = http_rule(&proc->service, &head, target.path);
+    const struct http_ruling ruling = http_rule(&proc->service, &head, &target);
     http_ruling_handle(&proc->service, &ruling, &request, exchange);
 }
 
