@@ -30,6 +30,7 @@ struct settings {
     int max_connections;
     int64_t idle_timeout_ms;
     int64_t max_log;                            /* bytes of the list */
+    uint64_t memory;                            /* bytes that this process may use; see memory.h */
     char allowed_hosts[SETTINGS_TEXT_MAX];      /* "" or names with commas between them */
     char cluster_token[SETTINGS_TEXT_MAX];      /* "" for none; visible ASCII without spaces */
     char cluster_token_file[SETTINGS_TEXT_MAX]; /* where cluster_token is from; or "" */

@@ -82,10 +82,12 @@ static const struct http_service service = {
     .routes = routes, .admits = admits, .pass = pass, .busy = is_busy};
 static char why[256];
 
+static uint64_t memory; /* of servers to be opened */
+
 static int open_on(const char *host, uint16_t port, struct http_server **out)
 {
     const struct http_server_config config = {
-        .host = host, .port = port, .max_connections = 3, .idle_timeout_ms = 60000};
+        .host = host, .port = port, .max_connections = 3, .idle_timeout_ms = 60000, .memory = memory};
     return http_server_open(out, &config, &service, why, sizeof why);
 }
 
@@ -260,6 +262,21 @@ Test(server, a_port_that_the_kernel_chose_and_is_taken_on_another_address_is_cho
     binds_fail = 1000;
     cr_expect(open_on("127.0.0.1", 0, &other) == -EADDRINUSE, "it gives up");
     binds_fail = 0;
+}
+
+Test(server, with_little_memory_fewer_bytes_of_incomplete_requests_are_kept)
+{
+    stop();
+    memory = 32 * 1000;
+    start();
+    char text[1000];
+    int fd = dial(), other = dial();
+    snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n%600d", 0);
+    say(fd, text);
+    say(other, "G");
+    cr_expect(answered(hear(other), "503"));
+    close(fd);
+    close(other);
 }
 
 Test(server, a_port_in_use_is_told)

@@ -166,7 +166,7 @@ void http_answer_source(struct http_exchange *exchange, int status, const char *
     }
     exchange->ready = true;
     exchange->conns->answering += out->head.cap;
-    conn_touch(exchange->conn);
+    conn_answered(exchange->conn, status);
 }
 
 void http_answer(struct http_exchange *exchange, int status, const char *fields, struct span body)

@@ -13,23 +13,31 @@ enum {
 
 /* ---- what is kept */
 
+/* Counts what is allocated now, where it was `before`. */
+static void kept_count(struct intake *intake, size_t before)
+{
+    intake->total->bytes += intake->kept.cap - before;
+    intake->share->bytes += intake->kept.cap - before;
+}
+
 static bool kept_reserve(struct intake *intake, size_t room)
 {
     struct buf *kept = &intake->kept;
+    const struct intake_total *total = intake->total;
     size_t cap = kept->cap;
-    size_t limit = intake->total->limit ? intake->total->limit : HTTP_BUFFERED_MAX;
-    if (!intake->watched && intake->total->bytes - cap > limit)
+    if (!intake->watched && !share_has_room(intake->share, cap, total->bytes, total->limit))
         return false;
     bool reserved = buf_reserve(kept, room);
     kept->failed = false; /* what is there is whole */
-    intake->total->bytes += kept->cap - cap;
+    kept_count(intake, cap);
     return reserved;
 }
 
 static void kept_free(struct intake *intake)
 {
-    intake->total->bytes -= intake->kept.cap;
+    size_t cap = intake->kept.cap;
     buf_free(&intake->kept);
+    kept_count(intake, cap);
 }
 
 /* Moves what is left of a large buffer into a small one, where there is memory for it. */
@@ -41,7 +49,7 @@ static void kept_shrink(struct intake *intake)
         return;
     kept_free(intake);
     intake->kept = small;
-    intake->total->bytes += small.cap;
+    kept_count(intake, 0);
 }
 
 bool intake_keep(struct intake *intake, const struct intake_bytes *bytes)

@@ -317,8 +317,8 @@ int http_server_open(struct http_server **out, const struct http_server_config *
     server->max_connections = config->max_connections;
     server->conns.service = &server->service;
     server->conns.idle_timeout_ms = config->idle_timeout_ms;
-    uint64_t share = memory_size() / HTTP_BUFFERED_SHARE;
-    server->conns.intakes.limit = share < HTTP_BUFFERED_MAX ? (size_t)share : HTTP_BUFFERED_MAX;
+    server->conns.intakes.limit = memory_part(config->memory, HTTP_BUFFERED_MAX);
+    server->conns.answering_limit = memory_part(config->memory, HTTP_ANSWERS_MAX);
     if (config->idle_timeout_ms >= 1000)
         snprintf(server->conns.keep_alive, sizeof server->conns.keep_alive,
                  "Keep-Alive: timeout=%" PRId64 "\r\n", config->idle_timeout_ms / 1000);

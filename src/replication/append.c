@@ -7,11 +7,12 @@
 #include "clock.h"
 #include "format.h"
 #include "http/condition.h"
+#include "http/shares.h"
 #include "json.h"
 #include "logline.h"
+#include "memory.h"
 #include "replication/append_request.h"
 #include "replication/reads.h"
-#include "replication/shares.h"
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -35,7 +36,7 @@ struct post {
     struct post *next; /* spare */
     bool is_get;
     bool gone;           /* its client, while it waited at the gate */
-    struct share *share; /* of its client's address; NULL: it has a place as the first of its connection */
+    struct share *share; /* of its client's address; NULL: it does not wait */
     int64_t began_ms;
     struct append_message message;
 };
@@ -58,7 +59,7 @@ struct append {
     struct post *spare;
     size_t waiting; /* posts in use */
     size_t spares;
-    struct shares *shares; /* posts in use that wait, for each address */
+    struct shares shares; /* posts that wait, and their gated_bytes */
     struct summary appends, answers;
     struct summary lates; /* answers 202 */
 };
@@ -70,8 +71,7 @@ struct append *append_open(struct base *base, const struct gate *gate)
         return NULL;
     append->base = base;
     append->gate = gate;
-    append->shares = shares_open();
-    if (!append->shares || !buf_reserve(&append->answer, ANSWER_MAX)) {
+    if (!buf_reserve(&append->answer, ANSWER_MAX)) {
         append_close(append);
         return NULL;
     }
@@ -85,8 +85,6 @@ void append_close(struct append *append)
         append->spare = post->next;
         free(post);
     }
-    if (append->shares)
-        shares_close(append->shares);
     buf_free(&append->json);
     buf_free(&append->answer);
     free(append);
@@ -129,7 +127,7 @@ static void post_free(struct append *append, struct post *post)
 {
     append->waiting--;
     if (post->share)
-        shares_leave(append->shares, post->share);
+        shares_leave(&append->shares, post->share);
     json_return(append, post);
     if (append->spares == SPARES_MAX) {
         free(post);
@@ -184,26 +182,32 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
     return post;
 }
 
-/* Whether there is a place for a request behind others of its connection. Those of an address share a tenth
- * of all places. */
+/* Whether there is a place. Half of them, and half of an address's, are for the first request of each
+ * connection: nobody who pipelines takes the place of one that asks for one thing at a time. */
 static bool has_place(struct append *append, struct post *post)
 {
-    post->share = shares_join(append->shares, http_exchange_peer(post->exchange));
-    return post->share && post->share->count <= APPEND_WAITING_SHARE && append->waiting <= APPEND_WAITING_MAX;
+    size_t most = http_exchange_is_first(post->exchange) ? APPEND_WAITING_MAX : APPEND_WAITING_MAX / 2;
+    post->share = shares_join(&append->shares, http_exchange_address(post->exchange));
+    return post->share && post->share->count <= most / APPEND_ADDRESSES && append->waiting <= most;
+}
+
+static bool has_gated_room(const struct append *append, const struct post *post)
+{
+    size_t most = memory_part(append->base->settings->memory, APPEND_GATED_BYTES_MAX);
+    return share_has_room(post->share, 0, append->gated_bytes, most);
 }
 
 /* Whether one more may wait; where not, the exchange is answered. What the master's own copy satisfies never
- * waits. The first request of a connection has a place in any case: there are few connections, and nobody who
- * pipelines takes the place of one that asks for one thing at a time. */
+ * waits. */
 static bool may_wait(struct append *append, struct post *post, const struct append_terms *terms,
                      struct http_exchange *exchange)
 {
     bool gated = acks_gate_closed(append->base->acks);
     if (!gated && terms->w == 1)
         return true;
-    if (!http_exchange_is_first(exchange) && !has_place(append, post))
+    if (!has_place(append, post))
         http_answer_unavailable(exchange, "too many requests are waiting");
-    else if (gated && append->gated_bytes + post->message.json.cap > APPEND_GATED_BYTES_MAX)
+    else if (gated && !has_gated_room(append, post))
         http_answer_unavailable(exchange, "too many bytes are waiting already");
     else
         return true;
@@ -369,6 +373,7 @@ static void gated_release(struct append *append, struct post *post)
     if (gated_again(append, post))
         return;
     append->gated_bytes -= post->message.json.cap;
+    post->share->bytes -= post->message.json.cap;
     if (post->waiter.outcome == ACKS_LATE)
         http_answer_unavailable(
             post->exchange, "the time is over while the master waits for what its secondaries hold; nothing "
@@ -387,6 +392,7 @@ static void post_gate(struct append *append, struct post *post)
 {
     post->waiter.id = 0;
     append->gated_bytes += post->message.json.cap;
+    post->share->bytes += post->message.json.cap;
     if (!acks_park(append->base->acks, &post->waiter))
         gated_release(append, post); /* the node stops */
 }

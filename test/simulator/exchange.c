@@ -3,6 +3,7 @@
 #include "buf.h"
 #include "conn.h"
 #include "http/router.h"
+#include "http/shares.h"
 #include "json.h"
 #include "world.h"
 #include <assert.h>
@@ -263,6 +264,11 @@ uint64_t http_exchange_connection(const struct http_exchange *exchange)
 const char *http_exchange_peer(const struct http_exchange *exchange)
 {
     return exchange->peer;
+}
+
+uint64_t http_exchange_address(const struct http_exchange *exchange)
+{
+    return shares_address(http_exchange_peer(exchange));
 }
 
 /* ---- clients that go, and processes that die */
