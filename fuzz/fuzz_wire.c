@@ -4,6 +4,8 @@
 #include "json.h"
 #include "replication/wire.h"
 
+static char why[JSON_WHY_SIZE];
+
 static bool told_same(struct wire_told a, struct wire_told b)
 {
     return a.is == b.is && a.value == b.value;
@@ -37,7 +39,7 @@ static void check_rewritten(const struct wire_replicate *request)
     wire_replicate_first(&body, request->first, request->digest.value);
     buf_add_span(&body, request->elements);
     buf_add_text(&body, WIRE_REPLICATE_END);
-    CHECK(!body.failed && wire_replicate_read(buf_span(&body), (struct span){0}, &again) == NULL);
+    CHECK(!body.failed && wire_replicate_read(buf_span(&body), (struct span){0}, &again, why) == NULL);
     CHECK(again.rewritten.len == 0 && again.count == request->count && again.first == request->first);
     CHECK(again.elements.len == request->elements.len);
     CHECK(again.elements.len == 0 ||
@@ -54,7 +56,7 @@ static void check_expected(struct span body, const struct wire_replicate *reques
     struct wire_replicate again;
     struct buf expected = {0};
     wire_replicate_begin(&expected, request->log, request->epoch);
-    CHECK(!expected.failed && wire_replicate_read(body, buf_span(&expected), &again) == NULL);
+    CHECK(!expected.failed && wire_replicate_read(body, buf_span(&expected), &again, why) == NULL);
     CHECK(again.first == request->first && again.count == request->count);
     CHECK(told_same(again.digest, request->digest));
     CHECK(again.elements.len == request->elements.len);
@@ -65,7 +67,7 @@ static void check_expected(struct span body, const struct wire_replicate *reques
 static void check_replicate(struct span body)
 {
     struct wire_replicate request;
-    if (wire_replicate_read(body, (struct span){0}, &request) != NULL)
+    if (wire_replicate_read(body, (struct span){0}, &request, why) != NULL)
         return;
     check_expected(body, &request);
     CHECK(request.first >= 1 && request.count <= UINT64_MAX - request.first && wire_name_valid(request.log));
@@ -79,12 +81,12 @@ static void check_register(struct span body)
     struct wire_register request;
     struct wire_register again;
     struct buf written = {0};
-    if (wire_register_read(body, &request) != NULL)
+    if (wire_register_read(body, &request, why) != NULL)
         return;
     CHECK(request.stored >= request.last_id);
     request.port = request.port ? request.port : 1;
     wire_register_write(&written, &request);
-    CHECK(!written.failed && wire_register_read(buf_span(&written), &again) == NULL);
+    CHECK(!written.failed && wire_register_read(buf_span(&written), &again, why) == NULL);
     CHECK(again.last_id == request.last_id && again.stored == request.stored && again.port == request.port);
     CHECK(strcmp(again.from.id, request.from.id) == 0 && strcmp(again.url, request.url) == 0);
     CHECK(strcmp(again.from.log, request.from.log) == 0 && told_same(again.digest, request.digest));
@@ -98,12 +100,12 @@ static void check_registered(struct span body)
     struct wire_registered answer;
     struct wire_registered again;
     struct buf written = {0};
-    if (wire_registered_read(body, &answer) != NULL)
+    if (!wire_registered_read(body, &answer))
         return;
     CHECK(answer.heartbeat_ms == 0 ||
           (answer.heartbeat_ms >= WIRE_HEARTBEAT_LEAST_MS && answer.heartbeat_ms <= WIRE_HEARTBEAT_MOST_MS));
     wire_registered_write(&written, &answer);
-    CHECK(!written.failed && wire_registered_read(buf_span(&written), &again) == NULL);
+    CHECK(!written.failed && wire_registered_read(buf_span(&written), &again));
     CHECK(strcmp(again.from.log, answer.from.log) == 0 && strcmp(again.from.id, answer.from.id) == 0);
     CHECK(again.from.epoch == answer.from.epoch && again.last_id == answer.last_id);
     CHECK(again.heartbeat_ms == answer.heartbeat_ms ||

@@ -3,6 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* The bits of a kind that are no hash. */
+enum { KIND_USED = 1, KIND_WARNS = 2, KIND_BITS = 2 };
+
+static const uint64_t hash_begin = UINT64_C(14695981039346656037);
+
 /* FNV-1a, with a 0 behind the text. */
 static uint64_t hash(uint64_t before, const char *text, bool with_digits)
 {
@@ -18,20 +23,32 @@ static bool is_over(const struct complaint *complaint, int64_t now_ms)
     return !complaint->kind || now_ms - complaint->since_ms >= COMPLAINT_MINUTE_MS;
 }
 
-/* The kind's place; a new kind takes one whose minute is over. NULL where there is none. */
-static struct complaint *place_find(struct complaints *complaints, uint64_t kind, int64_t now_ms)
+/* The kind's place among so many; a new kind takes one whose minute is over, or a warning that of a kind that
+ * is none. NULL where there is none. */
+static struct complaint *place_find(struct complaint *places, int count, uint64_t kind, int64_t now_ms)
 {
-    struct complaint *place = NULL;
-    for (int i = 0; i < COMPLAINT_KINDS; i++) {
-        struct complaint *complaint = &complaints->kinds[i];
-        if (complaint->kind == kind)
-            return complaint;
-        if (!place && is_over(complaint, now_ms))
-            place = complaint;
+    struct complaint *over = NULL, *lesser = NULL;
+    for (struct complaint *place = places; place < places + count; place++) {
+        if (place->kind == kind)
+            return place;
+        if (is_over(place, now_ms))
+            over = place;
+        else if (kind & KIND_WARNS && !(place->kind & KIND_WARNS))
+            lesser = place;
     }
-    if (place)
-        *place = (struct complaint){0};
-    return place;
+    struct complaint *taken = over ? over : lesser;
+    if (taken)
+        *taken = (struct complaint){.kind = kind};
+    return taken;
+}
+
+static struct complaint *kind_find(struct complaints *complaints, const char *about, const char *sentence,
+                                   const char *format, uint64_t bits, int64_t now_ms)
+{
+    uint64_t own = hash(hash(hash_begin, about, true), sentence, false) << KIND_BITS | bits;
+    uint64_t common = hash(hash_begin, format, true) << KIND_BITS | bits;
+    struct complaint *place = place_find(complaints->kinds, COMPLAINT_KINDS, own, now_ms);
+    return place ? place : place_find(complaints->formats, COMPLAINT_FORMATS, common, now_ms);
 }
 
 /* "; 41 times in the last minute", or nothing where all of them had lines. */
@@ -77,13 +94,12 @@ void complain(struct complaints *complaints, enum logline_level level, const cha
     vsnprintf(sentence, sizeof sentence, format, args);
     va_end(args);
     int64_t now_ms = clock_ms();
-    uint64_t kind = hash(hash(UINT64_C(14695981039346656037), about, true), sentence, false);
-    kind = kind << 2 | (uint64_t)(level >= LOGLINE_WARN) << 1 | 1;
-    struct complaint *complaint = place_find(complaints, kind, now_ms);
+    bool warns = level >= LOGLINE_WARN;
+    struct complaint *complaint =
+        kind_find(complaints, about, sentence, format, KIND_USED | (warns ? KIND_WARNS : 0), now_ms);
     if (complaint) {
         int64_t within_ms = now_ms - complaint->since_ms;
-        times = count(complaint, level >= LOGLINE_WARN ? 1 : COMPLAINT_INFOS, now_ms);
-        complaint->kind = kind;
+        times = count(complaint, warns ? 1 : COMPLAINT_INFOS, now_ms);
         times_write(times, within_ms, suffix, sizeof suffix);
     }
     logline_event(times ? level : LOGLINE_DEBUG, word, fields, "%s%s", sentence, times ? suffix : "");

@@ -5,23 +5,31 @@
  *
  * Lines are of one kind where they are about the same ("s1"), both warn or neither does, and their sentences
  * differ in digits alone.
- * Where COMPLAINT_KINDS other kinds came within the minute, a further one is at debug, too: so there is a
- * limit to the lines of a minute, whatever comes. All zero is valid. One thread at a time uses it. */
+ * A client may invent names, so there are COMPLAINT_KINDS within a minute. Past that a warning takes the
+ * place of a kind that is none; where there is no such place, all lines of one format are of one kind. So
+ * there is a limit to the lines of a minute, whatever comes, and no name keeps a line of another format away.
+ * All zero is valid. One thread at a time uses it. */
 #ifndef COMPLAINT_H
 #define COMPLAINT_H
 
 #include "logline.h"
 #include <stdint.h>
 
-enum { COMPLAINT_MINUTE_MS = 60000, COMPLAINT_INFOS = 3, COMPLAINT_KINDS = 256 };
+enum {
+    COMPLAINT_MINUTE_MS = 60000,
+    COMPLAINT_INFOS = 3,
+    COMPLAINT_KINDS = 256,
+    COMPLAINT_FORMATS = 64 /* more than callers have */
+};
 
 struct complaints {
     struct complaint {
-        uint64_t kind;    /* a hash; 0: none */
+        uint64_t kind;    /* a hash, and KIND_WARNS; 0: none */
         int64_t since_ms; /* when its minute began */
         unsigned told;    /* lines in that minute */
         unsigned untold;  /* how often it came without a line since */
     } kinds[COMPLAINT_KINDS];
+    struct complaint formats[COMPLAINT_FORMATS]; /* kinds of what found no place in `kinds` */
 };
 
 /* As logline_event. */

@@ -1,17 +1,27 @@
 #include "json_private.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct json json_text(struct span text)
 {
-    return (struct json){.at = text.at, .end = span_after(text, text.len).at};
+    return (struct json){.start = text.at, .at = text.at, .end = span_after(text, text.len).at};
+}
+
+const char *json_why(const struct json *json, char why[JSON_WHY_SIZE])
+{
+    if (!json->error)
+        return NULL;
+    snprintf(why, JSON_WHY_SIZE, "%s, at byte %zu of the body%s", json->error,
+             (size_t)(json->at - json->start) + 1, json->at == json->end ? ", where it ends" : "");
+    return why;
 }
 
 static bool open_take(struct json *json, char open, const char *error)
 {
     json->opened = json_take(json, open);
-    return json->opened || json_fail_here(json, error);
+    return json->opened || json_fail(json, error);
 }
 
 bool json_object(struct json *json)
@@ -32,10 +42,7 @@ static bool next_item(struct json *json, char close, const char *error)
     if (json_take(json, close))
         return false;
     if (!first && !json_take(json, ','))
-        return json_fail_here(json, error);
-    json_skip_space(json);
-    if (json->at == json->end)
-        return json_fail_here(json, error);
+        return json_fail(json, error);
     return true;
 }
 
@@ -43,11 +50,11 @@ bool json_member(struct json *json, struct json_string *name)
 {
     if (!next_item(json, '}', "a comma or \"}\" is wanted in a JSON object"))
         return false;
-    if (*json->at != '"')
+    if (json_peek(json) != '"')
         return json_fail(json, "a name in quotes is wanted in a JSON object");
     if (!json_string(json, name))
         return false;
-    return json_take(json, ':') || json_fail_here(json, "a colon is wanted behind a name in a JSON object");
+    return json_take(json, ':') || json_fail(json, "a colon is wanted behind a name in a JSON object");
 }
 
 bool json_element(struct json *json)
@@ -91,7 +98,7 @@ static bool number_token(struct json *json, struct span *out)
     json_skip_space(json);
     const char *stop = number_end(json->at, json->end);
     if (!stop)
-        return json_fail_here(json, "a JSON number is wanted");
+        return json_fail(json, "a JSON number is wanted");
     *out = (struct span){.at = json->at, .len = (size_t)(stop - json->at)};
     json->at = stop;
     return true;
@@ -159,7 +166,7 @@ static bool skip_value(struct json *json, int depth)
         return skip_word(json, "null");
     default:
         return (next == '-' || (next >= '0' && next <= '9')) ? number_token(json, &number)
-                                                             : json_fail_here(json, "a JSON value is wanted");
+                                                             : json_fail(json, "a JSON value is wanted");
     }
 }
 

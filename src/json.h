@@ -24,15 +24,17 @@
 #include "buf.h"
 
 enum {
-    JSON_DEPTH_MAX = 64,   /* arrays and objects inside one another that json_skip follows */
-    JSON_NUMBER_MAX = 256, /* bytes of a number that json_number reads */
-    JSON_EXPANSION_MAX = 6 /* a byte of a string takes so many in JSON text at most: \u0000 */
+    JSON_DEPTH_MAX = 64,    /* arrays and objects inside one another that json_skip follows */
+    JSON_NUMBER_MAX = 256,  /* bytes of a number that json_number reads */
+    JSON_EXPANSION_MAX = 6, /* a byte of a string takes so many in JSON text at most: \u0000 */
+    JSON_WHY_SIZE = 192     /* for json_why */
 };
 
 struct json {
+    const char *start; /* of the text */
     const char *at;    /* the next byte */
     const char *end;   /* behind the last byte */
-    const char *error; /* NULL, or what is wrong, a static sentence without a full stop */
+    const char *error; /* NULL, or what is wanted at that byte, a static sentence without a full stop */
     bool opened;       /* an object or array was just opened: no comma comes before what follows */
 };
 
@@ -53,7 +55,7 @@ bool json_array(struct json *json);
  * `error` NULL where the object ends (the brace is taken), and false with `error` set on bad text. */
 bool json_member(struct json *json, struct json_string *name);
 
-/* The same for the open array: true where one more element follows, which the caller takes next. */
+/* The same for the open array: true where one more element must follow, which the caller takes next. */
 bool json_element(struct json *json);
 
 bool json_string(struct json *json, struct json_string *out);
@@ -72,6 +74,10 @@ char json_peek(struct json *json);
 
 /* True where nothing but white space is left; false sets `error`. */
 bool json_end(struct json *json);
+
+/* The error with its byte's place in the text, from 1 on, for the one who sent it; NULL where there is none.
+ */
+const char *json_why(const struct json *json, char why[JSON_WHY_SIZE]);
 
 /* Whether the value of the string is `text`. */
 bool json_string_is(const struct json_string *string, const char *text);

@@ -10,12 +10,6 @@ static inline bool json_fail(struct json *json, const char *error)
     return false;
 }
 
-/* A text that is cut short gets a sentence of its own: it helps more than what was wanted there. */
-static inline bool json_fail_here(struct json *json, const char *error)
-{
-    return json_fail(json, json->at == json->end ? "the JSON text ends too early" : error);
-}
-
 static inline void json_skip_space(struct json *json)
 {
     while (json->at < json->end &&

@@ -198,7 +198,7 @@ static bool block_take(struct json *json, struct reading *reading, bool *closed)
 bool json_string(struct json *json, struct json_string *out)
 {
     if (!json_take(json, '"'))
-        return json_fail_here(json, "a JSON string is wanted");
+        return json_fail(json, "a JSON string is wanted");
     const char *start = json->at;
     struct reading reading = {.canonical = true};
     for (bool closed = false; !closed;) {

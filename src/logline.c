@@ -346,7 +346,7 @@ int logline_start(int fd, enum logline_level least, enum logline_format format, 
         return error;
     out_fd = fd;
     as_json = format == LOGLINE_JSON;
-    as_terminal = format == LOGLINE_TERMINAL;
+    as_terminal = format == LOGLINE_TERMINAL || (format == LOGLINE_AUTO && isatty(fd));
     time_second = -1;
     before_event_make(role);
     stopping = finished = urgent = false;

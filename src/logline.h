@@ -26,7 +26,7 @@
 
 enum logline_level { LOGLINE_DEBUG, LOGLINE_INFO, LOGLINE_WARN, LOGLINE_ERROR };
 
-enum logline_format { LOGLINE_TEXT, LOGLINE_JSON, LOGLINE_TERMINAL };
+enum logline_format { LOGLINE_AUTO, LOGLINE_TEXT, LOGLINE_JSON, LOGLINE_TERMINAL };
 
 enum {
     LOGLINE_EVENT_MAX = 1024,     /* bytes of one event's sentence */
@@ -35,8 +35,9 @@ enum {
 };
 
 /* Starts the writer thread. fd stays the caller's, open until logline_stop; `role` is a static string of
- * plain ASCII ("master"). LOGLINE_TERMINAL has colours unless the variable NO_COLOR is set
- * (no-color.org). Returns 0 or a negative errno. */
+ * plain ASCII ("master"). LOGLINE_AUTO is LOGLINE_TERMINAL where fd is one, else LOGLINE_TEXT.
+ * LOGLINE_TERMINAL has colours unless the variable NO_COLOR is set (no-color.org). Returns 0 or a negative
+ * errno. */
 int logline_start(int fd, enum logline_level least, enum logline_format format, const char *role);
 
 /* Writes what waits and ends the thread. A reader that is stuck gets 200 ms; then what is left is

@@ -74,10 +74,7 @@ static int node_run(const struct settings *settings, enum settings_role role)
     signal(SIGPIPE, SIG_IGN); /* a reader of the log lines that went away must not end the node */
     /* A name server that is silent must not hold up the end. */
     setenv("RES_OPTIONS", "timeout:1 attempts:2", 0);
-    enum logline_format format = settings->log_format;
-    if (format == LOGLINE_TEXT && isatty(STDERR_FILENO))
-        format = LOGLINE_TERMINAL;
-    if (logline_start(STDERR_FILENO, settings->log_level, format,
+    if (logline_start(STDERR_FILENO, settings->log_level, settings->log_format,
                       role == SETTINGS_MASTER ? "master" : "secondary") < 0) {
         fprintf(stderr, "there is no memory to start\n");
         return 1;

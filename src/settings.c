@@ -289,8 +289,9 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
         result = fit_connections(&reading, descriptor_limit);
     if (result == SETTINGS_RUN)
         result = take_token(&reading);
+    reading.settings.memory = memory_size();
     if (!reading.settings.max_log)
-        reading.settings.max_log = (int64_t)(memory_size() / 5 * 4);
+        reading.settings.max_log = (int64_t)(reading.settings.memory / 5 * 4);
     if (result == SETTINGS_RUN)
         *out = reading.settings;
     return result;

@@ -25,11 +25,12 @@ struct settings {
     char host[SETTINGS_TEXT_MAX];
     uint16_t port; /* 0: the kernel chooses */
     enum logline_level log_level;
-    enum logline_format log_format; /* LOGLINE_TEXT becomes LOGLINE_TERMINAL where one reads it */
-    size_t max_message;             /* bytes, 1 to 1 GiB */
+    enum logline_format log_format;
+    size_t max_message; /* bytes, 1 to 1 GiB */
     int max_connections;
     int64_t idle_timeout_ms;
     int64_t max_log;                            /* bytes of the list */
+    uint64_t memory;                            /* bytes that this process may use; see memory.h */
     char allowed_hosts[SETTINGS_TEXT_MAX];      /* "" or names with commas between them */
     char cluster_token[SETTINGS_TEXT_MAX];      /* "" for none; visible ASCII without spaces */
     char cluster_token_file[SETTINGS_TEXT_MAX]; /* where cluster_token is from; or "" */

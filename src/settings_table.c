@@ -58,11 +58,12 @@ const struct setting settings_table[SETTINGS_COUNT] = {
     {
         .name = "LOG_FORMAT",
         .of = OF_BOTH,
-        WORDS(log_format, {"text", LOGLINE_TEXT}, {"json", LOGLINE_JSON}, {"terminal", LOGLINE_TERMINAL}),
-        .standard = "text",
+        WORDS(log_format, {"auto", LOGLINE_AUTO}, {"text", LOGLINE_TEXT}, {"json", LOGLINE_JSON},
+              {"terminal", LOGLINE_TERMINAL}),
+        .standard = "auto",
         .about = "FORMAT",
-        .want = "text, json or terminal",
-        .meaning = "text, json or terminal; one line an event, on standard error",
+        .want = "auto, text, json or terminal",
+        .meaning = "auto (terminal at one, else text), text, json or terminal",
     },
     {
         .name = "MAX_MESSAGE",
@@ -195,7 +196,7 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         TEXT(allowed_hosts, setting_hosts_valid),
         .empty = "names without a dot, and those of the URLs",
         .about = "NAMES",
-        .want = "host names with commas between them, or \"*\" for any",
+        .want = "host names with commas between them, 255 bytes at most, or \"*\" for any",
         .meaning = "further names by which clients may call this node",
     },
     {

@@ -141,6 +141,8 @@ static inline void hand_open(void)
     hand = (struct hand){.service = {.routes = hand_routes}};
     hand.conns.service = &hand.service;
     hand.conns.idle_timeout_ms = HAND_IDLE_MS;
+    hand.conns.intakes.limit = HTTP_BUFFERED_MAX;
+    hand.conns.answering_limit = HTTP_ANSWERS_MAX;
     hand.conns.loop = loop_open(hand_pass, NULL);
     hand.conns.read_buffer = malloc(HTTP_READ_BYTES);
     memset(hand_bytes, 'b', sizeof hand_bytes);

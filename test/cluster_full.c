@@ -69,16 +69,37 @@ SCENARIO(cluster_full, a_secondary_that_is_full_says_so_to_its_master)
     eventually(SOON, equal_lists(master, s1, s2, NULL));
 }
 
-SCENARIO(cluster_full, a_restarted_master_with_less_room_takes_no_list_over_that_is_longer)
+/* Restarts the master with less than the list needs. The list is fetched once, refused, and kept. */
+static void expect_refused_for_length(const char *words, const char *told, const char *reason)
 {
     struct node *master = master_start("");
     struct node *s1 = member_start(master, "s1", "");
     for (int i = 1; i <= 3; i++)
         expect_status(post(master, "", text_of('a')), 201);
     node_kill(master);
-    node_words(master, "--max-log 200");
+    node_words(master, "%s", words);
     node_restart(master);
-    eventually(SOON, node_logged(master, "its list is longer than MAX_LOG here"));
+    eventually(SOON, node_told(master, "ERROR", told));
+    eventually(SOON, strstr(http_get(master->port, "/health").body, reason));
+    eventually(SOON, node_logged(s1, reason));
+    nap_ms(3000); /* it tries again */
+    cr_expect_eq(node_told(master, "ERROR", "s1"), 1);
+    cr_expect_eq(node_logged(master, "taking over"), 1);
     cr_expect_eq(last_id(master), 0);
     cr_expect_eq(last_id(s1), 3);
+    node_kill(master);
+    node_words(master, "");
+    node_restart(master);
+    eventually(SOON, equal_lists(master, s1, NULL) && last_id(master) == 3);
+}
+
+SCENARIO(cluster_full, a_restarted_master_with_less_room_refuses_a_list_that_is_longer)
+{
+    expect_refused_for_length("--max-log 200", "refused s1, its list is too long", "greater MAX_LOG to keep");
+}
+
+SCENARIO(cluster_full, a_restarted_master_with_a_lower_max_message_refuses_a_list_with_a_longer_one)
+{
+    expect_refused_for_length("--max-message 10", "refused s1, a message is too long",
+                              "greater MAX_MESSAGE to keep");
 }

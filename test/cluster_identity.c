@@ -116,7 +116,7 @@ SCENARIO(cluster_identity, a_secondary_ahead_is_refused_once_something_was_appen
     eventually(SOON, shows(master, "a b c"));
     expect_stored(post(master, "?w=1", "x"), 201, 4, 1, 1);
     node_thaw(s2);
-    eventually(SOON, node_logged(master, "refused s2, which holds 5 messages: its list is ahead"));
+    eventually(SOON, node_logged(master, "refused s2, ahead: restart it"));
     eventually(SOON, node_logged(s2, "the master answered 409 to the registration: its list is ahead"));
     eventually(SOON, node_logged(s2, "restart the secondary"));
     cr_assert(shows(s2, "a b c d e") && !registered(s2));
@@ -138,7 +138,7 @@ SCENARIO(cluster_identity, a_list_that_differs_is_refused_by_its_digest_though_n
     expect_status(post(master, "?w=1", "y"), 201);
     expect_status(post(master, "?w=1", "z"), 201);
     node_thaw(s2);
-    eventually(SOON, node_logged(master, "refused s2, which holds 5 messages: its list differs"));
+    eventually(SOON, node_logged(master, "refused s2, another list: restart it"));
     eventually(SOON, node_logged(s2, "the master answered 409 to the registration: its list differs"));
     cr_assert_str_eq(log_name(s2), log_name(master));
     cr_assert(shows(s2, "a b c d e") && !registered(s2));
@@ -159,7 +159,7 @@ SCENARIO(cluster_identity, a_longer_list_that_does_not_go_on_from_the_masters_is
     eventually(SOON, shows(master, "a b c x"));
     expect_member(master, "s1");
     node_thaw(s2);
-    eventually(SOON, node_logged(master, "refused s2, which holds 5 messages: its list differs"));
+    eventually(SOON, node_logged(master, "refused s2, another list: restart it"));
     cr_assert(shows(s2, "a b c d e") && shows(master, "a b c x") && shows(s1, "a b c x"));
     expect_stored(post(master, "", "y"), 201, 5, 2, 2);
     cr_assert_eq(members(master), 1);
@@ -176,7 +176,7 @@ SCENARIO(cluster_identity, a_foreign_list_is_refused_and_kept_on_both_sides)
     expect_stored(post(master, "?w=1", "x"), 201, 1, 1, 1);
     node_thaw(s1);
     eventually(SOON,
-               node_logged(master, "refused s1, which holds 1 message: its list belongs to another log"));
+               node_logged(master, "refused s1, another log: restart it, or the master to keep its list"));
     eventually(SOON, node_logged(s1, "the master answered 409 to the registration: its list belongs"));
     always(500, shows(s1, "a") && shows(master, "x"));
     cr_assert(!registered(s1) && members(master) == 0);
@@ -542,7 +542,7 @@ SCENARIO(cluster_identity, those_who_are_refused_in_turn_are_told_of_once_each)
     }
     expect_logged(master, "DEBUG master refused x", 27);
     for (int i = 0; i < 3; i++) {
-        snprintf(line, sizeof line, "ERROR master refused x%d, which holds 7 messages", i);
+        snprintf(line, sizeof line, "ERROR master refused x%d, another log", i);
         expect_logged(master, line, 1);
     }
     expect_status(http_post_json(master->port, "/register",
@@ -550,6 +550,22 @@ SCENARIO(cluster_identity, those_who_are_refused_in_turn_are_told_of_once_each)
                   409);
     expect_logged(master, "DEBUG master refused x", 28);
     expect_logged(master, "ERROR master refused x1", 1);
+}
+
+SCENARIO(cluster_identity, of_those_who_are_refused_health_shows_a_hundred)
+{
+    struct node *master = master_start("");
+    char body[128];
+    int rows = 0;
+    expect_status(post(master, "", "a"), 201);
+    for (int i = 0; i < 110; i++) {
+        snprintf(body, sizeof body, "{\"id\":\"x%d\",\"port\":9,\"log\":\"other\",\"last_id\":7}", i);
+        expect_status(http_post_json(master->port, "/register", body), 409);
+    }
+    struct reply health = http_get(master->port, "/health");
+    for (const char *at = health.body; (at = strstr(at, "\"reason\":")); at++)
+        rows++;
+    cr_assert_eq(rows, 100);
 }
 
 /* It was looked through from its start with each part of it that came. */

@@ -103,6 +103,18 @@ SCENARIO(cluster_lines, json_lines_have_the_fields_of_a_message)
     eventually(SOON, has_event(s1, "settings", "\"message\":\"settings HOST=127.0.0.1 "));
 }
 
+SCENARIO(cluster_lines, json_lines_tell_of_a_list_that_fills_and_of_a_goodbye)
+{
+    struct node *master = master_start("--log-format json --max-log 100");
+    struct node *s1 = member_start(master, "s1", "--log-format json");
+    for (int i = 0; i < 20; i++)
+        post(master, "", "0123456");
+    eventually(SOON, has_event(master, "list_fills", "\"bytes\":80,\"max\":100}"));
+    eventually(SOON, has_event(master, "list_full", "\"bytes\":100,\"max\":100}"));
+    node_stop(s1);
+    eventually(SOON, has_event(s1, "goodbye", "said goodbye to the master\",\"status\":204}"));
+}
+
 /* ---- no more lines than somebody reads */
 
 /* The lines above debug that the node writes within two seconds. */
@@ -122,6 +134,20 @@ SCENARIO(cluster_lines, two_that_replace_each_other_for_ever_fill_no_log)
     cr_assert_leq(lines_in_two_seconds(master), 1);
     cr_assert_leq(lines_in_two_seconds(twin), 1);
     cr_assert_leq(node_logged(s1, "registering again"), 4); /* three at info, one warning */
+}
+
+SCENARIO(cluster_lines, a_member_that_comes_and_goes_fills_no_log)
+{
+    struct node *master = master_start("--heartbeat-interval 0.1");
+    struct node *s1 = member_start(master, "s1", "");
+    for (int i = 0; i < 6; i++) {
+        node_freeze(s1);
+        eventually(SOON, member_is(master, "s1", "unhealthy"));
+        node_thaw(s1);
+        eventually(SOON, member_is(master, "s1", "healthy"));
+    }
+    cr_expect_eq(node_told(master, "WARN", "s1 is unhealthy now (was suspected)"), 1);
+    cr_expect_eq(node_told(master, "INFO", "s1 is healthy now (was unhealthy)"), 3);
 }
 
 SCENARIO(cluster_lines, a_client_that_registers_and_removes_in_a_loop_fills_no_log)

@@ -39,7 +39,7 @@ static const struct row rows[] = {
     {"/messages?", 200, "{\"messages\":[\"a\",\"b\",\"c\"]}"},
     {"/messages?from=%32", 200, "{\"messages\":[\"b\",\"c\"]}"},
     {"/%6dessages?from=3", 200, "{\"messages\":[\"c\"]}"},
-    {"http://elsewhere.example/messages?from=3", 200, "{\"messages\":[\"c\"]}"},
+    {"http://elsewhere/messages?from=3", 200, "{\"messages\":[\"c\"]}"},
     {"/messages?from=0", 400, NULL},
     {"/messages?from=-1", 400, NULL},
     {"/messages?from=x", 400, NULL},

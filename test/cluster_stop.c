@@ -169,3 +169,23 @@ SCENARIO(cluster_stop, a_reader_that_is_slow_does_not_hold_up_the_end)
     expect_end(node_stop(master));
     close(fd);
 }
+
+SCENARIO(cluster_stop, a_master_that_was_stopped_is_no_warning_and_one_that_was_killed_is)
+{
+    struct node *stopped = master_start("");
+    struct node *killed = master_start("");
+    struct node *s1 = member_start(stopped, "s1", "");
+    struct node *s2 = member_start(killed, "s2", "");
+    expect_status(post(stopped, "", "a"), 201);
+    expect_status(post(killed, "", "a"), 201);
+    node_kill(killed);
+    expect_end(node_stop(stopped));
+    eventually(SOON, node_told(s2, "WARN", "cannot register with the master"));
+    nap_ms(1000);
+    cr_expect_eq(node_told(s1, "WARN", "master"), 0);
+    cr_expect(node_told(s1, "INFO", "cannot register with the master"));
+    node_restart(stopped);
+    eventually(SOON, last_id(stopped) == 1);
+    node_kill(stopped);
+    eventually(SOON, node_told(s1, "WARN", "cannot register with the master"));
+}

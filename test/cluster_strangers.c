@@ -120,6 +120,30 @@ SCENARIO(cluster_strangers, wrong_tokens_are_counted_and_logged_once_a_second)
     cr_expect(node_told(master, "WARN", "is refused with 401") <= 4 + late(0) / 1000);
 }
 
+SCENARIO(cluster_strangers, a_flood_of_wrong_tokens_hides_no_page_of_another_site)
+{
+    struct node *master = master_start("--cluster-token secret-of-the-cluster --log-format json");
+    char path[301];
+    memset(path, 'a', sizeof path - 1);
+    memcpy(path, "/secondaries/", 13);
+    path[sizeof path - 1] = '\0';
+    for (int i = 0; i < 50; i++)
+        cr_assert_eq(status_of(master->port, "DELETE", path, "a", "", ""), 401);
+    cr_assert_eq(status_of(master->port, "POST", "/?b", "a", "Origin: http://evil.example\r\n", "x"), 403);
+    eventually(SOON, node_logged(master, "\"path\":\"/?b\",\"status\":403") == 1);
+    path[100] = '\0';
+    char field[128];
+    snprintf(field, sizeof field, "\"path\":\"%s\",", path);
+    eventually(SOON, node_logged(master, field));
+}
+
+SCENARIO(cluster_strangers, a_host_in_the_target_goes_before_host)
+{
+    struct node *master = master_start("");
+    cr_expect_eq(status_of(master->port, "GET", "http://evil.example/messages", "a", "", ""), 421);
+    cr_expect_eq(status_of(master->port, "GET", "http://a/messages", "evil.example", "", ""), 200);
+}
+
 /* ---- settings that let strangers in */
 
 /* What a master says of such settings before it ends, since its port is taken. */
@@ -149,14 +173,15 @@ SCENARIO(cluster_strangers, settings_that_let_strangers_in_are_warned_of)
 
 enum { PIPELINED = 1000, GREEDY = 12 };
 
+static const char waiting_post[] = "POST /messages?w=65535 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+
 /* Connections that pipeline POSTs which wait for nobody they could get. */
 static void be_greedy(const struct node *master, int fds[GREEDY])
 {
-    static const char one[] = "POST /messages?w=65535 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
-    char *all = malloc(sizeof one * PIPELINED);
+    char *all = malloc(sizeof waiting_post * PIPELINED);
     size_t len = 0;
     for (int i = 0; i < PIPELINED; i++)
-        len += (size_t)sprintf(all + len, "%s", one);
+        len += (size_t)sprintf(all + len, "%s", waiting_post);
     for (int i = 0; i < GREEDY; i++) {
         fds[i] = raw_open(master->port);
         cr_assert(raw_send(fds[i], all, len));
@@ -166,7 +191,7 @@ static void be_greedy(const struct node *master, int fds[GREEDY])
 
 SCENARIO(cluster_strangers, one_address_does_not_take_the_places_of_all)
 {
-    enum { PLACES = 100000 / 10 };
+    enum { PLACES = 100000 / 10 / 2 }; /* the other half is for the first of each connection */
     int fds[GREEDY];
     struct node *master = master_start("");
     member_start(master, "s1", "");
@@ -180,9 +205,14 @@ SCENARIO(cluster_strangers, one_address_does_not_take_the_places_of_all)
     raw_text(fd, "POST /messages?timeout=20 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na"
                  "POST /messages?w=9 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nb");
     expect_status(raw_reply(fd, false, SOON), 201);
+    long long before = last_id(master);
+    int other = raw_open_from("127.0.61.2", master->port);
+    cr_assert(raw_text(other, "%s%s", waiting_post, waiting_post));
+    eventually(SOON, last_id(master) == before + 2);
     for (int i = 0; i < GREEDY; i++)
         close(fds[i]);
     close(fd);
+    close(other);
     expect_status(post(master, "", "honest"), 201);
 }
 
@@ -220,6 +250,28 @@ SCENARIO(cluster_strangers, where_clients_have_all_connections_nodes_find_room)
         close(at_secondary[i]);
     }
     eventually(SOON, http_get(master->port, "/messages").status == 200);
+}
+
+SCENARIO(cluster_strangers, who_is_no_node_keeps_no_place_in_the_room_for_nodes)
+{
+    enum { PLACES = 2, STRANGERS = 64 };
+    int clients[PLACES], strangers[STRANGERS];
+    struct node *master = master_start("--max-connections %d", PLACES);
+    fill(master, clients, PLACES);
+    for (int i = 0; i < STRANGERS; i++) {
+        strangers[i] = raw_open(master->port);
+        raw_text(strangers[i], "POST /register HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+                               "Content-Length: 2\r\n\r\n{}");
+        expect_status(raw_reply(strangers[i], false, SOON), 400);
+    }
+    secondary_start(master, "--secondary-id s1");
+    expect_logged(master, "connected to s1", 1);
+    for (int i = 0; i < STRANGERS; i++)
+        cr_expect(raw_closed(strangers[i], 5000)); /* behind a 503 */
+    for (int i = 0; i < PLACES; i++)
+        close(clients[i]);
+    for (int i = 0; i < STRANGERS; i++)
+        close(strangers[i]);
 }
 
 /* ---- the terminal is closed */

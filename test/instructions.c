@@ -153,6 +153,8 @@ static void served_open(struct served *served, enum settings_role role, uint16_t
     served->conns = (struct http_conns){
         .loop = loop_open(served_passed, served),
         .service = &served->service,
+        .intakes.limit = HTTP_BUFFERED_MAX,
+        .answering_limit = HTTP_ANSWERS_MAX,
         .idle_timeout_ms = IDLE_MS,
         .read_buffer = malloc(HTTP_READ_BYTES),
     };

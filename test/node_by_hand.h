@@ -26,7 +26,9 @@ static struct {
     struct node *node;
     int64_t due_ms; /* when it asked to pass again */
     bool running;
-} hand = {.settings = {.max_message = 1000,
+    const char *peer; /* of the next connections */
+} hand = {.peer = "127.0.0.1:1",
+          .settings = {.max_message = 1000,
                        .max_log = 1 << 30,
                        .write_concern = 1,
                        .heartbeat_ms = NODE_HEARTBEAT_MS,
@@ -61,6 +63,8 @@ static inline void node_start(enum settings_role role)
     hand.conns = (struct http_conns){.loop = loop_open(hand_pass, NULL),
                                      .service = &hand.service,
                                      .idle_timeout_ms = 3600 * 1000,
+                                     .intakes.limit = HTTP_BUFFERED_MAX,
+                                     .answering_limit = HTTP_ANSWERS_MAX,
                                      .read_buffer = malloc(HTTP_READ_BYTES)};
     hand.dialer = (struct http_dialer){.loop = hand.conns.loop, .worker = worker_open(hand_wake, NULL)};
     hand.node = node_open(&hand.settings, role, &hand.dialer);
@@ -94,21 +98,32 @@ static inline void node_wait(int64_t ms)
 
 /* ---- requests to it */
 
+/* Returns the client's end of a new connection. */
+static inline int node_connect(void)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) < 0 ||
+        conn_open(&hand.conns, ends[0], hand.peer) < 0)
+        abort();
+    return ends[1];
+}
+
 /* Sends a request on a connection of its own, which is returned. */
 static inline int node_ask(const char *method, const char *target, const char *fields, const char *body)
 {
-    int ends[2];
+    int fd = node_connect();
     struct buf text = {0};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) < 0 ||
-        conn_open(&hand.conns, ends[0], "127.0.0.1:1") < 0)
-        abort();
     buf_addf(&text, "%s %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n%s\r\n%s", method, target,
              strlen(body), fields, body);
-    if (send(ends[1], text.data, text.len, 0) != (ssize_t)text.len)
-        abort();
+    for (size_t sent = 0; sent < text.len; node_pass()) {
+        ssize_t more = send(fd, text.data + sent, text.len - sent, MSG_NOSIGNAL);
+        if (more < 0 && errno != EAGAIN)
+            abort();
+        sent += more > 0 ? (size_t)more : 0;
+    }
     buf_free(&text);
     node_pass();
-    return ends[1];
+    return fd;
 }
 
 struct node_answer {

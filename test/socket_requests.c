@@ -69,13 +69,29 @@ Test(requests, every_body_ends_with_a_newline)
 
 Test(requests, no_cache_gives_an_old_list)
 {
-    static const char *const targets[] = {"/messages", "/", "/messages?from=9", "/messages/1", "/messages/2"};
+    static const char *const targets[] = {"/messages",        "/",
+                                          "/messages?from=9", "/messages/1",
+                                          "/messages/2",      "/messages/1?w=1",
+                                          "/messages/2?w=1",  "/messages/1?w=9&timeout=0.01"};
     http_post(master->port, "/messages", "a", 1);
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         struct reply reply = http_get(master->port, "%s", targets[i]);
         const char *control = http_field(&reply, "Cache-Control");
         cr_expect(control && strcmp(control, "no-cache") == 0, "%s: %d", targets[i], reply.status);
     }
+}
+
+Test(requests, a_slash_behind_an_id_is_told)
+{
+    static const char *const targets[] = {"/messages/1/", "/messages/1/?w=1"};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        struct reply reply = http_get(master->port, "%s", targets[i]);
+        cr_expect(reply.status == 404 &&
+                      strstr(reply.body, "no message 1/ here; leave out the slash at its end"),
+                  "%s: %s", targets[i], reply.body);
+    }
+    struct reply reply = http_get(master->port, "/messages/1");
+    cr_expect(!strstr(reply.body, "slash"), "%s", reply.body);
 }
 
 static void expect_list(const char *json)

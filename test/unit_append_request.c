@@ -67,7 +67,7 @@ static const char *read_post(const char *query, const char *json, struct append_
     const struct http_request request = {
         .head = &head, .target = &target, .body = span_of(json ? json : "m")};
     *terms = (struct append_terms){.w = W_BEFORE, .timeout_ms = TIMEOUT_BEFORE_MS};
-    static char sentence[APPEND_WHY_SIZE];
+    static char sentence[JSON_WHY_SIZE];
     const char *error = append_read(&request, &message, terms, sentence);
     buf_free(&message.json);
     return error;
@@ -207,7 +207,9 @@ Test(append_request, an_error_tells_its_byte)
         size_t byte = strtoul(at + strlen(", at byte "), NULL, 10);
         cr_expect(byte >= 1 && byte <= strlen(bad[i]) + 1, "%s: %s", bad[i], why);
     }
-    expect_error("{\"message\":\"m\"} x", "something follows the JSON object, at byte 17 of the body");
+    expect_error("{\"message\":\"m\"} x", "something stands behind the JSON value, at byte 17 of the body");
+    expect_error("{\"message\"",
+                 "a colon is wanted behind a name in a JSON object, at byte 11 of the body, where it ends");
     expect_error("{\"message\":1}", "\"message\" must be a string, at byte 12 of the body");
     expect_error("\xef\xbb\xbf{\"message\":1}", "\"message\" must be a string, at byte 15 of the body");
 }
@@ -228,11 +230,12 @@ Test(append_request, what_is_no_text_as_it_stands_is_415)
         "multipart/form-data; boundary=x",  "Multipart/Mixed",
         "text/plain; charset=utf-16le",     "text/plain;charset=iso-8859-1",
         "application/json; charset=utf-16", "text/plain; a=b; charset=\"latin1\"",
-        "text/plain; CHARSET=windows-1252"};
+        "text/plain; CHARSET=windows-1252", "text/plain; charset=\"utf-8"};
     static const char *const taken[] = {"text/plain",
                                         "text/plain; charset=utf-8",
                                         "text/plain;charset=UTF-8",
                                         "text/plain; charset=\"utf-8\"",
+                                        "text/plain; charset=\"UTF8\"",
                                         "text/plain; charset=us-ascii",
                                         "application/x-www-form-urlencoded",
                                         "application/octet-stream",

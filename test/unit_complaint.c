@@ -102,7 +102,44 @@ Test(complaint, there_is_a_limit_to_the_lines_of_a_minute_whatever_comes)
         clock_move(COMPLAINT_MINUTE_MS);
     }
     end();
-    cr_assert_eq(lines_with("WARN  m it failed"), 2 * COMPLAINT_KINDS);
+    cr_assert_eq(lines_with("WARN  m it failed"), 2 * (COMPLAINT_KINDS + 1));
+}
+
+static void be_named(enum logline_level level, int names)
+{
+    for (int i = 0; i < names; i++) {
+        char about[16];
+        snprintf(about, sizeof about, "x%d", i);
+        complain(&complaints, level, about, "removed", NULL, "removed %s", about);
+    }
+}
+
+Test(complaint, no_number_of_names_keeps_other_lines_away)
+{
+    be_named(LOGLINE_WARN, 10 * COMPLAINT_KINDS);
+    warn("s1", 1);
+    complain(&complaints, LOGLINE_INFO, "s1", "registered", NULL, "registered");
+    clock_move(COMPLAINT_MINUTE_MS - 1);
+    warn("s2", 2);
+    clock_move(1);
+    warn("s2", 3);
+    end();
+    cr_assert(strstr(text, "WARN  m it failed after 1 ms\n"));
+    cr_assert(strstr(text, "INFO  m registered\n"));
+    cr_assert_eq(lines_with("after 2 ms"), 0, "of one format there is one line");
+    cr_assert(strstr(text, "WARN  m it failed after 3 ms\n"));
+}
+
+Test(complaint, a_warning_takes_the_place_of_what_is_none)
+{
+    be_named(LOGLINE_INFO, 10 * COMPLAINT_KINDS);
+    for (int i = 0; i < 5; i++) {
+        warn("s1", 1);
+        warn("s2", 2);
+    }
+    end();
+    cr_assert_eq(lines_with("WARN  m it failed after 1 ms\n"), 1);
+    cr_assert_eq(lines_with("WARN  m it failed after 2 ms\n"), 1);
 }
 
 Test(complaint, at_debug_all_of_them_are_there)

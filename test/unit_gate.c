@@ -40,9 +40,10 @@ static void take_request(struct http_client *client)
 {
     struct secondary *secondary = secondary_of(client);
     struct wire_replicate batch;
+    char why[JSON_WHY_SIZE];
     if (!client->body.len)
         return;
-    cr_assert_null(wire_replicate_read(buf_span(&client->body), (struct span){0}, &batch));
+    cr_assert_null(wire_replicate_read(buf_span(&client->body), (struct span){0}, &batch, why));
     cr_assert(batch.first == log_last(secondary->list) + 1 &&
               batch.digest.value == log_tail(secondary->list).digest);
     elements_append(secondary->list, batch.elements, batch.count);

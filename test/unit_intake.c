@@ -10,7 +10,8 @@
 
 enum { ANNOUNCED = 1000000 };
 
-static struct intake_total total;
+static struct intake_total total = {.limit = HTTP_BUFFERED_MAX};
+static struct share own, other; /* of two addresses */
 static struct intake intake;
 static struct stream stream;
 static int client;
@@ -33,12 +34,13 @@ static void start(void)
     stream.fd = ends[0];
     client = ends[1];
     intake.total = &total;
+    intake.share = &own;
 }
 
 static void end(void)
 {
     intake_drop(&intake);
-    cr_expect_eq(total.bytes, 0);
+    cr_expect(total.bytes == 0 && own.bytes == 0);
     close(client);
     close(stream.fd);
 }
@@ -104,6 +106,63 @@ Test(intake, past_the_room_for_all_only_what_is_watched_is_taken)
     intake.watched = 1;
     cr_expect_eq(take_text(HEAD "x"), REQUEST_MORE);
     total.bytes -= HTTP_BUFFERED_MAX + 1;
+}
+
+/* Whether more than the buffer's worth of it has come, or nonsense, must not make it another answer. */
+Test(intake, a_body_that_nobody_takes_is_not_looked_at)
+{
+    static char text[200000];
+    static const char head[] =
+        "POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n20000\r\n";
+    memset(text, 'x', sizeof text);
+    memcpy(text, head, strlen(head));
+    struct request_parts parts;
+    struct intake_bytes came = {.data = text, .len = sizeof text};
+    cr_expect_eq(intake_next(&intake, &service, &came, &parts), REQUEST_HEAD);
+    intake_drop(&intake);
+    memcpy(text + strlen(head) - 7, "nonsense", 8);
+    came = (struct intake_bytes){.data = text, .len = 1000};
+    cr_expect_eq(intake_next(&intake, &service, &came, &parts), REQUEST_HEAD);
+}
+
+/* Others hold so many bytes, some of them of the intake's address. */
+static void others_hold(size_t bytes, size_t of_own)
+{
+    other.bytes = bytes - of_own;
+    own.bytes += of_own;
+    total.bytes += bytes;
+}
+
+static void others_drop(size_t of_own)
+{
+    total.bytes -= other.bytes + of_own;
+    own.bytes -= of_own;
+    other.bytes = 0;
+}
+
+Test(intake, an_address_has_no_more_than_it_leaves_free)
+{
+    enum { HALF = HTTP_BUFFERED_MAX / 2, THIRD = HTTP_BUFFERED_MAX / 3 };
+    others_hold(HALF, HALF);
+    cr_expect_eq(take_text(HEAD "x"), REQUEST_MORE);
+    others_drop(HALF);
+    others_hold(HALF + 1, HALF + 1);
+    cr_expect_eq(take_text("y"), -ENOMEM);
+    others_drop(HALF + 1);
+    intake_drop(&intake);
+    others_hold(2 * THIRD, THIRD);
+    cr_expect_eq(take_text(HEAD "x"), REQUEST_MORE);
+    others_drop(THIRD);
+    others_hold(2 * THIRD + 2, THIRD + 1);
+    cr_expect_eq(take_text("y"), -ENOMEM);
+    others_drop(THIRD + 1);
+}
+
+Test(intake, what_other_addresses_hold_leaves_room_for_the_first_of_another)
+{
+    others_hold(HTTP_BUFFERED_MAX, 0);
+    cr_expect_eq(take_text(HEAD "x"), REQUEST_MORE);
+    others_drop(0);
 }
 
 Test(intake, a_head_that_nobody_takes_is_told_at_once)

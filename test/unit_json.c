@@ -159,8 +159,14 @@ Test(json, errors_say_what_is_wanted)
         const char *text;
         const char *error;
     } rows[] = {
-        {"{\"a\":", "the JSON text ends too early"},
-        {"[1", "the JSON text ends too early"},
+        {"", "a JSON value is wanted"},
+        {"{", "a name in quotes is wanted in a JSON object"},
+        {"{\"a\"", "a colon is wanted behind a name in a JSON object"},
+        {"{\"a\":", "a JSON value is wanted"},
+        {"{\"a\":1,", "a name in quotes is wanted in a JSON object"},
+        {"[1", "a comma or \"]\" is wanted in a JSON array"},
+        {"[1,", "a JSON value is wanted"},
+        {"[", "a JSON value is wanted"},
         {"x", "a JSON value is wanted"},
         {"[1 2]", "a comma or \"]\" is wanted in a JSON array"},
         {"{\"a\":1;}", "a comma or \"}\" is wanted in a JSON object"},
@@ -171,6 +177,18 @@ Test(json, errors_say_what_is_wanted)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         cr_assert_str_eq(take_all(span_of(rows[i].text)), rows[i].error, "%s", rows[i].text);
+}
+
+Test(json, an_error_is_told_with_its_byte)
+{
+    char why[JSON_WHY_SIZE];
+    struct json in = json_text(span_of("[1;"));
+    cr_assert_null(json_why(&in, why));
+    json_skip(&in);
+    cr_assert_str_eq(json_why(&in, why), "a comma or \"]\" is wanted in a JSON array, at byte 3 of the body");
+    in = json_text(span_of(" "));
+    json_skip(&in);
+    cr_assert_str_eq(json_why(&in, why), "a JSON value is wanted, at byte 2 of the body, where it ends");
 }
 
 static struct span nested(int depth, char open, char close)

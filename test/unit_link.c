@@ -52,12 +52,13 @@ static int link_told(struct link *link)
 static void request_note(struct http_client *client)
 {
     struct wire_replicate batch;
+    char why[JSON_WHY_SIZE];
     cr_assert(strcmp(client->method, "POST") == 0 && strcmp(client->target, "/replicate") == 0);
     if (!client->body.len) {
         sent.signs++;
         return;
     }
-    cr_assert_null(wire_replicate_read(buf_span(&client->body), (struct span){0}, &batch));
+    cr_assert_null(wire_replicate_read(buf_span(&client->body), (struct span){0}, &batch, why));
     cr_assert(strcmp(batch.log, "l") == 0 && batch.epoch == 3 && batch.digest.is);
     cr_assert_eq(batch.rewritten.len, 0);
     sent.batches++;

@@ -577,6 +577,31 @@ Test(logline, at_a_terminal_the_time_is_short_and_levels_have_colours)
     expect_terminal(coloured);
 }
 
+/* The role stands in the lines where they are not for a terminal. */
+static bool role_is_told(int fd, enum logline_format format)
+{
+    char text[256] = "";
+    int reader = ptsname(fd) ? fd : -1;
+    int writer = reader < 0 ? fd : open(ptsname(fd), O_WRONLY | O_NOCTTY);
+    cr_assert_eq(logline_start(writer, LOGLINE_INFO, format, "role"), 0);
+    logline(LOGLINE_INFO, "event");
+    logline_stop();
+    if (reader < 0)
+        cr_assert_eq(lseek(fd, 0, SEEK_SET), 0);
+    cr_assert(read(fd, text, sizeof text - 1) > 0);
+    close(writer);
+    return strstr(text, "role event");
+}
+
+Test(logline, lines_are_for_a_terminal_where_there_is_one_and_nothing_else_was_asked_for)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    cr_assert(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    cr_expect(!role_is_told(terminal, LOGLINE_AUTO));
+    cr_expect(role_is_told(terminal, LOGLINE_TEXT));
+    cr_expect(role_is_told(file_open(), LOGLINE_AUTO));
+}
+
 Test(logline, at_a_terminal_no_color_is_obeyed)
 {
     setenv("NO_COLOR", "1", 1);

@@ -12,6 +12,13 @@ Test(memory, it_is_that_of_the_machine_at_most)
     cr_expect(memory_size() > 0 && memory_size() <= all, "%" PRIu64 " of %" PRIu64, memory_size(), all);
 }
 
+Test(memory, one_kind_of_work_takes_a_part_of_it)
+{
+    cr_expect_eq(memory_part(3200, 1000), 100);
+    cr_expect_eq(memory_part(UINT64_MAX, 1000), 1000);
+    cr_expect_eq(memory_part(0, 1000), 1000, "it is not known");
+}
+
 /* The limit of the control group, where the process sees its own as the root, as in a container. */
 static uint64_t container_limit(void)
 {

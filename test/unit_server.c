@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ---- a service that answers at once, or keeps /park until it is told to answer */
@@ -45,7 +46,30 @@ static int64_t pass(void *ctx, int64_t now_ms)
     return CLOCK_NEVER;
 }
 
-static const struct http_route routes[] = {{.method = "GET", .path = "*", .handle = handle}, {0}};
+/* So many of the next calls find the port taken. */
+static int binds_fail;
+
+int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t len)
+{
+    if (binds_fail > 0) {
+        binds_fail--;
+        errno = EADDRINUSE;
+        return -1;
+    }
+    return (int)syscall(SYS_bind, fd, address.__sockaddr__, len);
+}
+
+static bool admits(void *ctx, const struct http_head *head)
+{
+    (void)ctx;
+    (void)head;
+    return true;
+}
+
+static const struct http_route routes[] = {
+    {.method = "GET", .path = "/node", .handle = handle, .token = true},
+    {.method = "GET", .path = "*", .handle = handle},
+    {0}};
 static atomic_bool busy;
 
 static bool is_busy(void *ctx)
@@ -54,13 +78,16 @@ static bool is_busy(void *ctx)
     return atomic_load(&busy);
 }
 
-static const struct http_service service = {.routes = routes, .pass = pass, .busy = is_busy};
+static const struct http_service service = {
+    .routes = routes, .admits = admits, .pass = pass, .busy = is_busy};
 static char why[256];
+
+static uint64_t memory; /* of servers to be opened */
 
 static int open_on(const char *host, uint16_t port, struct http_server **out)
 {
     const struct http_server_config config = {
-        .host = host, .port = port, .max_connections = 3, .idle_timeout_ms = 60000};
+        .host = host, .port = port, .max_connections = 3, .idle_timeout_ms = 60000, .memory = memory};
     return http_server_open(out, &config, &service, why, sizeof why);
 }
 
@@ -201,7 +228,56 @@ Test(server, clients_past_the_limit_get_503_until_one_leaves)
         close(fds[i]);
 }
 
+Test(server, where_nodes_have_all_the_room_a_client_gets_a_whole_503)
+{
+    enum { ROOM = 3 + 64 };
+    int fds[ROOM];
+    for (int i = 0; i < ROOM; i++) {
+        fds[i] = dial();
+        say(fds[i], "GET /node HTTP/1.1\r\nHost: a\r\n\r\n");
+        cr_assert(answered(hear(fds[i]), "200"), "%d", i);
+    }
+    int fd = dial();
+    const char *text = hear(fd);
+    cr_expect(answered(text, "503") && strstr(text, "nosniff") && strstr(text, "Retry-After: 1\r\n") &&
+                  strstr(text, "\r\nContent-Length: 53\r\n") && strstr(text, "\r\n\r\n{\"error\":"),
+              "%s", text);
+    cr_expect_eq(strlen(strstr(text, "\r\n\r\n") + 4), 53);
+    close(fd);
+    for (int i = 0; i < ROOM; i++)
+        close(fds[i]);
+}
+
 /* ---- beginning and end */
+
+Test(server, a_port_that_the_kernel_chose_and_is_taken_on_another_address_is_chosen_again)
+{
+    struct http_server *other;
+    binds_fail = 2;
+    cr_assert(open_on("127.0.0.1", 0, &other) == 0, "%s", why);
+    uint16_t port = http_server_port(other);
+    http_server_close(other);
+    binds_fail = 1;
+    cr_expect(open_on("127.0.0.1", port, &other) == -EADDRINUSE, "a port that was asked for is not");
+    binds_fail = 1000;
+    cr_expect(open_on("127.0.0.1", 0, &other) == -EADDRINUSE, "it gives up");
+    binds_fail = 0;
+}
+
+Test(server, with_little_memory_fewer_bytes_of_incomplete_requests_are_kept)
+{
+    stop();
+    memory = 32 * 1000;
+    start();
+    char text[1000];
+    int fd = dial(), other = dial();
+    snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n%600d", 0);
+    say(fd, text);
+    say(other, "G");
+    cr_expect(answered(hear(other), "503"));
+    close(fd);
+    close(other);
+}
 
 Test(server, a_port_in_use_is_told)
 {

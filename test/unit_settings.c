@@ -71,7 +71,7 @@ Test(settings, defaults_of_the_master)
     cr_assert_str_eq(settings.host, "127.0.0.1");
     cr_assert_eq(settings.port, 5000);
     cr_assert_eq(settings.log_level, LOGLINE_INFO);
-    cr_assert_eq(settings.log_format, LOGLINE_TEXT);
+    cr_assert_eq(settings.log_format, LOGLINE_AUTO);
     cr_assert_eq(settings.max_message, 1048576);
     cr_assert_eq(settings.max_connections, 10000);
     cr_assert_eq(settings.idle_timeout_ms, 75000);
@@ -236,7 +236,7 @@ Test(settings, which_values_are_taken)
            "300.1.1.1", "1.2.3.4.5", "a..b", ".a", "-a", "a:5000", "http://a", "a/", ":::", "a%b",
            "fe80::1%lo", LABEL_63 "a", "\xc3\xa9", LABEL_63 "." LABEL_63 "." LABEL_63 "." LABEL_63);
     VALUES(SETTINGS_MASTER, "--log-level", "debug", "info", "warn", "error", NULL, "INFO", "warning", "");
-    VALUES(SETTINGS_MASTER, "--log-format", "text", "json", "terminal", NULL, "JSON", "xml", "");
+    VALUES(SETTINGS_MASTER, "--log-format", "auto", "text", "json", "terminal", NULL, "JSON", "xml", "");
     VALUES(SETTINGS_MASTER, "--max-message", "1", "1073741824", NULL, "0", "1073741825", "1k", "-1", "");
     VALUES(SETTINGS_MASTER, "--max-connections", "1", "19872", NULL, "0", "19873", "x",
            "99999999999999999999");
@@ -252,6 +252,18 @@ Test(settings, which_values_are_taken)
     VALUES(SETTINGS_SECONDARY, "--cluster-token", "a", "a\"b", NULL, "", "a b", "a\n", "\xc3\xa9");
     VALUES(SETTINGS_MASTER, "--allowed-hosts", "a", "a.example", "a.example,b.example", "*", "a,*", NULL,
            "a b", "http://a", "a:1", "1.2.3.4", "a..b", "*.example");
+}
+
+Test(settings, how_long_a_list_of_hosts_may_be_is_told)
+{
+    char flag[400] = "--allowed-hosts=";
+    for (size_t len = strlen(flag); len < 16 + 255; len += 2)
+        memcpy(flag + len, "a,", 3);
+    flag[16 + 255] = '\0';
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, flag), SETTINGS_RUN);
+    memcpy(flag + 16 + 255, "a", 2);
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, flag), SETTINGS_WRONG);
+    cr_expect(strstr(err_text, "255 bytes at most"), "%s", err_text);
 }
 
 Test(settings, which_urls_are_taken)
@@ -365,7 +377,7 @@ Test(settings, help_lists_the_program_s_own_settings_with_their_defaults)
                                             "--log-level",
                                             "[info]",
                                             "--log-format",
-                                            "[text]",
+                                            "[auto]",
                                             "--max-message",
                                             "[1048576]",
                                             "--max-connections",
@@ -480,7 +492,7 @@ Test(settings, the_log_tells_the_version_and_all_settings_in_short_lines)
                  SETTINGS_RUN);
     cr_assert_str_eq(
         logged_settings(SETTINGS_MASTER),
-        "HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=text MAX_MESSAGE=1048576 MAX_LOG=3221225472 "
+        "HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 MAX_LOG=3221225472 "
         "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0.25 NODES=none QUORUM=2 "
         "HEARTBEAT_INTERVAL=1 ALLOWED_HOSTS=a.example,b.example CLUSTER_TOKEN=set CLUSTER_TOKEN_FILE=none");
     cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--secondary-delays", "1.005", "--secondary-errors", "0.10",
@@ -488,7 +500,7 @@ Test(settings, the_log_tells_the_version_and_all_settings_in_short_lines)
                  SETTINGS_RUN);
     cr_assert_str_eq(
         logged_settings(SETTINGS_SECONDARY),
-        "HOST=127.0.0.1 PORT=5001 LOG_LEVEL=info LOG_FORMAT=text MAX_MESSAGE=1048576 MAX_LOG=1024 "
+        "HOST=127.0.0.1 PORT=5001 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 MAX_LOG=1024 "
         "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 MASTER_URL=http://127.0.0.1:5000 ADVERTISE_URL=auto "
         "SECONDARY_ID=auto SECONDARY_DELAYS=1.005 SECONDARY_ERRORS=0.1 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none "
         "CLUSTER_TOKEN_FILE=none");

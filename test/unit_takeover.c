@@ -97,7 +97,7 @@ Test(takeover, a_list_that_has_no_room_is_not_taken)
 {
     log_limit(base.log, 11); /* one byte less than three messages */
     fetch("{\"messages\":[\"b\",\"c\"]}");
-    expect_state(TAKEOVER_FAILED, "its list is longer than MAX_LOG here");
+    expect_state(TAKEOVER_LONG_LIST, "its list is longer than MAX_LOG here");
     expect_untouched();
 }
 
@@ -210,7 +210,7 @@ Test(takeover, it_takes_no_more_than_it_was_told_of)
 Test(takeover, a_message_longer_than_allowed_ends_it)
 {
     fetch("{\"messages\":[\"0123456789\",\"01234567890\"]}");
-    expect_state(TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
+    expect_state(TAKEOVER_LONG_MESSAGE, "a message is longer than MAX_MESSAGE here");
     expect_untouched();
 }
 
@@ -221,7 +221,7 @@ Test(takeover, a_message_that_does_not_end_ends_it)
     cr_assert(say_part("{\"messages\":[\""));
     while (say_part("0123456789012345678901234567890123456789"))
         cr_assert_lt(++parts, 1000);
-    expect_state(TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
+    expect_state(TAKEOVER_LONG_MESSAGE, "a message is longer than MAX_MESSAGE here");
 }
 
 Test(takeover, an_empty_message_ends_it)

@@ -5,9 +5,11 @@
 
 TestSuite(wire, .timeout = 20);
 
+static char why[JSON_WHY_SIZE];
+
 static const char *replicate_read(const char *body, struct wire_replicate *out)
 {
-    return wire_replicate_read(span_of(body), (struct span){0}, out);
+    return wire_replicate_read(span_of(body), (struct span){0}, out, why);
 }
 
 static void expect_refused(const char *body, const char *part)
@@ -58,12 +60,16 @@ Test(wire, any_other_spelling_is_rewritten)
 Test(wire, what_is_missing_or_wrong_in_a_request_is_named)
 {
     expect_refused("{\"first\":1,\"messages\":[]}", "\"log\"");
+    expect_refused("{\"log\":\"l\",\"messages\":[\"a\" \"b\"]}",
+                   "a comma or \"]\" is wanted in a JSON array, at byte 28 of the body");
+    expect_refused("{\"messages\":[\"a\",", "a JSON string is wanted, at byte 18 of the body, where it ends");
     expect_refused("{\"log\":\"l\",\"messages\":[]}", "\"first\"");
     expect_refused("{\"log\":\"l\",\"first\":0,\"messages\":[]}", "\"first\"");
     expect_refused("{\"log\":\"l\",\"first\":1}", "\"messages\"");
     expect_refused("{\"log\":\"l\",\"first\":1,\"messages\":[\"\"]}", "at least one byte");
     expect_refused("{\"log\":\"l\",\"first\":18446744073709551615,\"messages\":[\"a\"]}", "too large");
-    expect_refused("{\"log\":\"l\",\"first\":1,\"messages\":[\"a\"]} x", "follows");
+    expect_refused("{\"log\":\"l\",\"first\":1,\"messages\":[\"a\"]} x",
+                   "something stands behind the JSON value");
     expect_refused("{\"log\":\"a b\",\"first\":1,\"messages\":[]}", "visible ASCII");
     expect_refused("{\"log\":\"l\",\"first\":1,\"digest\":\"12\",\"messages\":[]}", "digest");
     expect_refused("{\"log\":\"l\",\"epoch\":18446744073709551615,\"first\":1,\"messages\":[]}", "epoch");
@@ -79,7 +85,7 @@ Test(wire, what_a_master_writes_it_reads_in_canonical_form)
     buf_add_text(&body, "\"a\",\"bc\"" WIRE_REPLICATE_END);
     cr_assert(span_equals(buf_span(&body), "{\"log\":\"l\",\"epoch\":3,\"first\":17,\"digest\":"
                                            "\"fedcba9876543210\",\"messages\":[\"a\",\"bc\"]}"));
-    cr_assert_null(wire_replicate_read(buf_span(&body), (struct span){0}, &request));
+    cr_assert_null(wire_replicate_read(buf_span(&body), (struct span){0}, &request, why));
     cr_assert(request.epoch == 3 && request.first == 17 && request.count == 2 && !request.rewritten.len);
     cr_assert(request.digest.is && request.digest.value == 0xfedcba9876543210);
     wire_replicate_free(&request);
@@ -95,7 +101,7 @@ Test(wire, messages_of_the_master_that_is_expected_are_read_the_same)
         struct wire_replicate request;
         struct buf expected = {0};
         wire_replicate_begin(&expected, "l", epochs[i]);
-        cr_assert_null(wire_replicate_read(span_of(body), buf_span(&expected), &request));
+        cr_assert_null(wire_replicate_read(span_of(body), buf_span(&expected), &request, why));
         cr_assert_eq(request.expected, epochs[i] == 3);
         cr_assert(request.expected || (strcmp(request.log, "l") == 0 && request.epoch == 3));
         cr_assert(request.first == 17 && request.digest.value == 1 && request.count == 1);
@@ -110,7 +116,7 @@ Test(wire, an_epoch_that_begins_like_the_expected_one_is_another)
     struct buf expected = {0};
     wire_replicate_begin(&expected, "l", 3);
     cr_assert_null(wire_replicate_read(span_of("{\"log\":\"l\",\"epoch\":31,\"first\":1,\"messages\":[]}"),
-                                       buf_span(&expected), &request));
+                                       buf_span(&expected), &request, why));
     cr_assert(!request.expected && request.epoch == 31);
     wire_replicate_free(&request);
     buf_free(&expected);
@@ -129,7 +135,7 @@ Test(wire, a_registration_survives_writing_and_reading)
     struct wire_register got;
     struct buf body = {0};
     wire_register_write(&body, &given);
-    cr_assert_null(wire_register_read(buf_span(&body), &got));
+    cr_assert_null(wire_register_read(buf_span(&body), &got, why));
     cr_assert_str_eq(got.from.id, "s1");
     cr_assert_str_eq(got.url, "http://a:1");
     cr_assert_eq(got.port, 5001);
@@ -145,11 +151,11 @@ Test(wire, a_registration_survives_writing_and_reading)
 Test(wire, a_person_may_leave_out_what_a_program_tells)
 {
     struct wire_register got;
-    cr_assert_null(wire_register_read(span_of("{\"last_id\":7,\"port\":1}"), &got));
+    cr_assert_null(wire_register_read(span_of("{\"last_id\":7,\"port\":1}"), &got, why));
     cr_assert_eq(got.stored, 7, "what is stored is what shows");
     cr_assert(!got.digest.is && !got.from.epoch && !got.from.log[0] && !got.from.boot[0] && !got.from.id[0]);
     cr_assert_null(
-        wire_register_read(span_of("{\"log\":null,\"epoch\":null,\"boot\":null,\"port\":1}"), &got));
+        wire_register_read(span_of("{\"log\":null,\"epoch\":null,\"boot\":null,\"port\":1}"), &got, why));
     cr_assert(!got.from.log[0] && !got.from.epoch && !got.from.boot[0]);
 }
 
@@ -164,11 +170,17 @@ Test(wire, what_is_wrong_in_a_registration_is_named)
         {"{\"boot\":\"a b\"}", "visible ASCII"},
         {"{\"log\":\"\\\"\"}", "visible"},
         {"{\"epoch\":18446744073709551615}", "epoch"},
-        {"{} {}", "follows"},
+        {"{} {}", "something stands behind the JSON value, at byte 4 of the body"},
+        {"{\"port\":x}", "a JSON number is wanted, at byte 9 of the body"},
+        {"{\"id\":\"s1\",\"port\"",
+         "a colon is wanted behind a name in a JSON object, at byte 18 of the body, "
+         "where it ends"},
+        {"{\"epoch\":18446744073709551615}", "\"epoch\" is too large, at byte 30 of the body"},
+        {"", "a JSON object is wanted, at byte 1 of the body, where it ends"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct wire_register got;
-        const char *error = wire_register_read(span_of(rows[i].body), &got);
+        const char *error = wire_register_read(span_of(rows[i].body), &got, why);
         cr_expect(error && strstr(error, rows[i].part), "%s: %s", rows[i].body, error ? error : "taken");
     }
 }
@@ -183,7 +195,7 @@ Test(wire, the_answer_to_a_registration_survives_writing_and_reading)
     cr_assert(span_equals(
         buf_span(&body),
         "{\"log\":\"l\",\"epoch\":3,\"last_id\":9,\"id\":\"s1\",\"boot\":\"m\",\"heartbeat\":1.050}"));
-    cr_assert_null(wire_registered_read(buf_span(&body), &got));
+    cr_assert(wire_registered_read(buf_span(&body), &got));
     cr_assert(strcmp(got.from.log, "l") == 0 && strcmp(got.from.id, "s1") == 0 &&
               strcmp(got.from.boot, "m") == 0);
     cr_assert(got.from.epoch == 3 && got.last_id == 9 && got.heartbeat_ms == 1050);
@@ -204,7 +216,7 @@ Test(wire, a_heartbeat_interval_is_believed_within_bounds)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct wire_registered got;
-        cr_assert_null(wire_registered_read(span_of(rows[i].body), &got));
+        cr_assert(wire_registered_read(span_of(rows[i].body), &got));
         cr_expect_eq(got.heartbeat_ms, rows[i].ms, "%s", rows[i].body);
     }
 }

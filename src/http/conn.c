@@ -55,6 +55,7 @@ struct http_conn {
     struct intake intake;
     struct span interim; /* static; what is left of an interim answer, which goes before `pipeline` */
     struct pipeline pipeline;
+    bool more;        /* bytes lie behind the last whole request: another one, maybe */
     int64_t asked_ms; /* when its last request came */
     int64_t until_ms; /* lingers, or in CONNS_EXTRA: at the latest */
     size_t lingered;  /* lingers: bytes dropped */
@@ -84,7 +85,8 @@ static void list_leave(struct http_conn *conn, enum conn_list list)
     conn->at[list] = NULL;
 }
 
-void conn_touch(struct http_conn *conn)
+/* It has something to do: it is advanced at the end of the pass. */
+static void conn_touch(struct http_conn *conn)
 {
     list_put(conn, CONNS_TOUCHED);
 }
@@ -94,7 +96,7 @@ void conn_touch(struct http_conn *conn)
 static bool conn_has_room(const struct http_conn *conn)
 {
     return !conn->stream.full && conn->pipeline.count < HTTP_PIPELINE_MAX &&
-           (!conn->pipeline.count || conn->conns->answering < HTTP_ANSWERS_MAX);
+           (!conn->pipeline.count || conn->conns->answering < conn->conns->answering_limit);
 }
 
 /* Whether another request may be taken now. */
@@ -120,6 +122,19 @@ static void extra_leave(struct http_conn *conn)
     list_leave(conn, CONNS_EXTRA);
 }
 
+void conn_answered(struct http_conn *conn, int status)
+{
+    if (status < 400) /* one past the limit has been a node's, and is no stranger's */
+        extra_leave(conn);
+    conn_touch(conn);
+}
+
+/* Whether an answer is due that the service has not given yet. */
+static bool conn_is_served(const struct http_conn *conn)
+{
+    return conn->pipeline.first && !pipeline_is_ready(&conn->pipeline);
+}
+
 /* It takes no more requests. */
 static void conn_stop(struct http_conn *conn, enum conn_state state)
 {
@@ -128,10 +143,19 @@ static void conn_stop(struct http_conn *conn, enum conn_state state)
     conn->state = state;
 }
 
-void conn_end_behind(struct http_conn *conn)
+void conn_take_no_more(struct http_conn *conn)
 {
     if (conn_goes_on(conn))
         conn_stop(conn, CONN_ENDING);
+}
+
+bool conn_end_behind(struct http_conn *conn)
+{
+    if (conn->more)
+        return false;
+    if (conn_goes_on(conn))
+        conn->state = CONN_ENDING;
+    return true;
 }
 
 uint64_t conn_number(const struct http_conn *conn)
@@ -266,6 +290,11 @@ bool http_exchange_is_first(const struct http_exchange *exchange)
     return exchange->conn && exchange->conn->pipeline.first == exchange;
 }
 
+uint64_t http_exchange_address(const struct http_exchange *exchange)
+{
+    return exchange->conn ? exchange->conn->intake.share->address : shares_address(exchange->peer);
+}
+
 /* Sends what is ready until nothing is, the socket is full or others are to have their turn. Returns whether
  * the connection is still there. */
 static bool conn_send(struct http_conn *conn)
@@ -339,8 +368,7 @@ static void extra_refuse(struct http_conn *conn, struct span request)
     conn_refuse(conn, 503, "this server has all the clients it takes", request);
 }
 
-/* The first request of a connection past the limit: one that a node sends makes it a connection like others.
- * Returns false where it was refused. */
+/* A request on a connection past the limit. Returns false where it is no node's, and was refused. */
 static bool extra_take(struct http_conn *conn, enum request_verdict verdict,
                        const struct request_parts *parts)
 {
@@ -348,10 +376,9 @@ static bool extra_take(struct http_conn *conn, enum request_verdict verdict,
         return true;
     const struct http_ruling *ruling = intake_rule(&conn->intake, conn->conns->service, parts);
     if (ruling->route && ruling->route->token && !ruling->denial)
-        extra_leave(conn);
-    else
-        extra_refuse(conn, request_line(&parts->head));
-    return !conn_is_extra(conn);
+        return true;
+    extra_refuse(conn, request_line(&parts->head));
+    return false;
 }
 
 /* Takes the next request. Returns whether there was a whole one. */
@@ -359,6 +386,7 @@ static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes
 {
     struct request_parts parts;
     enum request_verdict verdict = intake_next(&conn->intake, conn->conns->service, bytes, &parts);
+    conn->more = verdict == REQUEST_WHOLE && bytes->at < bytes->len;
     if (conn_is_extra(conn) && !extra_take(conn, verdict, &parts))
         return false;
     if (verdict == REQUEST_WHOLE || verdict == REQUEST_HEAD)
@@ -382,8 +410,6 @@ static void requests_take(struct http_conn *conn, struct intake_bytes *bytes)
     }
     if (bytes->at < bytes->len && conn->state == CONN_OPEN)
         conn->state = CONN_KEEPS;
-    else if (conns_stopping(conn->conns) && conn->pipeline.first)
-        conn->state = CONN_ENDING; /* the last answer said so */
 }
 
 /* The same, and keeps what is left of the bytes. */
@@ -438,7 +464,7 @@ static void conn_set_deadline(struct http_conn *conn)
         conn->intake.began_ms = now_ms;
     if (conn->stream.full)
         deadline_ms = now_ms + DRAIN_CHECK_MS;
-    else if (conn_is_extra(conn))
+    else if (conn_is_extra(conn) && !conn_is_served(conn))
         deadline_ms = conn->until_ms;
     else if (conn->intake.began_ms)
         deadline_ms = conn->intake.began_ms + HTTP_REQUEST_TIME_MS;
@@ -511,6 +537,13 @@ static void conn_expired(struct loop_watch *watch)
 
 /* ---- life */
 
+static void conn_free(struct http_conn *conn, struct http_conns *conns)
+{
+    if (conn->intake.share)
+        shares_leave(&conns->shares, conn->intake.share);
+    free(conn);
+}
+
 int conn_open(struct http_conns *conns, int fd, const char *peer)
 {
     struct http_conn *conn = calloc(1, sizeof *conn);
@@ -521,9 +554,10 @@ int conn_open(struct http_conns *conns, int fd, const char *peer)
     conn->number = ++conns->numbered;
     conn->stream.fd = fd;
     conn->intake.total = &conns->intakes;
+    conn->intake.share = shares_join(&conns->shares, shares_address(peer));
     memcpy(conn->peer, peer, strlen(peer) + 1);
     conn->events = POLLIN;
-    if (loop_add(conns->loop, &conn->watch, POLLIN) < 0)
+    if (!conn->intake.share || loop_add(conns->loop, &conn->watch, POLLIN) < 0)
         goto no_memory;
     loop_deadline(conns->loop, &conn->watch, clock_after(loop_now_ms(conns->loop), conns->idle_timeout_ms));
     conn->asked_ms = loop_now_ms(conns->loop);
@@ -532,7 +566,8 @@ int conn_open(struct http_conns *conns, int fd, const char *peer)
     return 0;
 
 no_memory:
-    free(conn);
+    if (conn)
+        conn_free(conn, conns);
     close(fd);
     return -ENOMEM;
 }
@@ -551,11 +586,12 @@ int conn_open_extra(struct http_conns *conns, int fd, const char *peer)
 
 bool conns_drop_extra(struct http_conns *conns)
 {
-    struct http_conn *conn = conns->lists[CONNS_EXTRA];
+    struct http_conn *conn = NULL;
+    for (struct http_conn *at = conns->lists[CONNS_EXTRA]; at; at = at->next[CONNS_EXTRA])
+        if (!conn_is_served(at))
+            conn = at; /* the last is the oldest */
     if (!conn)
         return false;
-    while (conn->next[CONNS_EXTRA]) /* the first is the newest */
-        conn = conn->next[CONNS_EXTRA];
     if (conn_goes_on(conn))
         extra_refuse(conn, buf_span(&conn->intake.kept));
     if (conn->state == CONN_CLOSED || conn_send(conn))
@@ -595,7 +631,7 @@ void conns_sweep(struct http_conns *conns)
     while (conns->lists[CONNS_CLOSED]) {
         struct http_conn *conn = conns->lists[CONNS_CLOSED];
         conns->lists[CONNS_CLOSED] = conn->next[CONNS_CLOSED];
-        free(conn);
+        conn_free(conn, conns);
     }
     intakes_give_back(&conns->intakes);
 }

@@ -15,7 +15,7 @@ struct http_conn;
 /* Lists that a connection may be in, each at most once. */
 enum conn_list {
     CONNS_OPEN,
-    CONNS_EXTRA,   /* past the limit, and not known to be a node's */
+    CONNS_EXTRA,   /* past the limit, and no node was served on them */
     CONNS_TOUCHED, /* they have something to do at the end of the pass */
     CONNS_TURNS,   /* they take requests, which were left, in the next pass */
     CONNS_CLOSED,  /* to be freed at the end of the pass, when nobody holds a pointer any more */
@@ -23,7 +23,7 @@ enum conn_list {
 };
 
 /* The table of connections, and what they share. One without connections is all zero but for loop, service,
- * idle_timeout_ms, keep_alive and read_buffer. */
+ * idle_timeout_ms, keep_alive, read_buffer and the two limits. */
 struct http_conns {
     struct loop *loop;
     const struct http_service *service;
@@ -33,15 +33,17 @@ struct http_conns {
         stop_by_ms; /* set by any thread: the last answer of each connection closes it; 0: go on */
 
     struct http_conn *lists[CONN_LISTS];
-    uint64_t numbered; /* how many there have been */
-    bool told;         /* the service was told of an end or of what was sent, and has had no pass since */
-    int open;          /* how many are in CONNS_OPEN */
-    int extras;        /* how many of these are in CONNS_EXTRA */
+    uint64_t numbered;    /* how many there have been */
+    bool told;            /* the service was told of something, and has had no pass since */
+    int open;             /* how many are in CONNS_OPEN */
+    int extras;           /* how many of these are in CONNS_EXTRA */
+    struct shares shares; /* of the open ones */
 
     struct http_exchange *spare;
     int spares;
     struct intake_total intakes; /* of requests that are not complete */
     size_t answering;            /* bytes allocated for exchanges and the heads of their answers */
+    size_t answering_limit;      /* see HTTP_ANSWERS_MAX */
     char *read_buffer;           /* HTTP_READ_BYTES: connections without a partial request read into it, and
                                     own no memory */
 
@@ -57,23 +59,27 @@ static inline bool conns_stopping(const struct http_conns *conns)
 /* Takes over fd, an accepted non-blocking socket. Returns 0 or -ENOMEM (the socket is closed then). */
 int conn_open(struct http_conns *conns, int fd, const char *peer);
 
-/* The same past the limit: it may send one request. Where that is a node's (of a row with `token`, admitted),
- * it is a connection like others from then on. Else, and after HTTP_EXTRA_MS, it gets a 503, and some time to
- * read it. */
+/* The same past the limit: requests of nodes (of a row with `token`, admitted) are served, and once the
+ * answer of one is no error, the connection is one like others. Another request gets a 503, and some time to
+ * read it; so does the connection after HTTP_EXTRA_MS, unless it waits for an answer then. */
 int conn_open_extra(struct http_conns *conns, int fd, const char *peer);
 
-/* Closes the connection that has been in CONNS_EXTRA for longest, with a 503. Returns whether there was one.
- */
+/* Of those in CONNS_EXTRA that wait for no answer, closes the one that has been there for longest, with a
+ * 503. Returns whether there was one. */
 bool conns_drop_extra(struct http_conns *conns);
+
+/* An answer, the last that is owed, may end the connection. Returns whether it does; no further request is
+ * taken then. It does not where more of what the client has sent waits to be taken. */
+bool conn_end_behind(struct http_conn *conn);
+
+/* An exchange of the connection has its answer: it is sent at the end of the pass. */
+void conn_answered(struct http_conn *conn, int status);
 
 /* See http_exchange_connection. */
 uint64_t conn_number(const struct http_conn *conn);
 
 /* The connection takes no further request: it ends with the answers that it owes. */
-void conn_end_behind(struct http_conn *conn);
-
-/* The connection has something to do: it is advanced at the end of the pass. */
-void conn_touch(struct http_conn *conn);
+void conn_take_no_more(struct http_conn *conn);
 
 /* Serves what the answers of this pass touched. Returns whether there must be another pass at once, because
  * requests were handled on the way or are left, or the service was told of something. */

@@ -35,11 +35,11 @@ struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *c
 }
 
 /* There is something to send. */
-static void exchange_is_ready(struct http_exchange *exchange)
+static void exchange_is_ready(struct http_exchange *exchange, int status)
 {
     exchange->ready = true;
     exchange->conns->answering += exchange->out.head.cap;
-    conn_touch(exchange->conn);
+    conn_answered(exchange->conn, status);
 }
 
 static void exchange_is_sent(struct http_exchange *exchange)
@@ -150,7 +150,8 @@ static const char *date_now(struct http_conns *conns)
 
 static void answer_head(struct http_exchange *exchange, int status, const char *fields, uint64_t length)
 {
-    exchange->close = exchange->close || (conns_stopping(exchange->conns) && !exchange->next);
+    if (conns_stopping(exchange->conns) && !exchange->next && conn_end_behind(exchange->conn))
+        exchange->close = true;
     const char *connection = exchange->close ? "Connection: close\r\n" : exchange->conns->keep_alive;
     char http10[64];
     if (exchange->http10 && !exchange->close) {
@@ -179,7 +180,7 @@ void http_answer_source(struct http_exchange *exchange, int status, const char *
             out->source = *source;
         out->after = end;
     }
-    exchange_is_ready(exchange);
+    exchange_is_ready(exchange, status);
 }
 
 void http_answer(struct http_exchange *exchange, int status, const char *fields, struct span body)
@@ -232,10 +233,10 @@ bool http_stream_begin(struct http_exchange *exchange, const char *fields)
     }
     if (exchange->http10) {
         exchange->close = true;
-        conn_end_behind(exchange->conn);
+        conn_take_no_more(exchange->conn);
     }
     answer_head(exchange, 200, fields, exchange->http10 ? HTTP_LENGTH_CLOSE : HTTP_LENGTH_CHUNKED);
-    exchange_is_ready(exchange);
+    exchange_is_ready(exchange, 200);
     exchange->streams = !exchange->to_head;
     return exchange->streams;
 }
@@ -255,7 +256,7 @@ void http_stream_send(struct http_exchange *exchange, const struct buf *text,
     out->head.failed = out->head.failed || text->failed;
     if (source)
         out->source = *source;
-    exchange_is_ready(exchange);
+    exchange_is_ready(exchange, 200);
 }
 
 void http_stream_end(struct http_exchange *exchange)
@@ -271,7 +272,7 @@ void http_stream_end(struct http_exchange *exchange)
     if (!exchange->http10)
         after->len += LAST_CHUNK;
     exchange_is_sent(exchange);
-    exchange_is_ready(exchange);
+    exchange_is_ready(exchange, 200);
 }
 
 /* ---- the pipeline */

@@ -8,7 +8,7 @@
 #include "http/conn.h"
 #include "http/stream.h"
 
-enum { HTTP_NOTED_MOST = 100 /* bytes of a request's target that a log line tells */ };
+enum { HTTP_NOTED_MOST = 100 /* bytes of a request's target that log lines tell */ };
 
 /* What a log line at debug tells of a request when it is answered. */
 struct request_note {

@@ -1,5 +1,6 @@
 #include "http/guard.h"
 #include "clock.h"
+#include "http/exchange.h"
 #include "logline.h"
 #include <stdio.h>
 #include <string.h>
@@ -40,26 +41,25 @@ bool http_host_allowed(struct span host, const char *names)
 
 /* ---- pages of other sites */
 
-/* Whether an Origin field's value is the server's own, as Host names it. */
-static bool is_own_origin(struct span origin, const struct http_head *head)
+/* Whether an Origin field's value is the server's own, as the request calls it. */
+static bool is_own_origin(struct span origin, struct span host)
 {
-    const struct http_field *host = http_head_field(head, "Host");
     const char *scheme = span_starts_nocase(origin, "https://") ? "https://" : "http://";
-    if (!host || !span_starts_nocase(origin, scheme))
+    if (!host.len || !span_starts_nocase(origin, scheme))
         return false;
     origin = span_after(origin, strlen(scheme));
-    return origin.len == host->value.len && strncasecmp(origin.at, host->value.at, origin.len) == 0;
+    return origin.len == host.len && strncasecmp(origin.at, host.at, origin.len) == 0;
 }
 
 /* Whether the page that sent the request is of the server's own origin, or no page sent it. */
-static bool is_own_page(const struct http_head *head)
+static bool is_own_page(const struct http_head *head, struct span host)
 {
     for (size_t i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
         if (span_equals_nocase(field->name, "Sec-Fetch-Site") && !span_equals(field->value, "same-origin") &&
             !span_equals(field->value, "none"))
             return false;
-        if (span_equals_nocase(field->name, "Origin") && !is_own_origin(field->value, head))
+        if (span_equals_nocase(field->name, "Origin") && !is_own_origin(field->value, host))
             return false;
     }
     return true;
@@ -72,10 +72,12 @@ static bool changes_nothing(struct span method)
 
 /* ---- types */
 
-bool http_type_is(struct span value, const char *type)
+struct span http_type_alone(struct span value)
 {
-    size_t len = strlen(type);
-    return span_starts_nocase(value, type) && (value.len == len || strchr(",; \t", value.at[len]));
+    size_t len = 0;
+    while (len < value.len && value.at[len] != ';' && value.at[len] != ',' && value.at[len] > ' ')
+        len++;
+    return (struct span){value.at, len};
 }
 
 const struct http_denial *http_denies_all_but_json(const struct http_head *head)
@@ -84,25 +86,39 @@ const struct http_denial *http_denies_all_but_json(const struct http_head *head)
                                               "the body must have Content-Type: application/json"};
     const struct http_field *type = http_head_field(head, "Content-Type");
     bool has_body = head->framing == HTTP_FRAMING_CHUNKED || head->content_length > 0;
-    return !has_body || !type || http_type_is(type->value, "application/json") ? NULL : &denial;
+    return !has_body || !type || span_equals_nocase(http_type_alone(type->value), "application/json")
+               ? NULL
+               : &denial;
 }
 
 /* ---- all of it */
 
-const struct http_denial *http_guard_denies(const struct http_service *service,
-                                            const struct http_route *route, const struct http_head *head)
+/* The host that is asked: a target in absolute-form goes before Host (RFC 9112 section 3.2.2). Empty where
+ * none is named. */
+static struct span host_asked(const struct http_head *head, const struct http_target *target)
 {
-    static const struct http_denial other_host = {
-        421, NULL, "this node is not called by the name in Host; ALLOWED_HOSTS sets the names that it takes"};
+    const struct http_field *host = http_head_field(head, "Host");
+    if (target->authority.len)
+        return target->authority;
+    return host ? host->value : (struct span){0};
+}
+
+const struct http_denial *http_guard_denies(const struct http_service *service,
+                                            const struct http_route *route, const struct http_head *head,
+                                            const struct http_target *target)
+{
+    static const struct http_denial other_host = {421, NULL,
+                                                  "this node is not called by the name in Host (or in the "
+                                                  "target); ALLOWED_HOSTS sets the names that it takes"};
     static const struct http_denial other_site = {403, NULL,
                                                   "a web page of another site must not change anything here"};
     static const struct http_denial no_token = {
         401, "WWW-Authenticate: Bearer\r\n",
         "this needs the field Authorization: Bearer with the cluster's token"};
-    const struct http_field *host = http_head_field(head, "Host");
-    if (host && service->guard && !http_host_allowed(host->value, service->guard->hosts))
+    struct span host = host_asked(head, target);
+    if (host.len && service->guard && !http_host_allowed(host, service->guard->hosts))
         return &other_host;
-    if (!changes_nothing(head->method) && !is_own_page(head))
+    if (!changes_nothing(head->method) && !is_own_page(head, host))
         return &other_site;
     if (route && route->token && service->admits && !service->admits(service->ctx, head))
         return &no_token;
@@ -110,46 +126,48 @@ const struct http_denial *http_guard_denies(const struct http_service *service,
 }
 
 /* Whether a line may come: at once, then a second later, and twice as long after each, up to a minute. */
-static bool line_is_due(struct http_guard *guard, int64_t now_ms)
+static bool line_is_due(struct http_denials *denials, int64_t now_ms)
 {
-    int64_t since_ms = now_ms - guard->told_ms;
-    if (guard->apart_ms && since_ms < guard->apart_ms)
+    int64_t since_ms = now_ms - denials->told_ms;
+    if (denials->apart_ms && since_ms < denials->apart_ms)
         return false;
-    bool calm = !guard->apart_ms || since_ms >= LINES_APART_MOST_MS + guard->apart_ms;
-    guard->apart_ms = calm ? LINES_APART_MS : guard->apart_ms * 2;
-    if (guard->apart_ms > LINES_APART_MOST_MS)
-        guard->apart_ms = LINES_APART_MOST_MS;
-    guard->told_ms = now_ms;
+    bool calm = !denials->apart_ms || since_ms >= LINES_APART_MOST_MS + denials->apart_ms;
+    denials->apart_ms = calm ? LINES_APART_MS : denials->apart_ms * 2;
+    if (denials->apart_ms > LINES_APART_MOST_MS)
+        denials->apart_ms = LINES_APART_MOST_MS;
+    denials->told_ms = now_ms;
     return true;
 }
 
 /* Somebody who tries tokens, or a secondary with a wrong one, would fill the log. */
-static void log_denial(struct http_guard *guard, const struct http_denial *denial,
+static void log_denial(struct http_denials *denials, const struct http_denial *denial,
                        const struct http_request *request, const char *peer)
 {
     const char *why = denial->status == 401 ? "the token is wrong or missing" : denial->why;
     char untold[48] = "";
     char method[20];
-    if (!line_is_due(guard, clock_ms())) {
-        guard->untold++;
+    char path[HTTP_NOTED_MOST + 1];
+    if (!line_is_due(denials, clock_ms())) {
+        denials->untold++;
         return;
     }
-    if (guard->untold)
-        snprintf(untold, sizeof untold, "; and %u more since the last line", guard->untold);
+    if (denials->untold)
+        snprintf(untold, sizeof untold, "; and %u more since the last line", denials->untold);
     if (!span_copy(request->head->method, method, sizeof method))
         snprintf(method, sizeof method, "a method");
+    snprintf(path, sizeof path, "%.*s", (int)request->head->target.len, request->head->target.at);
     logline_event(LOGLINE_WARN, "refused",
-                  LOG_FIELDS(LOG_TEXT("peer", peer), LOG_TEXT("method", method),
-                             LOG_TEXT("path", request->target->path), LOG_NUMBER("status", denial->status)),
-                  "%s: %s %.100s is refused with %d: %s%s", peer, method, request->target->path,
-                  denial->status, why, untold);
-    guard->untold = 0;
+                  LOG_FIELDS(LOG_TEXT("peer", peer), LOG_TEXT("method", method), LOG_TEXT("path", path),
+                             LOG_NUMBER("status", denial->status)),
+                  "%s: %s %s is refused with %d: %s%s", peer, method, path, denial->status, why, untold);
+    denials->untold = 0;
 }
 
 void http_deny(const struct http_service *service, const struct http_denial *denial,
                const struct http_request *request, struct http_exchange *exchange)
 {
     if (service->guard && (denial->status == 401 || denial->status == 403))
-        log_denial(service->guard, denial, request, http_exchange_peer(exchange));
+        log_denial(denial->status == 401 ? &service->guard->unauthorized : &service->guard->forbidden, denial,
+                   request, http_exchange_peer(exchange));
     http_answer_error(exchange, denial->status, denial->fields, "%s", denial->why);
 }

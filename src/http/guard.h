@@ -12,16 +12,19 @@
 /* What a server's guard knows; its owner makes it, and the server's loop uses it. */
 struct http_guard {
     const char *hosts; /* see http_host_allowed */
-    int64_t told_ms;   /* when the last line of a denial was logged */
-    int64_t apart_ms;  /* how long after it the next one may come; 0: none was logged */
-    unsigned untold;   /* denials since, without a line */
+    struct http_denials {
+        int64_t told_ms;       /* when the last line of a denial was logged */
+        int64_t apart_ms;      /* how long after it the next one may come; 0: none was logged */
+        unsigned untold;       /* denials since, without a line */
+    } unauthorized, forbidden; /* 401, 403: a flood of one does not hide the other */
 };
 
 /* NULL where the request may go on to its row; `route` may be NULL. */
 const struct http_denial *http_guard_denies(const struct http_service *service,
-                                            const struct http_route *route, const struct http_head *head);
+                                            const struct http_route *route, const struct http_head *head,
+                                            const struct http_target *target);
 
-/* Answers with the denial. A 401 and a 403 leave a line in the log: one a second at most, and one a
+/* Answers with the denial. A 401 and a 403 leave a line in the log: of each one a second at most, and one a
  * minute where they go on. */
 void http_deny(const struct http_service *service, const struct http_denial *denial,
                const struct http_request *request, struct http_exchange *exchange);
@@ -32,8 +35,8 @@ void http_deny(const struct http_service *service, const struct http_denial *den
  */
 bool http_host_allowed(struct span host, const char *names);
 
-/* Whether a Content-Type field's value is of that type, whatever parameters follow. */
-bool http_type_is(struct span value, const char *type);
+/* What stands in front of the parameters in a Content-Type field's value. */
+struct span http_type_alone(struct span value);
 
 /* For a row's `denies`: 415 for whatever says that it is not application/json. */
 const struct http_denial *http_denies_all_but_json(const struct http_head *head);

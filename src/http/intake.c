@@ -13,23 +13,31 @@ enum {
 
 /* ---- what is kept */
 
+/* Counts what is allocated now, where it was `before`. */
+static void kept_count(struct intake *intake, size_t before)
+{
+    intake->total->bytes += intake->kept.cap - before;
+    intake->share->bytes += intake->kept.cap - before;
+}
+
 static bool kept_reserve(struct intake *intake, size_t room)
 {
     struct buf *kept = &intake->kept;
+    const struct intake_total *total = intake->total;
     size_t cap = kept->cap;
-    size_t limit = intake->total->limit ? intake->total->limit : HTTP_BUFFERED_MAX;
-    if (!intake->watched && intake->total->bytes - cap > limit)
+    if (!intake->watched && !share_has_room(intake->share, cap, total->bytes, total->limit))
         return false;
     bool reserved = buf_reserve(kept, room);
     kept->failed = false; /* what is there is whole */
-    intake->total->bytes += kept->cap - cap;
+    kept_count(intake, cap);
     return reserved;
 }
 
 static void kept_free(struct intake *intake)
 {
-    intake->total->bytes -= intake->kept.cap;
+    size_t cap = intake->kept.cap;
     buf_free(&intake->kept);
+    kept_count(intake, cap);
 }
 
 /* Moves what is left of a large buffer into a small one, where there is memory for it. */
@@ -41,7 +49,7 @@ static void kept_shrink(struct intake *intake)
         return;
     kept_free(intake);
     intake->kept = small;
-    intake->total->bytes += small.cap;
+    kept_count(intake, 0);
 }
 
 bool intake_keep(struct intake *intake, const struct intake_bytes *bytes)
@@ -130,7 +138,7 @@ const struct http_ruling *intake_rule(struct intake *intake, const struct http_s
                                       const struct request_parts *parts)
 {
     if (!intake->ruled)
-        intake->ruling = http_rule(service, &parts->head, parts->target.path);
+        intake->ruling = http_rule(service, &parts->head, &parts->target);
     intake->ruled = true;
     return &intake->ruling;
 }
@@ -149,7 +157,7 @@ static enum request_verdict head_came(struct intake *intake, const struct http_s
     if (!wanted && head->content_length > HTTP_SMALL_BODY)
         return REQUEST_HEAD;
     enum request_verdict verdict = request_take(&intake->request, bytes, len, parts);
-    if (verdict == REQUEST_MORE && !wanted)
+    if (verdict != REQUEST_WHOLE && !wanted)
         return REQUEST_HEAD;
     if (verdict == REQUEST_MORE && service->watches_body)
         intake->watched = service->watches_body(service->ctx, head, &parts->target);

@@ -9,18 +9,21 @@
 #include "http/request.h"
 #include "http/router.h"
 #include "http/server.h"
+#include "http/shares.h"
 #include "http/stream.h"
 
 struct intake_total {
-    size_t limit; /* see intake_receive; 0: HTTP_BUFFERED_MAX */
+    size_t limit; /* see intake_receive */
     size_t bytes; /* allocated */
     size_t most;  /* its highest since memory was last given back to the system */
 };
 
-/* What is known of the request that comes in. All zero but for `total`: nothing of one is there. */
+/* What is known of the request that comes in. All zero but for `total` and `share`: nothing of one is there.
+ */
 struct intake {
     struct intake_total *total;
-    struct buf kept; /* the bytes from its start on; of all that come in one piece none is kept */
+    struct share *share; /* of the client's address: the bytes that its intakes have allocated */
+    struct buf kept;     /* the bytes from its start on; of all that come in one piece none is kept */
     struct request_state request;
     bool ruled; /* its head is there, and `ruling` valid */
     struct http_ruling ruling;
@@ -40,9 +43,10 @@ struct intake_bytes {
 struct intake_bytes intake_again(struct intake *intake);
 
 /* Receives behind the kept bytes, or into `buffer` of HTTP_READ_BYTES where there are none. Returns as
- * stream_receive, with *bytes where it is more than 0; or -ENOMEM, also where the other intakes hold more
- * than the limit together. Memory is taken for what has come, and at most as much again: not for what
- * a head announces. A watched request is not held to the limit: clients cannot take a node's room. */
+ * stream_receive, with *bytes where it is more than 0; or -ENOMEM, also where the other intakes, or those of
+ * the same address, leave no room in the limit (see share_has_room). Memory is taken for what has come, and
+ * at most as much again: not for what a head announces. A watched request is not held to the limit: clients
+ * cannot take a node's room. */
 ssize_t intake_receive(struct intake *intake, struct stream *stream, char *buffer,
                        struct intake_bytes *bytes);
 

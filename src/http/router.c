@@ -98,10 +98,10 @@ static const struct http_route *route_find(const struct http_route *routes, stru
 }
 
 struct http_ruling http_rule(const struct http_service *service, const struct http_head *head,
-                             const char *path)
+                             const struct http_target *target)
 {
-    const struct http_route *route = route_find(service->routes, head->method, path);
-    return (struct http_ruling){route, http_guard_denies(service, route, head)};
+    const struct http_route *route = route_find(service->routes, head->method, target->path);
+    return (struct http_ruling){route, http_guard_denies(service, route, head, target)};
 }
 
 void http_ruling_handle(const struct http_service *service, const struct http_ruling *ruling,

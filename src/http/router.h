@@ -12,7 +12,7 @@ struct http_ruling {
 };
 
 struct http_ruling http_rule(const struct http_service *service, const struct http_head *head,
-                             const char *path);
+                             const struct http_target *target);
 
 /* Has the request refused, or answered by its row, or answers it here where there is none. */
 void http_ruling_handle(const struct http_service *service, const struct http_ruling *ruling,

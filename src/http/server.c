@@ -19,6 +19,7 @@ enum {
     BACKLOG = 4096,
     LISTENERS_MAX = 8,
     ACCEPTS_A_PASS = 256,
+    PORT_TRIES = 16,      /* a port that the kernel chose for one address may be taken on the next */
     STOP_PASS_MS = 10,    /* at a stop there is a pass so often at least */
     ACCEPT_PAUSE_MS = 100 /* without descriptors or memory: the listener rests for so long */
 };
@@ -80,14 +81,20 @@ static void peer_format(const struct sockaddr_storage *address, char out[HTTP_PE
     snprintf(out, HTTP_PEER_SIZE, is_v6 && !mapped ? "[%s]:%u" : "%s:%u", host, address_port(address));
 }
 
-/* There are nodes enough in the room for them: a short answer as far as the socket takes it at once, and a
- * close. */
+/* There are nodes enough in the room for them: an answer as far as the socket takes it at once, and a close.
+ */
 static void client_drop(int fd)
 {
-    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
-                                 "Connection: close\r\n\r\n";
+    static const char body[] = "{\"error\":\"this server has all the clients it takes\"}\n";
+    struct buf answer = {0};
+    char date[HTTP_DATE_SIZE];
     char dropped[4096];
-    send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    http_date(time(NULL), date);
+    http_write_response_head(&answer, 503, date, strlen(body), "Connection: close\r\n", HTTP_RETRY);
+    buf_add_text(&answer, body);
+    if (!answer.failed)
+        send(fd, answer.data, answer.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    buf_free(&answer);
     shutdown(fd, SHUT_WR);
     /* a close with unread bytes would reset the answer away */
     recv(fd, dropped, sizeof dropped, MSG_DONTWAIT);
@@ -275,8 +282,12 @@ static int listeners_open(struct http_server *server, const struct http_server_c
         snprintf(why, why_size, "HOST=%s: %s", config->host, gai_strerror(error));
         return -EINVAL;
     }
-    server->port = config->port;
-    int result = addresses_open(server, addresses);
+    int result = -EADDRINUSE;
+    for (int try = 0; result == -EADDRINUSE && try < (config->port ? 1 : PORT_TRIES); try++) {
+        listeners_close(server);
+        server->port = config->port;
+        result = addresses_open(server, addresses);
+    }
     freeaddrinfo(addresses);
     if (result < 0) {
         snprintf(why, why_size, "cannot listen on %s port %u: %s", config->host, config->port,
@@ -306,8 +317,8 @@ int http_server_open(struct http_server **out, const struct http_server_config *
     server->max_connections = config->max_connections;
     server->conns.service = &server->service;
     server->conns.idle_timeout_ms = config->idle_timeout_ms;
-    uint64_t share = memory_size() / HTTP_BUFFERED_SHARE;
-    server->conns.intakes.limit = share < HTTP_BUFFERED_MAX ? (size_t)share : HTTP_BUFFERED_MAX;
+    server->conns.intakes.limit = memory_part(config->memory, HTTP_BUFFERED_MAX);
+    server->conns.answering_limit = memory_part(config->memory, HTTP_ANSWERS_MAX);
     if (config->idle_timeout_ms >= 1000)
         snprintf(server->conns.keep_alive, sizeof server->conns.keep_alive,
                  "Keep-Alive: timeout=%" PRId64 "\r\n", config->idle_timeout_ms / 1000);

@@ -33,13 +33,13 @@ enum {
     HTTP_EXTRA_MS = 2000           /* by then one of them has shown that it is a node's, or gets 503 */
 };
 
-/* Bytes held of incomplete requests: while other connections hold more together, a request that does not come
- * in one piece gets 503. So one alone may be longer. */
+/* Bytes held of incomplete requests, and no more than memory_part: where other connections leave no room in
+ * it (share_has_room), a request that does not come in one piece gets 503. */
 #define HTTP_BUFFERED_MAX ((size_t)256 * 1024 * 1024)
-#define HTTP_BUFFERED_SHARE 32 /* and no more than such a part of the memory */
 
 /* Bytes of requests being answered and of answers not yet sent, but for their sources, of all connections
- * together; past it a connection is not read from while one of its requests is unanswered. */
+ * together, and no more than memory_part; past it a connection is not read from while one of its requests is
+ * unanswered. */
 #define HTTP_ANSWERS_MAX ((size_t)64 * 1024 * 1024)
 
 struct http_server;
@@ -104,6 +104,7 @@ struct http_server_config {
     uint16_t port;       /* 0: the kernel chooses */
     int max_connections; /* of clients; those of nodes may be HTTP_EXTRAS_MAX more */
     int64_t idle_timeout_ms;
+    uint64_t memory; /* bytes that the process may use; see memory_part */
 };
 
 /* Binds and listens; does not serve yet. Returns 0 or a negative errno, and then one sentence in `why`. */
@@ -190,5 +191,8 @@ uint64_t http_exchange_connection(const struct http_exchange *exchange);
 
 /* The client's address, valid until the exchange is answered. */
 const char *http_exchange_peer(const struct http_exchange *exchange);
+
+/* The same without its port, as http/shares.h has it. */
+uint64_t http_exchange_address(const struct http_exchange *exchange);
 
 #endif

@@ -95,7 +95,7 @@ static bool query_valid(struct span query)
 
 /* Takes scheme and authority off the front of *text and leaves the path, which may be empty, and the query.
  */
-static bool authority_drop(struct span *text)
+static bool authority_take(struct span *text, struct span *authority)
 {
     size_t start = span_starts_nocase(*text, "http://") ? 7 : span_starts_nocase(*text, "https://") ? 8 : 0;
     if (!start)
@@ -103,10 +103,10 @@ static bool authority_drop(struct span *text)
     size_t end = start;
     while (end < text->len && text->at[end] != '/' && text->at[end] != '?')
         end++;
-    struct span authority = {text->at + start, end - start};
     bool has_port;
+    *authority = (struct span){text->at + start, end - start};
     *text = span_after(*text, end);
-    return http_authority_valid(authority, &has_port);
+    return http_authority_valid(*authority, &has_port);
 }
 
 /* Takes what stands before the next `mark`, and the mark, off the front of *text. */
@@ -121,7 +121,7 @@ static struct span part_take(struct span *text, char mark)
 int http_target_parse(struct span method, struct span target, struct http_target *out, const char **why)
 {
     bool has_port;
-    out->query = (struct span){0};
+    out->query = out->authority = (struct span){0};
     if (span_equals(method, "CONNECT"))
         return http_authority_valid(target, &has_port) && has_port
                    ? refuse(501, "this server makes no tunnels", why)
@@ -134,7 +134,7 @@ int http_target_parse(struct span method, struct span target, struct http_target
     if (span_equals(target, "*"))
         return asks_server ? path_decode(target, out, why)
                            : refuse(400, "the target * is for OPTIONS alone", why);
-    if (target.at[0] != '/' && !authority_drop(&target))
+    if (target.at[0] != '/' && !authority_take(&target, &out->authority))
         return refuse(400, "the target is neither a path nor an http URL", why);
     struct span path = part_take(&target, '?');
     out->query = target;

@@ -12,6 +12,7 @@ struct http_target {
         path[HTTP_PATH_MAX]; /* decoded, "%2F" too, so that it cannot be told from "/"; "*" for asterisk-form.
                               * Dot segments are not resolved, and "//host/x" is a path like any other */
     struct span query;       /* borrowed, still encoded; empty where there is none */
+    struct span authority;   /* of absolute-form, borrowed; else empty */
 };
 
 /* Takes origin-form ("/a?b=c"), absolute-form ("http://host/a"; scheme http or https, any right host; without

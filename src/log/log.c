@@ -230,17 +230,20 @@ bool log_has_room(const struct log *log, uint64_t bytes)
 static void full_tell(struct log *log)
 {
     if (!log->full_told)
-        logline(LOGLINE_WARN, "the list is full: it has %" PRIu64 " bytes, and MAX_LOG is %" PRIu64,
-                log->end.bytes, log->max_bytes);
+        logline_event(LOGLINE_WARN, "list_full",
+                      LOG_FIELDS(LOG_NUMBER("bytes", log->end.bytes), LOG_NUMBER("max", log->max_bytes)),
+                      "the list is full: it has %" PRIu64 " bytes, and MAX_LOG is %" PRIu64, log->end.bytes,
+                      log->max_bytes);
     log->full_told = true;
 }
 
 static void fill_tell(struct log *log)
 {
-    logline(LOGLINE_WARN,
-            "the list has %" PRIu64 " bytes, four fifths of MAX_LOG, which is %" PRIu64
-            ": past that nothing is appended",
-            log->end.bytes, log->max_bytes);
+    logline_event(LOGLINE_WARN, "list_fills",
+                  LOG_FIELDS(LOG_NUMBER("bytes", log->end.bytes), LOG_NUMBER("max", log->max_bytes)),
+                  "the list has %" PRIu64 " bytes, four fifths of MAX_LOG, which is %" PRIu64
+                  ": past that nothing is appended",
+                  log->end.bytes, log->max_bytes);
     log->tell_at = UINT64_MAX;
 }
 

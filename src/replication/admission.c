@@ -11,8 +11,9 @@
 #include <string.h>
 
 enum {
-    QUIET_MS = 2000,         /* a take-over that brings nothing for so long gives its place to another */
-    REFUSED_SHOWN_MS = 60000 /* so long a refusal is told in GET /health */
+    QUIET_MS = 2000,          /* a take-over that brings nothing for so long gives its place to another */
+    REFUSED_SHOWN_MS = 60000, /* so long a refusal is told in GET /health, */
+    REFUSED_SHOWN_MOST = 100  /* and so many of them */
 };
 
 /* Who registers, and where. */
@@ -21,11 +22,17 @@ struct applicant {
     struct link_target at;
 };
 
+/* Why a list is refused. */
+struct reason {
+    const char *told; /* for a log line, which should fit a terminal: why, and what to do */
+    const char *why;  /* the same for GET /health and the secondary */
+};
+
 /* The latest refusal of an id. */
 struct refusal {
     struct wire_register says;
-    const char *why; /* static */
-    int64_t at_ms;   /* 0: it has been accepted since */
+    const struct reason *reason;
+    int64_t at_ms; /* 0: it has been accepted since */
 };
 
 struct admission {
@@ -124,57 +131,72 @@ static struct refusal *refused_find(struct admission *admission, const char *id)
     return NULL;
 }
 
-/* Whether the secondary was refused last with just this list. */
-static bool was_refused(struct admission *admission, const struct wire_register *registration)
+/* What the secondary was refused with last, where that was for just this list; else NULL. */
+static const struct reason *reason_before(struct admission *admission,
+                                          const struct wire_register *registration)
 {
     const struct refusal *last = refused_find(admission, registration->from.id);
-    return last && strcmp(last->says.from.log, registration->from.log) == 0 &&
-           last->says.stored == registration->stored && last->says.digest.value == registration->digest.value;
+    bool same = last && strcmp(last->says.from.log, registration->from.log) == 0 &&
+                last->says.stored == registration->stored &&
+                last->says.digest.value == registration->digest.value;
+    return same ? last->reason : NULL;
 }
 
 static void refused_remember(struct admission *admission, const struct wire_register *registration,
-                             const char *why)
+                             const struct reason *reason)
 {
     struct refusal *last = refused_find(admission, registration->from.id);
     if (!last)
         last = &admission->refused[admission->refused_next++ % MEMBERS_MAX];
-    *last = (struct refusal){.says = *registration, .why = why, .at_ms = clock_ms()};
+    *last = (struct refusal){.says = *registration, .reason = reason, .at_ms = clock_ms()};
 }
 
-static const char same_id_differs[] =
-    "its list differs from this master's although both have the same log id";
-
-#define REFUSAL_ADVICE                                                                                       \
+#define TO_CHOOSE "restart it, or the master to keep its list"
+#define HOW_TO_CHOOSE                                                                                        \
     "; nothing is thrown away: restart the secondary to have it take this master's list, or restart the "    \
     "master empty and let this secondary register first to keep the secondary's"
+#define HOW_TO_RAISE(setting)                                                                                \
+    "; nothing is thrown away: restart the master with a greater " setting " to keep the list, or restart "  \
+    "the secondary to have it take this master's"
+
+static const struct reason reason_other = {"another log: " TO_CHOOSE,
+                                           "its list belongs to another log" HOW_TO_CHOOSE};
+static const struct reason reason_ahead = {
+    "ahead: " TO_CHOOSE,
+    "its list is ahead of this master's, to which others were appended since its start" HOW_TO_CHOOSE};
+static const struct reason reason_differs = {
+    "another list: " TO_CHOOSE,
+    "its list differs from this master's although both have the same log id" HOW_TO_CHOOSE};
+static const struct reason reason_long_list = {
+    "its list is too long: restart the master with a greater MAX_LOG",
+    "its list is longer than this master's MAX_LOG allows" HOW_TO_RAISE("MAX_LOG")};
+static const struct reason reason_long_message = {
+    "a message is too long: restart the master with a greater MAX_MESSAGE",
+    "a message of its list is longer than this master's MAX_MESSAGE allows" HOW_TO_RAISE("MAX_MESSAGE")};
 
 /* A secondary that is refused tries again and again. */
 static void registration_refuse(struct admission *admission, const struct wire_register *registration,
-                                const char *why, struct http_exchange *exchange)
+                                const struct reason *reason, struct http_exchange *exchange)
 {
-    char sentence[512];
-    snprintf(sentence, sizeof sentence, "%s" REFUSAL_ADVICE, why);
     complain(admission->base->complaints, LOGLINE_ERROR, registration->from.id, "refused",
              LOG_FIELDS(LOG_TEXT("member", registration->from.id), LOG_NUMBER("last", registration->stored),
                         LOG_NUMBER("status", 409)),
-             "refused %s, which holds %" PRIu64 " message%s: %s", registration->from.id, registration->stored,
-             registration->stored == 1 ? "" : "s", sentence);
-    refused_remember(admission, registration, why);
-    answer_conflict(admission, exchange, sentence);
+             "refused %s, %s", registration->from.id, reason->told);
+    refused_remember(admission, registration, reason);
+    answer_conflict(admission, exchange, reason->why);
 }
 
 void admission_write_refused(const struct admission *admission, int64_t now_ms, struct buf *out)
 {
-    const char *comma = "";
+    int rows = 0;
     buf_add_char(out, '[');
-    for (unsigned i = 0; i < refused_count(admission); i++) {
+    for (unsigned i = 0; i < refused_count(admission) && rows < REFUSED_SHOWN_MOST; i++) {
         const struct refusal *refusal = &admission->refused[i];
         if (!refusal->at_ms || now_ms - refusal->at_ms > REFUSED_SHOWN_MS)
             continue;
-        buf_addf(out, "%s{\"id\":", comma);
+        buf_add_text(out, rows++ ? ",{\"id\":" : "{\"id\":");
         json_quote(span_of(refusal->says.from.id), out);
-        buf_addf(out, ",\"reason\":\"%s" REFUSAL_ADVICE "\"}", refusal->why);
-        comma = ",";
+        buf_addf(out, ",\"reason\":\"%s\"}", refusal->reason->why);
     }
     buf_add_char(out, ']');
 }
@@ -204,7 +226,8 @@ enum relation {
 };
 
 static enum relation registration_relation(const struct admission *admission,
-                                           const struct wire_register *registration, const char **why)
+                                           const struct wire_register *registration,
+                                           const struct reason **why)
 {
     const struct base *base = admission->base;
     uint64_t last = log_last(base->log);
@@ -212,13 +235,12 @@ static enum relation registration_relation(const struct admission *admission,
     if (registration->stored == 0)
         return LIST_BEGINS_OURS;
     if (same && registration->stored <= last) {
-        *why = same_id_differs;
+        *why = &reason_differs;
         bool differs = registration->digest.is &&
                        registration->digest.value != log_digest(base->log, registration->stored);
         return differs ? LIST_IS_OTHER : LIST_BEGINS_OURS;
     }
-    *why = same ? "its list is ahead of this master's, to which others were appended since its start"
-                : "its list belongs to another log";
+    *why = same ? &reason_ahead : &reason_other;
     return !base->appended && (same || last == 0) ? LIST_GOES_ON : LIST_IS_OTHER;
 }
 
@@ -251,6 +273,21 @@ static void takeover_adopt(struct admission *admission)
     members_renew(admission->members);
 }
 
+/* Why a list that ends a take-over like this is refused; NULL where it is not. */
+static const struct reason *takeover_refuses(enum takeover_state state)
+{
+    switch (state) {
+    case TAKEOVER_DIFFERS:
+        return &reason_differs;
+    case TAKEOVER_LONG_LIST:
+        return &reason_long_list;
+    case TAKEOVER_LONG_MESSAGE:
+        return &reason_long_message;
+    default:
+        return NULL;
+    }
+}
+
 /* Ends the take-over, whatever its state, and answers the registration that began it. `why`: from outside, or
  * NULL. */
 static void takeover_end(struct admission *admission, const char *why)
@@ -258,6 +295,7 @@ static void takeover_end(struct admission *admission, const char *why)
     struct http_exchange *exchange = admission->exchange;
     const struct wire_register *holder = &admission->holder.says;
     enum takeover_state state = takeover_state(admission->takeover);
+    const struct reason *reason = takeover_refuses(state);
     if (state == TAKEOVER_DONE) {
         logline_event(LOGLINE_INFO, "takeover",
                       LOG_FIELDS(LOG_TEXT("member", holder->from.id),
@@ -265,8 +303,8 @@ static void takeover_end(struct admission *admission, const char *why)
                       "took over the list of %s: %" PRIu64 " messages", holder->from.id,
                       log_last(admission->base->log));
         applicant_accept(admission, &admission->holder, exchange);
-    } else if (state == TAKEOVER_DIFFERS) {
-        registration_refuse(admission, holder, same_id_differs, exchange);
+    } else if (reason) {
+        registration_refuse(admission, holder, reason, exchange);
     } else {
         complain(admission->base->complaints, LOGLINE_ERROR, holder->from.id, "takeover_failed",
                  LOG_FIELDS(LOG_TEXT("member", holder->from.id)),
@@ -306,7 +344,7 @@ int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop)
  * come back with less, or where nothing comes any more and this secondary has messages that are missing. */
 static void takeover_look(struct admission *admission, const struct wire_register *registration)
 {
-    const char *why;
+    const struct reason *why;
     const struct wire_register *holder = &admission->holder.says;
     if (takeover_state(admission->takeover) != TAKEOVER_FETCHES)
         return;
@@ -325,10 +363,11 @@ static void applicant_handle(struct admission *admission, const struct applicant
                              struct http_exchange *exchange)
 {
     const struct wire_register *registration = &applicant->says;
-    const char *why = NULL;
+    const struct reason *why = NULL;
+    const struct reason *before = reason_before(admission, registration);
     enum relation relation = registration_relation(admission, registration, &why);
-    if (relation == LIST_GOES_ON && was_refused(admission, registration)) {
-        registration_refuse(admission, registration, same_id_differs, exchange); /* it was fetched before */
+    if (relation == LIST_GOES_ON && before) {
+        registration_refuse(admission, registration, before, exchange); /* it was fetched before */
     } else if (relation == LIST_IS_OTHER) {
         registration_refuse(admission, registration, why, exchange);
     } else if (relation == LIST_BEGINS_OURS) {
@@ -345,7 +384,8 @@ void admission_register(struct admission *admission, const struct http_request *
                         struct http_exchange *exchange)
 {
     struct applicant applicant;
-    const char *why = wire_register_read(request->body, &applicant.says);
+    char place[JSON_WHY_SIZE];
+    const char *why = wire_register_read(request->body, &applicant.says, place);
     if (!why)
         why = applicant_complete(&applicant, http_exchange_peer(exchange));
     if (why) {

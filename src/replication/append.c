@@ -8,11 +8,12 @@
 #include "container.h"
 #include "format.h"
 #include "http/condition.h"
+#include "http/shares.h"
 #include "json.h"
 #include "logline.h"
+#include "memory.h"
 #include "replication/append_request.h"
 #include "replication/reads.h"
-#include "replication/shares.h"
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -27,7 +28,7 @@ enum {
 };
 
 static const char location[] = "Location: /messages/";
-enum { LOCATION_SIZE = sizeof location + FORMAT_DIGITS + sizeof "\r\n" };
+enum { LOCATION_SIZE = sizeof location + FORMAT_DIGITS + sizeof "\r\n" READS_NO_CACHE };
 
 /* A request that waits. */
 struct post {
@@ -37,7 +38,7 @@ struct post {
     struct post *next; /* spare */
     bool is_get;
     bool gone;           /* its client, while it waited at the gate */
-    struct share *share; /* of its client's address; NULL: it has a place as the first of its connection */
+    struct share *share; /* of its client's address; NULL: it does not wait */
     int64_t began_ms;
     struct append_message message;
 };
@@ -60,7 +61,7 @@ struct append {
     struct post *spare;
     size_t waiting; /* posts in use */
     size_t spares;
-    struct shares *shares; /* posts in use that wait, for each address */
+    struct shares shares; /* posts that wait, and their gated_bytes */
     struct summary appends, answers;
     struct summary lates; /* answers 202 */
 };
@@ -72,8 +73,7 @@ struct append *append_open(struct base *base, const struct gate *gate)
         return NULL;
     append->base = base;
     append->gate = gate;
-    append->shares = shares_open();
-    if (!append->shares || !buf_reserve(&append->answer, ANSWER_MAX)) {
+    if (!buf_reserve(&append->answer, ANSWER_MAX)) {
         append_close(append);
         return NULL;
     }
@@ -87,8 +87,6 @@ void append_close(struct append *append)
         append->spare = post->next;
         free(post);
     }
-    if (append->shares)
-        shares_close(append->shares);
     buf_free(&append->json);
     buf_free(&append->answer);
     free(append);
@@ -131,7 +129,7 @@ static void post_free(struct append *append, struct post *post)
 {
     append->waiting--;
     if (post->share)
-        shares_leave(append->shares, post->share);
+        shares_leave(&append->shares, post->share);
     json_return(append, post);
     if (append->spares == SPARES_MAX) {
         free(post);
@@ -152,7 +150,7 @@ uint64_t append_body_limit(const struct append *append, const struct http_head *
 static bool request_read(struct append *append, const struct http_request *request, struct post *post,
                          struct append_terms *terms, struct http_exchange *exchange)
 {
-    char why[APPEND_WHY_SIZE];
+    char why[JSON_WHY_SIZE];
     const char *error = append_read(request, &post->message, terms, why);
     if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);
@@ -192,26 +190,32 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
     return post;
 }
 
-/* Whether there is a place for a request behind others of its connection. Those of an address share a tenth
- * of all places. */
+/* Whether there is a place. Half of them, and half of an address's, are for the first request of each
+ * connection: nobody who pipelines takes the place of one that asks for one thing at a time. */
 static bool has_place(struct append *append, struct post *post)
 {
-    post->share = shares_join(append->shares, http_exchange_peer(post->exchange));
-    return post->share && post->share->count <= APPEND_WAITING_SHARE && append->waiting <= APPEND_WAITING_MAX;
+    size_t most = http_exchange_is_first(post->exchange) ? APPEND_WAITING_MAX : APPEND_WAITING_MAX / 2;
+    post->share = shares_join(&append->shares, http_exchange_address(post->exchange));
+    return post->share && post->share->count <= most / APPEND_ADDRESSES && append->waiting <= most;
+}
+
+static bool has_gated_room(const struct append *append, const struct post *post)
+{
+    size_t most = memory_part(append->base->settings->memory, APPEND_GATED_BYTES_MAX);
+    return share_has_room(post->share, 0, append->gated_bytes, most);
 }
 
 /* Whether one more may wait; where not, the exchange is answered. What the master's own copy satisfies never
- * waits. The first request of a connection has a place in any case: there are few connections, and nobody who
- * pipelines takes the place of one that asks for one thing at a time. */
+ * waits. */
 static bool may_wait(struct append *append, struct post *post, const struct append_terms *terms,
                      struct http_exchange *exchange)
 {
     bool gated = acks_gate_closed(append->base->acks);
     if (!gated && terms->w == 1)
         return true;
-    if (!http_exchange_is_first(exchange) && !has_place(append, post))
+    if (!has_place(append, post))
         http_answer_unavailable(exchange, "too many requests are waiting");
-    else if (gated && append->gated_bytes + post->message.json.cap > APPEND_GATED_BYTES_MAX)
+    else if (gated && !has_gated_room(append, post))
         http_answer_unavailable(exchange, "too many bytes are waiting already");
     else
         return true;
@@ -289,12 +293,15 @@ static const char *outcome_text(enum acks_outcome outcome)
     return "";
 }
 
-/* Writes the field and returns where it begins: at the end of `out`. */
-static const char *location_write(uint64_t id, char out[LOCATION_SIZE])
+/* Writes the fields and returns where they begin: at the end of `out`. */
+static const char *location_write(const struct post *post, char out[LOCATION_SIZE])
 {
-    char *at = out + LOCATION_SIZE - sizeof "\r\n";
-    memcpy(at, "\r\n", sizeof "\r\n");
-    at = format_uint(at, id);
+    static const char end[] = "\r\n";
+    static const char end_of_get[] = "\r\n" READS_NO_CACHE;
+    size_t end_size = post->is_get ? sizeof end_of_get : sizeof end;
+    char *at = out + LOCATION_SIZE - end_size;
+    memcpy(at, post->is_get ? end_of_get : end, end_size);
+    at = format_uint(at, post->waiter.id);
     return memcpy(at - strlen(location), location, strlen(location));
 }
 
@@ -320,7 +327,7 @@ static void post_answer(struct append *append, struct post *post)
     int status = waiter->outcome != ACKS_REACHED ? 202 : post->is_get ? 200 : 201;
     answer_log(append, post, status, clock_ms() - post->began_ms);
     char field[LOCATION_SIZE];
-    http_answer(post->exchange, status, location_write(waiter->id, field), answer_write(append, waiter));
+    http_answer(post->exchange, status, location_write(post, field), answer_write(append, waiter));
     post_free(append, post);
 }
 
@@ -378,6 +385,7 @@ static void gated_release(struct append *append, struct post *post)
     if (gated_again(append, post))
         return;
     append->gated_bytes -= post->message.json.cap;
+    post->share->bytes -= post->message.json.cap;
     if (post->waiter.outcome == ACKS_LATE)
         http_answer_unavailable(
             post->exchange, "the time is over while the master waits for what its secondaries hold; nothing "
@@ -396,6 +404,7 @@ static void post_gate(struct append *append, struct post *post)
 {
     post->waiter.id = 0;
     append->gated_bytes += post->message.json.cap;
+    post->share->bytes += post->message.json.cap;
     if (!acks_park(append->base->acks, &post->waiter))
         gated_release(append, post); /* the node stops */
 }
@@ -445,7 +454,7 @@ void append_wait(struct append *append, const struct http_request *request, cons
         return;
     }
     if (!reads_id(text, &id) || id > log_last(append->base->log)) {
-        http_answer_error(exchange, 404, NULL, "there is no message %.100s here", text);
+        reads_answer_missing(append->base, log_last(append->base->log), text, exchange);
         return;
     }
     struct post *post = post_begin(append, exchange);

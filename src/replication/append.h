@@ -8,11 +8,12 @@
 #include "replication/gate.h"
 
 enum {
-    /* Requests that wait: more that would have to get 503, but for the first of a connection. Of one
-     * connection there are HTTP_PIPELINE_MAX at most. */
+    /* Requests that wait: more that would have to get 503. Of one connection there are HTTP_PIPELINE_MAX at
+     * most. */
     APPEND_WAITING_MAX = 100000,
-    APPEND_WAITING_SHARE = APPEND_WAITING_MAX / 10, /* of one address, the first ones apart */
-    /* memory of the messages that wait at the gate; past it: 503 */
+    APPEND_ADDRESSES = 10, /* an address has no more places than are there for each of so many */
+    /* memory of the messages that wait at the gate, and no more than memory_part; those for which others
+     * leave no room in it (share_has_room) get 503 */
     APPEND_GATED_BYTES_MAX = 64 * 1024 * 1024
 };
 

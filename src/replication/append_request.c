@@ -1,8 +1,7 @@
 #include "replication/append_request.h"
 #include "concern.h"
+#include "http/guard.h"
 #include "http/router.h"
-#include "json.h"
-#include <stdio.h>
 #include <string.h>
 
 enum { TIMEOUT_MAX_S = 315360000 /* ten years */ };
@@ -126,22 +125,24 @@ static const char *object_read(struct json *json, struct append_message *message
     if (error || json->error)
         return error ? error : json->error;
     if (!json_end(json))
-        return "something follows the JSON object";
+        return json->error;
     return seen.message ? NULL : no_message;
 }
 
 /* A byte order mark in front of the text is passed over (RFC 8259 section 8.1). */
 static const char *body_json(struct span body, struct append_message *message, struct append_terms *terms,
-                             char why[APPEND_WHY_SIZE])
+                             char why[JSON_WHY_SIZE])
 {
     static const char mark[] = "\xef\xbb\xbf";
     bool marked = body.len >= 3 && memcmp(body.at, mark, 3) == 0;
-    struct json json = json_text(span_after(body, marked ? 3 : 0));
+    struct json json = json_text(body);
+    if (marked)
+        json.at += 3;
     const char *error = object_read(&json, message, terms);
     if (!error || error == no_message)
         return error;
-    snprintf(why, APPEND_WHY_SIZE, "%s, at byte %zu of the body", error, (size_t)(json.at - body.at) + 1);
-    return why;
+    json.error = error;
+    return json_why(&json, why);
 }
 
 static const char *body_raw(struct span body, struct append_message *message)
@@ -157,21 +158,12 @@ static const char *body_raw(struct span body, struct append_message *message)
 
 /* ---- types of bodies */
 
-/* What stands in front of a Content-Type's parameters. */
-static struct span type_alone(struct span type)
-{
-    size_t len = 0;
-    while (len < type.len && type.at[len] != ';' && type.at[len] != ',' && type.at[len] > ' ')
-        len++;
-    return (struct span){type.at, len};
-}
-
 bool append_is_json(const struct http_head *head)
 {
     const struct http_field *field = http_head_field(head, "Content-Type");
     if (!field)
         return false;
-    struct span type = type_alone(field->value);
+    struct span type = http_type_alone(field->value);
     return span_equals_nocase(type, "application/json") || span_equals_nocase(type, "text/json") ||
            (span_starts_nocase(type, "application/") && type.len > 5 &&
             span_equals_nocase(span_after(type, type.len - 5), "+json"));
@@ -193,13 +185,15 @@ static struct span parameter_next(struct span type)
 static bool charset_taken(struct span type)
 {
     static const char name[] = "charset=";
-    static const char *const taken[] = {"utf-8", "\"utf-8\"", "utf8", "us-ascii", "\"us-ascii\"", "ascii"};
+    static const char *const taken[] = {"utf-8", "utf8", "us-ascii", "ascii"};
     struct span parameter = parameter_next(type);
     while (parameter.len && !span_starts_nocase(parameter, name))
         parameter = parameter_next(parameter);
     if (!parameter.len)
         return true;
-    struct span charset = type_alone(span_after(parameter, strlen(name)));
+    struct span charset = http_type_alone(span_after(parameter, strlen(name)));
+    if (charset.len > 1 && charset.at[0] == '"' && charset.at[charset.len - 1] == '"')
+        charset = (struct span){charset.at + 1, charset.len - 2};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (span_equals_nocase(charset, taken[i]))
             return true;
@@ -228,7 +222,7 @@ const struct http_denial *append_denies(const struct http_head *head)
 /* ---- all of it */
 
 const char *append_read(const struct http_request *request, struct append_message *message,
-                        struct append_terms *terms, char why[APPEND_WHY_SIZE])
+                        struct append_terms *terms, char why[JSON_WHY_SIZE])
 {
     const char *error = append_read_terms(request, terms);
     if (error)

@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "http/server.h"
+#include "json.h"
 
 struct append_terms {
     int w;              /* see concern.h */
@@ -30,8 +31,7 @@ const char *append_read_terms(const struct http_request *request, struct append_
 
 /* The same for the whole request; what a JSON body names goes before the query. `message` must be empty;
  * json.failed tells where there was no memory for it. The sentence may be in `why`. */
-enum { APPEND_WHY_SIZE = 160 };
 const char *append_read(const struct http_request *request, struct append_message *message,
-                        struct append_terms *terms, char why[APPEND_WHY_SIZE]);
+                        struct append_terms *terms, char why[JSON_WHY_SIZE]);
 
 #endif

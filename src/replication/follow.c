@@ -475,7 +475,8 @@ static void messages_handle(struct follow *follow, const struct http_request *ht
 {
     struct wire_replicate request;
     char text[256];
-    const char *error = wire_replicate_read(http->body, buf_span(&follow->expected), &request);
+    char place[JSON_WHY_SIZE];
+    const char *error = wire_replicate_read(http->body, buf_span(&follow->expected), &request, place);
     if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);
         return;

@@ -61,7 +61,7 @@ static bool check_write(struct buf *out, const char *name, bool well, const char
 
 static bool master_checks(const struct health *health, struct buf *out)
 {
-    bool open = check_write(out, "take_over", !admission_takes_over(health->admission),
+    bool open = check_write(out, "takeover", !admission_takes_over(health->admission),
                             "the list of a secondary is being taken over");
     return check_write(out, "nodes", health->base->sure,
                        "it has not met enough of the nodes that NODES tells of since its start") &&

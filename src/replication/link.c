@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SURE_FIELD_MAX = 40 /* bytes */ };
+static const char close_field[] = "Connection: close\r\n";
+
+/* Bytes of fields that come later. */
+enum { SURE_FIELD_MAX = 40, LATER_FIELDS_MAX = SURE_FIELD_MAX + sizeof close_field };
 
 int link_fail(struct link *link, int error, const char *format, ...)
 {
@@ -41,7 +44,7 @@ static bool link_paced(const struct link *link, int64_t now_ms)
 
 static bool link_can_begin(const struct link *link)
 {
-    return !http_client_sending(link->client) && link->under_way < LINK_WINDOW;
+    return !http_client_sending(link->client) && link->under_way < LINK_WINDOW && !link->farewell;
 }
 
 static bool messages_due(const struct link *link, int64_t now_ms)
@@ -82,6 +85,16 @@ static int send_sign_of_life(struct link *link, int64_t now_ms)
 {
     flight_add(link, (struct flight){0}, now_ms);
     return request_send(link, (struct span){0}, NULL, "");
+}
+
+void link_farewell(struct link *link, int64_t now_ms)
+{
+    size_t len = strlen(link->fields);
+    if (link->state != LINK_PROVEN || !link_can_begin(link))
+        return;
+    snprintf(link->fields + len, sizeof link->fields - len, "%s", close_field);
+    send_sign_of_life(link, now_ms);
+    link->farewell = true;
 }
 
 static void log_sending(const struct link *link, uint64_t first, uint64_t count)
@@ -350,7 +363,7 @@ static bool link_prepare(struct link *link)
                                         link->base->fields, own->log, own->epoch, own->boot,
                                         boot[0] ? WIRE_BOOT_FIELD ": " : "", boot, boot[0] ? "\r\n" : "");
     wire_replicate_begin(&link->begin, own->log, own->epoch);
-    return link->fields_len + SURE_FIELD_MAX <= sizeof link->fields && !link->begin.failed;
+    return link->fields_len + LATER_FIELDS_MAX <= sizeof link->fields && !link->begin.failed;
 }
 
 struct link *link_open(const struct base *base, const char *id, const struct link_target *target,

@@ -89,6 +89,7 @@ struct link {
     char fields[LINK_FIELDS_SIZE]; /* of every request */
     size_t fields_len;             /* without the one that tells that the master is sure */
     bool sure;                     /* that one is there */
+    bool farewell;                 /* the last request was sent */
     struct buf begin;              /* of every body: see wire_replicate_begin */
     struct buf expected;           /* in every answer of `peer`: see wire_ack_match; empty before the first */
 };
@@ -107,6 +108,9 @@ int64_t link_pass(struct link *link, int64_t now_ms);
 /* The master's own process was stopped for so long, until now: the secondary's silence meanwhile does not
  * count. A sign of life is due at once. */
 void link_woke(struct link *link, int64_t paused_ms, int64_t now_ms);
+
+/* This master stops: its last request, a sign of life with `Connection: close`, tells the secondary so. */
+void link_farewell(struct link *link, int64_t now_ms);
 
 /* Ends the link: LINK_FAILED, with the formatted text in `why`; the first reason counts. Returns the error as
  * a negative errno. */

@@ -274,6 +274,13 @@ void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms)
     }
 }
 
+void members_farewell(struct members *members, int64_t now_ms)
+{
+    for (struct member *member = members->first; member; member = member->next)
+        if (member->link)
+            link_farewell(member->link, now_ms);
+}
+
 /* ---- proof */
 
 /* Tells those who follow the events of its state, or of what became of it. */
@@ -565,7 +572,7 @@ static int64_t member_silent_ms(const struct member *member, int64_t now_ms)
     return now_ms > seen_ms ? now_ms - seen_ms : 0;
 }
 
-static void member_check(const struct members *members, struct member *member, int64_t now_ms)
+static void member_check(struct members *members, struct member *member, int64_t now_ms)
 {
     int64_t heartbeat_ms = members->base->settings->heartbeat_ms;
     int64_t silent_ms = member_silent_ms(member, now_ms);
@@ -573,10 +580,10 @@ static void member_check(const struct members *members, struct member *member, i
     member->seen_ms = now_ms - silent_ms;
     if (state == member->state)
         return;
-    logline_event(state == MEMBER_HEALTHY ? LOGLINE_INFO : LOGLINE_WARN, "member",
-                  LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("state", state_names[state])),
-                  "%s is %s now (was %s), last seen %.1f s ago", member->id, state_names[state],
-                  state_names[member->state], (double)silent_ms / 1000);
+    complain(members->base->complaints, state == MEMBER_HEALTHY ? LOGLINE_INFO : LOGLINE_WARN, member->id,
+             "member", LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("state", state_names[state])),
+             "%s is %s now (was %s), last seen %.1f s ago", member->id, state_names[state],
+             state_names[member->state], (double)silent_ms / 1000);
     member->state = state;
     event_tell(members, member->id, state_names[state]);
 }

@@ -50,6 +50,9 @@ void members_renew(struct members *members);
 /* The process was stopped for so long, until now: see link_woke. */
 void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms);
 
+/* This master stops, and nothing more is to be sent: see link_farewell. */
+void members_farewell(struct members *members, int64_t now_ms);
+
 /* Called at the end of each pass of the loop, and sooner where it reads much: dials, and sends what there is.
  * Returns when to call it again. */
 int64_t members_pass(struct members *members, int64_t now_ms);

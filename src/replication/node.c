@@ -261,8 +261,12 @@ static void handle_replicate(void *ctx, const struct http_request *request, cons
     struct node *node = ctx;
     uint64_t connection = http_exchange_connection(exchange); /* before it is answered */
     (void)rest;
-    if (!refuse_stopping(node, exchange))
-        registrar_heard(node->registrar, follow_replicate(node->follow, request, exchange), connection);
+    if (refuse_stopping(node, exchange))
+        return;
+    enum follow_sender sender = follow_replicate(node->follow, request, exchange);
+    registrar_heard(node->registrar, sender, connection);
+    if (sender == FOLLOW_MASTER && !request->head->keep_alive)
+        registrar_farewell(node->registrar);
 }
 
 static void handle_elsewhere(void *ctx, const struct http_request *request, const char *rest,
@@ -272,7 +276,7 @@ static void handle_elsewhere(void *ctx, const struct http_request *request, cons
     (void)request;
     (void)rest;
     http_answer_error(exchange, 405, "Allow: GET, HEAD, OPTIONS\r\n",
-                      "a secondary takes no messages: post them to the master at %s",
+                      "a secondary takes no messages: POST goes to the master, which this node knows as %s",
                       node->base.settings->master_url);
 }
 
@@ -383,9 +387,12 @@ static int64_t service_body_came(void *ctx, unsigned mark)
 /* Lets everybody go who waits: a master that stops does so when nothing is left to wait for, or too long. */
 static void waits_end(struct node *node, int64_t now_ms, int64_t stop_by_ms)
 {
-    node->ended = node->ended || !node->members || atomic_load(&node->drained) || now_ms >= stop_by_ms;
+    bool ended = node->ended;
+    node->ended = ended || !node->members || atomic_load(&node->drained) || now_ms >= stop_by_ms;
     if (node->ended)
         acks_end(node->base.acks);
+    if (node->ended && !ended && node->members)
+        members_farewell(node->members, now_ms);
 }
 
 static int64_t master_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms)

@@ -35,6 +35,7 @@ static int process_listen(struct process *process, char *why, size_t why_size)
         .port = settings->port,
         .max_connections = settings->max_connections,
         .idle_timeout_ms = settings->idle_timeout_ms,
+        .memory = settings->memory,
     };
     int result = http_server_open(&process->server, &config, &service, why, why_size);
     if (result < 0)

@@ -133,18 +133,28 @@ void reads_list(const struct base *base, uint64_t shown, const struct reads_quer
     http_answer_source(exchange, 200, fields, span_of("{\"messages\":["), &source, "]}\n");
 }
 
+void reads_answer_missing(const struct base *base, uint64_t shown, const char *text,
+                          struct http_exchange *exchange)
+{
+    const char *slash = strchr(text, '/');
+    char fields[READS_FIELDS_SIZE];
+    reads_fields(base, shown, READS_NO_CACHE, fields);
+    http_answer_error(exchange, 404, fields, "there is no message %.100s here%s", text,
+                      slash && !slash[1] ? "; leave out the slash at its end" : "");
+}
+
 void reads_message(const struct base *base, uint64_t shown, const char *text, struct http_exchange *exchange)
 {
     uint64_t id;
     char before[48];
     char fields[READS_FIELDS_SIZE];
-    reads_fields(base, shown, READS_NO_CACHE, fields);
     if (!reads_id(text, &id) || id > shown) {
-        http_answer_error(exchange, 404, fields, "there is no message %.100s here", text);
+        reads_answer_missing(base, shown, text, exchange);
         return;
     }
     snprintf(before, sizeof before, "{\"id\":%" PRIu64 ",\"message\":", id);
     struct log_slice slice = log_slice(base->log, id, id);
     struct http_source source = reads_source(&slice);
+    reads_fields(base, shown, READS_NO_CACHE, fields);
     http_answer_source(exchange, 200, fields, span_of(before), &source, "}\n");
 }

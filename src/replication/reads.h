@@ -33,11 +33,15 @@ void reads_message(const struct base *base, uint64_t shown, const char *text, st
 enum { READS_FIELDS_SIZE = 320 };
 void reads_fields(const struct base *base, uint64_t shown, const char *others, char out[READS_FIELDS_SIZE]);
 
+/* What is answered depends on the Accept field. */
+#define READS_VARY "Vary: Accept\r\n"
+
 /* A cache may keep what it is told, and asks each time whether that still holds. */
 #define READS_NO_CACHE "Cache-Control: no-cache\r\n"
 
-/* What is answered depends on the Accept field. */
-#define READS_VARY "Vary: Accept\r\n"
+/* Answers 404 for the text behind /messages/. */
+void reads_answer_missing(const struct base *base, uint64_t shown, const char *text,
+                          struct http_exchange *exchange);
 
 /* A source of the slice's bytes. */
 struct http_source reads_source(const struct log_slice *slice);

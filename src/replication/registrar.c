@@ -41,6 +41,7 @@ struct registrar {
     int64_t comes_back_ms;  /* it has ended: until then the master may dial again; CLOCK_NEVER: it has not */
     struct retry connected; /* its pause: how much longer the master may take to dial again */
     int64_t lost_ms;        /* since when it is not registered; 0: it is, or has not tried yet */
+    bool farewell;          /* the master that it was registered with last has said that it stops */
     bool refused;           /* by the latest answer */
     char why[512];          /* the latest try has failed; "": none has, since it was registered last */
     uint64_t described;     /* the end of the list when the registration under way was written */
@@ -121,6 +122,11 @@ void registrar_heard(struct registrar *registrar, enum follow_sender sender, uin
     }
 }
 
+void registrar_farewell(struct registrar *registrar)
+{
+    registrar->farewell = true;
+}
+
 /* A master that lives dials again soon. One that does not may have been restarted, and knows nobody: this
  * registers again. Where one connection after another ends young, the master has longer each time, up to the
  * silence that is allowed: so neither a link that always fails nor two secondaries of one id register without
@@ -146,14 +152,15 @@ __attribute__((format(printf, 4, 5))) static void registration_failed(struct reg
                                                                       enum logline_level level, int status,
                                                                       const char *format, ...)
 {
-    bool early = level == LOGLINE_WARN && clock_ms() - registrar->lost_ms < PATIENCE_MS;
+    bool expected = registrar->farewell || clock_ms() - registrar->lost_ms < PATIENCE_MS;
     va_list args;
     va_start(args, format);
     vsnprintf(registrar->why, sizeof registrar->why, format, args);
     va_end(args);
     registrar->refused = status && status != 503;
-    complain(registrar->base->complaints, early ? LOGLINE_INFO : level, "", "register_failed",
-             status ? LOG_FIELDS(LOG_NUMBER("status", status)) : NULL, "%s", registrar->why);
+    complain(registrar->base->complaints, level == LOGLINE_WARN && expected ? LOGLINE_INFO : level, "",
+             "register_failed", status ? LOG_FIELDS(LOG_NUMBER("status", status)) : NULL, "%s",
+             registrar->why);
 }
 
 static void complain_unreachable(struct registrar *registrar, int error, const char *why)
@@ -199,7 +206,7 @@ static void idle_warn(const struct registrar *registrar)
 static bool answer_take(struct registrar *registrar, struct span body)
 {
     struct wire_registered answer;
-    if (wire_registered_read(body, &answer) || !answer.from.log[0] || !answer.from.epoch) {
+    if (!wire_registered_read(body, &answer) || !answer.from.log[0] || !answer.from.epoch) {
         registration_failed(registrar, LOGLINE_ERROR, 0, "the answer to the registration is not a master's");
         return false;
     }
@@ -215,7 +222,7 @@ static bool answer_take(struct registrar *registrar, struct span body)
     registrar->heard_ms = clock_ms();
     registrar->lost_ms = 0;
     registrar->comes_back_ms = CLOCK_NEVER;
-    registrar->refused = false;
+    registrar->refused = registrar->farewell = false;
     registrar->why[0] = '\0';
     complain(registrar->base->complaints, LOGLINE_INFO, answer.from.id, "registered",
              LOG_FIELDS(LOG_TEXT("member", answer.from.id), LOG_NUMBER("last", answer.last_id)),
@@ -225,22 +232,24 @@ static bool answer_take(struct registrar *registrar, struct span body)
     return true;
 }
 
-/* `why`: it could not be said; `expected`: as happens where all nodes are stopped together. */
-static void goodbye_log(const char *why, bool expected)
+/* `status`: of the answer, or 0; `why`: it could not be said; `expected`: as happens where all nodes are
+ * stopped together. */
+static void goodbye_log(int status, const char *why, bool expected)
 {
+    const struct log_field *fields = status ? LOG_FIELDS(LOG_NUMBER("status", status)) : NULL;
     if (why)
-        logline_event(expected ? LOGLINE_INFO : LOGLINE_WARN, "goodbye", NULL,
+        logline_event(expected ? LOGLINE_INFO : LOGLINE_WARN, "goodbye", fields,
                       "could not say goodbye to the master: %s", why);
     else
-        logline_event(LOGLINE_INFO, "goodbye", NULL, "said goodbye to the master");
+        logline_event(LOGLINE_INFO, "goodbye", fields, "said goodbye to the master");
 }
 
 static void goodbye_answered(int status)
 {
     if (status == 503)
-        goodbye_log("it is shutting down", true);
+        goodbye_log(status, "it is shutting down", true);
     else
-        goodbye_log(status == 204 ? NULL : http_reason(status), false);
+        goodbye_log(status, status == 204 ? NULL : http_reason(status), false);
 }
 
 static int call_answered(void *ctx, int status, struct span body)
@@ -263,7 +272,7 @@ static void call_failed(void *ctx, int error, const char *why)
         return;
     registrar->over = true;
     if (registrar->state == REGISTRAR_LEAVES)
-        goodbye_log(why, error == -ECONNREFUSED);
+        goodbye_log(0, why, error == -ECONNREFUSED);
     else
         complain_unreachable(registrar, error, why);
 }

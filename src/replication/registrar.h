@@ -21,6 +21,9 @@ void registrar_close(struct registrar *registrar);
  * master which this secondary does not follow calls for another registration. */
 void registrar_heard(struct registrar *registrar, enum follow_sender sender, uint64_t connection);
 
+/* The master has said that it stops: that it is away then is no warning. */
+void registrar_farewell(struct registrar *registrar);
+
 /* A connection has ended. */
 void registrar_ended(struct registrar *registrar, uint64_t connection);
 

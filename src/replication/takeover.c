@@ -34,7 +34,7 @@ struct takeover {
     const struct wire_register *holder;
     const struct http_url *url;
     enum takeover_state state;
-    char why[128];
+    const char *why;            /* static */
     struct http_client *client; /* NULL: a pause until dial_ms */
     bool lost;                  /* the client has failed, or has given all it had: close it */
     int64_t dial_ms;
@@ -60,7 +60,7 @@ static void outcome_set(struct takeover *takeover, enum takeover_state state, co
     if (takeover->state != TAKEOVER_FETCHES)
         return;
     takeover->state = state;
-    snprintf(takeover->why, sizeof takeover->why, "%s", why);
+    takeover->why = why;
 }
 
 /* ---- the list's text, as it comes in */
@@ -132,11 +132,11 @@ static bool message_take(struct takeover *takeover, struct span text)
     if (!json_string(&json, &message) || message.value_len == 0)
         outcome_set(takeover, TAKEOVER_FAILED, "its answer is no list");
     else if (message.value_len > takeover->base->settings->max_message)
-        outcome_set(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
+        outcome_set(takeover, TAKEOVER_LONG_MESSAGE, "a message is longer than MAX_MESSAGE here");
     else if (!chunk_add(takeover, &message))
         outcome_set(takeover, TAKEOVER_FAILED, "there is no memory for its list");
     else if (!log_has_room(takeover->base->log, fetched_bytes(takeover)))
-        outcome_set(takeover, TAKEOVER_FAILED, "its list is longer than MAX_LOG here");
+        outcome_set(takeover, TAKEOVER_LONG_LIST, "its list is longer than MAX_LOG here");
     return takeover->state == TAKEOVER_FETCHES;
 }
 
@@ -195,7 +195,7 @@ static int text_take(struct takeover *takeover)
         messages_take(takeover, (size_t)begin);
     /* a string is at most so long that one of MAX_MESSAGE bytes may be, in its longest form */
     if (takeover->in.len > takeover->base->settings->max_message * JSON_EXPANSION_MAX + LIST_BEGIN_MOST)
-        outcome_set(takeover, TAKEOVER_FAILED, "a message is longer than MAX_MESSAGE here");
+        outcome_set(takeover, TAKEOVER_LONG_MESSAGE, "a message is longer than MAX_MESSAGE here");
     return takeover->state == TAKEOVER_FETCHES && !all_fetched(takeover) ? 0 : -ECANCELED;
 }
 
@@ -296,6 +296,7 @@ struct takeover *takeover_open(const struct base *base, const struct wire_regist
     takeover->base = base;
     takeover->holder = holder;
     takeover->url = url;
+    takeover->why = "";
     takeover->reached = tail.last;
     takeover->digest = tail.digest;
     takeover->began_ms = takeover->progressed_ms = takeover->heard_ms = now_ms;
@@ -404,7 +405,7 @@ void takeover_append(struct takeover *takeover)
         struct chunk *chunk = takeover->first;
         if (chunk_append(chunk, takeover->base->log) < 0) {
             takeover->state = TAKEOVER_FAILED;
-            snprintf(takeover->why, sizeof takeover->why, "there is no memory for its list");
+            takeover->why = "there is no memory for its list";
             return;
         }
         takeover->first = chunk_free(chunk);

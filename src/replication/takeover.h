@@ -31,9 +31,11 @@ void takeover_close(struct takeover *takeover);
 
 enum takeover_state {
     TAKEOVER_FETCHES,
-    TAKEOVER_PROVEN,  /* all is there, with the right digest: takeover_append */
-    TAKEOVER_DONE,    /* all was appended */
-    TAKEOVER_DIFFERS, /* all is there and has another digest: it is not the list that was told of */
+    TAKEOVER_PROVEN,       /* all is there, with the right digest: takeover_append */
+    TAKEOVER_DONE,         /* all was appended */
+    TAKEOVER_LONG_LIST,    /* there is no room for it: MAX_LOG */
+    TAKEOVER_LONG_MESSAGE, /* one is longer than MAX_MESSAGE */
+    TAKEOVER_DIFFERS,      /* all is there and has another digest: it is not the list that was told of */
     TAKEOVER_FAILED /* the process that had the list is gone, the time is over, what came is no list, or there
                        is no memory */
 };

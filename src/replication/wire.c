@@ -42,17 +42,17 @@ static void members_read(struct json *json, const struct reading *table, void *o
         if (!read)
             return;
     }
-    if (!json->error && !json_end(json))
-        json->error = "something follows the JSON object";
+    if (!json->error)
+        json_end(json);
 }
 
-/* Reads an object and nothing behind it. Returns NULL, or what is wrong. */
-static const char *object_read(struct span body, const struct reading *table, void *out)
+/* Reads an object and nothing behind it; what is wrong is the text's error. */
+static struct json object_read(struct span body, const struct reading *table, void *out)
 {
     struct json json = json_text(body);
     if (json_object(&json))
         members_read(&json, table, out);
-    return json.error;
+    return json;
 }
 
 /* Reads a string into a fixed array. */
@@ -162,7 +162,7 @@ static bool read_heartbeat(struct json *json, void *field)
     return true;
 }
 
-const char *wire_register_read(struct span body, struct wire_register *out)
+const char *wire_register_read(struct span body, struct wire_register *out, char why[JSON_WHY_SIZE])
 {
     static const struct reading table[] = {
         {"id", read_id, offsetof(struct wire_register, from.id)},
@@ -178,13 +178,13 @@ const char *wire_register_read(struct span body, struct wire_register *out)
         {0},
     };
     *out = (struct wire_register){0};
-    const char *error = object_read(body, table, out);
+    struct json json = object_read(body, table, out);
     if (out->stored < out->last_id)
         out->stored = out->last_id;
-    return error;
+    return json_why(&json, why);
 }
 
-const char *wire_registered_read(struct span body, struct wire_registered *out)
+bool wire_registered_read(struct span body, struct wire_registered *out)
 {
     static const struct reading table[] = {
         {"log", read_name, offsetof(struct wire_registered, from.log)},
@@ -196,7 +196,7 @@ const char *wire_registered_read(struct span body, struct wire_registered *out)
         {0},
     };
     *out = (struct wire_registered){0};
-    return object_read(body, table, out);
+    return !object_read(body, table, out).error;
 }
 
 /* Adds a message to those that are rewritten; returns its length there. */
@@ -277,7 +277,8 @@ static bool members_begin(struct span body, struct span members)
            body.at[members.len] == ',';
 }
 
-const char *wire_replicate_read(struct span body, struct span expected, struct wire_replicate *out)
+const char *wire_replicate_read(struct span body, struct span expected, struct wire_replicate *out,
+                                char why[JSON_WHY_SIZE])
 {
     static const struct reading table[] = {
         {"first", read_uint, offsetof(struct wire_replicate, first)},
@@ -294,7 +295,7 @@ const char *wire_replicate_read(struct span body, struct span expected, struct w
         json.at += expected.len; /* at the comma behind the object's first members */
     if (out->expected || json_object(&json))
         members_read(&json, table, out);
-    const char *error = json.error ? json.error : replicate_check(out);
+    const char *error = json.error ? json_why(&json, why) : replicate_check(out);
     if (error)
         wire_replicate_free(out);
     return error;
@@ -348,7 +349,7 @@ bool wire_ack_read(struct span body, struct wire_ack *out)
         {0},
     };
     *out = (struct wire_ack){0};
-    if (!object_read(body, table, out))
+    if (!object_read(body, table, out).error)
         return true;
     out->error[0] = '\0';
     return false;

@@ -19,7 +19,7 @@
 #ifndef REPLICATION_WIRE_H
 #define REPLICATION_WIRE_H
 
-#include "buf.h"
+#include "json.h"
 
 enum {
     WIRE_NAME_SIZE = 72, /* a log's or boot's name, its terminator included */
@@ -60,8 +60,9 @@ struct wire_register {
 
 void wire_register_write(struct buf *out, const struct wire_register *request);
 
-/* Reads and checks. Returns NULL, or one sentence for the sender, *out then undefined. */
-const char *wire_register_read(struct span body, struct wire_register *out);
+/* Reads and checks. Returns NULL, or one sentence for the sender, which may be in `why`; *out then undefined.
+ */
+const char *wire_register_read(struct span body, struct wire_register *out, char why[JSON_WHY_SIZE]);
 
 struct wire_registered {
     struct wire_identity from; /* the master, but for the id, which is the member's */
@@ -72,7 +73,9 @@ struct wire_registered {
 enum { WIRE_HEARTBEAT_LEAST_MS = 10, WIRE_HEARTBEAT_MOST_MS = 60000 };
 
 void wire_registered_write(struct buf *out, const struct wire_registered *answer);
-const char *wire_registered_read(struct span body, struct wire_registered *out);
+
+/* Reads and checks. Where it returns false, *out is undefined. */
+bool wire_registered_read(struct span body, struct wire_registered *out);
 
 /* Fields of each request of a master: whose it is, so that one without a body says it as well, and which
  * process of the secondary it is meant for. */
@@ -108,9 +111,10 @@ struct wire_replicate {
     struct buf rewritten; /* where the body was not in canonical form */
 };
 
-/* As above; *out must be freed after NULL only. `expected` is what wire_replicate_begin writes for the master
- * that is followed, or empty. */
-const char *wire_replicate_read(struct span body, struct span expected, struct wire_replicate *out);
+/* As wire_register_read; *out must be freed after NULL only. `expected` is what wire_replicate_begin writes
+ * for the master that is followed, or empty. */
+const char *wire_replicate_read(struct span body, struct span expected, struct wire_replicate *out,
+                                char why[JSON_WHY_SIZE]);
 void wire_replicate_free(struct wire_replicate *request);
 
 /* The lengths of the elements. */

@@ -26,26 +26,40 @@ static void *grown(void *memory, size_t size)
 
 /* ---- raw sockets */
 
-int raw_try(uint16_t port)
+/* `from`: an address of this machine; NULL: any. */
+static int raw_connect(const char *from, uint16_t port)
 {
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in own = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         trouble("no socket: %s", strerror(errno));
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+    if ((from && (inet_pton(AF_INET, from, &own.sin_addr) != 1 ||
+                  bind(fd, (struct sockaddr *)&own, sizeof own) < 0)) ||
+        connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
         close(fd);
         return -1;
     }
     return fd;
 }
 
-int raw_open(uint16_t port)
+int raw_try(uint16_t port)
 {
-    int fd = raw_try(port);
+    return raw_connect(NULL, port);
+}
+
+int raw_open_from(const char *from, uint16_t port)
+{
+    int fd = raw_connect(from, port);
     if (fd < 0)
         trouble("cannot connect to port %u: %s", port, strerror(errno));
     return fd;
+}
+
+int raw_open(uint16_t port)
+{
+    return raw_open_from(NULL, port);
 }
 
 /* As raw_send, but gives up at until_ms. */

@@ -60,6 +60,8 @@ struct reply call_end(struct call *call);
 /* A blocking connection. raw_open ends the test with trouble() where there is none; raw_try returns -1. */
 int raw_open(uint16_t port);
 int raw_try(uint16_t port);
+/* The same as raw_open, from another address of this machine, such as "127.0.0.9". */
+int raw_open_from(const char *from, uint16_t port);
 
 /* Sends all of it. Returns false where the other side is gone. */
 bool raw_send(int fd, const void *bytes, size_t len);

@@ -3,6 +3,7 @@
 #include "buf.h"
 #include "conn.h"
 #include "http/router.h"
+#include "http/shares.h"
 #include "json.h"
 #include "world.h"
 #include <assert.h>
@@ -63,7 +64,7 @@ static void request_handle(struct proc *proc, struct http_exchange *exchange)
     assert(status == 0);
     (void)status;
     const struct http_request request = {.head = &head, .target = &target, .body = exchange->message->body};
-    const struct http_ruling ruling = http_rule(&proc->service, &head, target.path);
+    const struct http_ruling ruling = http_rule(&proc->service, &head, &target);
     http_ruling_handle(&proc->service, &ruling, &request, exchange);
 }
 
@@ -285,6 +286,11 @@ uint64_t http_exchange_connection(const struct http_exchange *exchange)
 const char *http_exchange_peer(const struct http_exchange *exchange)
 {
     return exchange->peer;
+}
+
+uint64_t http_exchange_address(const struct http_exchange *exchange)
+{
+    return shares_address(http_exchange_peer(exchange));
 }
 
 /* ---- clients that go, and processes that die */
