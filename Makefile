@@ -176,7 +176,13 @@ CHOSEN = $(if $(ONLY),$(filter $(ONLY:%=$(OUT)/test/%),$(TESTS)),$(TESTS))
 .PHONY: test tests
 tests: $(PROGRAMS) $(TESTS) # built, not run
 test: $(if $(filter $(WHOLE_PROGRAMS),$(CHOSEN)),$(PROGRAMS)) $(CHOSEN) ## every test; BUILD=asan or BUILD=tsan with sanitizers, ONLY="unit_json socket_%" some of them
-	@test/run $(OUT) $(CHOSEN)
+	@LEFT_OUT='$(LEFT_OUT)' test/run $(OUT) $(CHOSEN)
+LEFT_OUT = $(if $(ONLY),all that ONLY does not name; )$(if $(filter tsan,$(BUILD)),the unit programs$(comma) which are \
+             for the other builds,the stress programs$(comma) which are for BUILD=tsan)
+ifneq ($(filter test,$(MAKECMDGOALS)),)
+$(info make test: $(words $(CHOSEN)) programs. All of a plain build take about four minutes on two quiet cores, and one to)
+$(info build. They need Criterion, which is installed where it is missing, and some of them prlimit and curl.)
+endif
 
 .PHONY: stress
 ifeq ($(BUILD),tsan)
@@ -219,6 +225,10 @@ slow: $(PROGRAMS) ## slowhttptest's attacks on a master and a secondary, SLOW_SE
 .PHONY: proxy
 proxy: $(PROGRAMS) ## docs/nginx.conf in front of a cluster, and curl, node and Python as its clients
 	@test/proxy/run $(OUT)
+
+.PHONY: browser
+browser: $(PROGRAMS) ## Debian's chromium: a hostile page tries to append, register, remove and read
+	@test/browser/run $(OUT) attack.mjs
 
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20

@@ -76,7 +76,7 @@ static bool open_slow(struct crowd *crowd, const struct options *options, const 
 bool crowd_open(struct crowd *crowd, const struct options *options, const struct dial_address *to)
 {
     *crowd = (struct crowd){.next_tick_ns = options->slow > 0 ? 0 : INT64_MAX};
-    crowd->slow_step = (size_t)(options->slow_rate / TICKS_PER_SECOND);
+    crowd->slow_step = (size_t)(options->slow_rate / (double)TICKS_PER_SECOND);
     crowd->idle = calloc((size_t)options->idle + 1, sizeof *crowd->idle);
     crowd->slow = calloc((size_t)options->slow + 1, sizeof *crowd->slow);
     if (!crowd->idle || !crowd->slow || !proto_get(&crowd->slow_proto, "slow", options->slow_target, 0)) {

@@ -174,7 +174,7 @@ static void number_show(const struct setting *setting, int64_t number, struct bu
 static void number_store(const struct setting *setting, int64_t number, void *field)
 {
     if (setting->kind == SETTING_SHARE)
-        *(double *)field = (double)number / SETTING_SHARE;
+        *(double *)field = (double)number / (double)SETTING_SHARE;
     else if (setting->size == sizeof(bool))
         *(bool *)field = number;
     else if (setting->size == sizeof(uint16_t))
@@ -188,7 +188,7 @@ static void number_store(const struct setting *setting, int64_t number, void *fi
 static int64_t number_load(const struct setting *setting, const void *field)
 {
     if (setting->kind == SETTING_SHARE)
-        return (int64_t)(*(const double *)field * SETTING_SHARE + 0.5);
+        return (int64_t)(*(const double *)field * (double)SETTING_SHARE + 0.5);
     if (setting->size == sizeof(bool))
         return *(const bool *)field;
     if (setting->size == sizeof(uint16_t))

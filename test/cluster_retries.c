@@ -78,7 +78,7 @@ SCENARIO(cluster_retries, a_link_is_given_up_after_five_intervals_of_silence)
     fake_mode(fake, FAKE_SILENT);
     eventually(SOON, node_logged(master, line));
     double seconds = strtod(strstr(node_log(master), line) + strlen(line), NULL);
-    cr_assert(seconds >= 2.499 && seconds * 1000 < late(3000), "given up after %.1f s", seconds);
+    cr_assert(seconds >= 2.499 && seconds < 2 * 2.5, "given up after %.1f s", seconds);
 }
 
 SCENARIO(cluster_retries, a_peer_that_accepts_and_never_answers_is_noticed)
@@ -121,15 +121,18 @@ SCENARIO(cluster_retries, the_pause_grows_and_ends_at_a_sign_of_life)
     struct fake *fake = fake_open(FAKE_500);
     expect_status(fake_register(fake, master, "f1"), 200);
     struct call *call = post_begin(master, "?w=2", "a");
-    nap_ms(3000);
-    int tries = fake_connections(fake); /* 50 ms doubled up to 2 s, less up to a half of it */
-    cr_assert(tries >= 4 && tries <= 9, "%d attempts in 3 s", tries);
-    cr_assert_not(call_done(call));
-    fake_mode(fake, FAKE_GOOD);
     int64_t began = now_ms();
+    int tries = fake_connections(fake);
+    /* pauses from 50 ms to 2 s, less up to a half of it: 1.6 s for six of them at least, then one of a second
+     */
+    eventually(SOON, fake_connections(fake) >= tries + 7);
+    cr_assert(now_ms() - began >= 1500, "7 attempts in %d ms", (int)(now_ms() - began));
+    cr_assert_not(call_done(call));
+    began = now_ms();
+    fake_mode(fake, FAKE_GOOD);
     expect_status(fake_register(fake, master, "f1"), 200);
     expect_status(call_end(call), 201);
-    cr_assert(now_ms() - began < late(700), "the pause went on for %d ms", (int)(now_ms() - began));
+    cr_assert(now_ms() - began < late(950), "the pause went on for %d ms", (int)(now_ms() - began));
 }
 
 SCENARIO(cluster_retries, retries_do_not_end_although_the_secondary_does_not_register)
@@ -154,7 +157,7 @@ SCENARIO(cluster_retries, a_secondary_that_restarts_after_a_long_absence_is_serv
     node_restart(s1);
     int64_t began = now_ms();
     expect_status(call_end(call), 201);
-    cr_assert(now_ms() - began < late(700), "it waited for %d ms", (int)(now_ms() - began));
+    cr_assert(now_ms() - began < late(950), "it waited for %d ms", (int)(now_ms() - began));
     cr_assert(shows(s1, "a"));
 }
 
@@ -272,7 +275,7 @@ SCENARIO(cluster_retries, every_list_is_a_prefix_while_the_link_is_cut_at_random
 
 SCENARIO(cluster_retries, posts_over_a_long_line_do_not_wait_for_the_round_trip_of_the_one_before)
 {
-    enum { DELAY_MS = 600, POSTS = 6 };
+    enum { DELAY_MS = 600, POSTS = 20 }; /* 24 s, if they waited for one another */
     struct node *master = master_start("--heartbeat-interval 0.3");
     struct relay *relay;
     member_behind(master, "s1", &relay);
@@ -285,7 +288,7 @@ SCENARIO(cluster_retries, posts_over_a_long_line_do_not_wait_for_the_round_trip_
     for (int i = 0; i < POSTS; i++) {
         struct reply reply = call_end(calls[i]);
         expect_status(reply, 201);
-        expect_took(reply, 2 * DELAY_MS, 2 * DELAY_MS - 300);
+        expect_took(reply, 2 * DELAY_MS);
     }
     expect_logged(master, "connected to s1", 1);
 }
@@ -302,7 +305,7 @@ SCENARIO(cluster_retries, a_delay_beyond_every_limit_is_not_taken_for_silence)
     }
     struct reply reply = call_end(call);
     expect_stored(reply, 201, 1, 2, 2);
-    expect_took(reply, 3000, 3000);
+    expect_took(reply, 3000);
     expect_logged(master, "connected to slow", 1);
 }
 
@@ -394,17 +397,17 @@ SCENARIO(cluster_retries, a_secondary_takes_no_bad_request_for_messages)
 
 SCENARIO(cluster_retries, a_delayed_repeat_is_answered_when_its_messages_show)
 {
-    struct node *s1 = secondary_start(node_later("master", ""), "--secondary-delays 1.5");
+    struct node *s1 = secondary_start(node_later("master", ""), "--secondary-delays 4");
     static const char body[] = "{\"log\":\"L\",\"first\":1,\"messages\":[\"a\"]}";
     struct call *first = call_begin(s1->port, "POST", "/replicate", NULL, body, sizeof body - 1);
-    nap_ms(1000);
+    nap_ms(2000);
     struct call *repeat = call_begin(s1->port, "POST", "/replicate", NULL, body, sizeof body - 1);
     struct reply reply = call_end(first);
     expect_position(reply, 200, 1);
-    expect_took(reply, 1500, AT_ONCE_MS);
+    expect_took(reply, 4000);
     reply = call_end(repeat);
     expect_position(reply, 200, 1);
-    cr_assert(reply.ms >= 50 && reply.ms < late(1450), "%d ms",
+    cr_assert(reply.ms >= 50 && reply.ms < late(3950), "%d ms",
               reply.ms); /* neither at once nor late again */
     cr_assert(shows(s1, "a"));
 }

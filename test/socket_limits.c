@@ -53,7 +53,7 @@ static void store(const struct node *node, int id, const char *message)
     free(json);
 }
 
-enum { PATIENCE_MS = 30000, SLACK_MS = 3000 };
+enum { PATIENCE_MS = 30000 };
 
 /* `before`, as many `fill` as make it `len` bytes long with `after`, and `after`. The caller frees it. */
 static char *padded(const char *before, const char *fill, const char *after, size_t len)
@@ -72,9 +72,9 @@ static int status_of(const struct node *node, const char *text, bool *open)
 {
     int fd = raw_open(node->port);
     raw_text(fd, "%s", text);
-    struct reply reply = raw_reply(fd, false, 5000);
+    struct reply reply = raw_reply(fd, false, SOON);
     raw_text(fd, GET);
-    struct reply next = raw_reply(fd, false, reply.status < 400 ? 5000 : 1000);
+    struct reply next = raw_reply(fd, false, SOON);
     *open = next.status == 200;
     close(fd);
     return reply.status;
@@ -135,7 +135,7 @@ LIMIT(fields_have_a_limit)
 
 static int post_status(const struct node *node, const char *fields, const char *body)
 {
-    struct reply reply = http_request(node->port, "POST", "/messages", fields, body, strlen(body), 5000);
+    struct reply reply = http_request(node->port, "POST", "/messages", fields, body, strlen(body), SOON);
     return reply.status;
 }
 
@@ -176,7 +176,7 @@ static int announced_status(const struct node *node, const char *path, size_t le
     struct reply reply = raw_reply(fd, false, 100);
     if (!reply.status) {
         raw_send(fd, padded("", "b", "", len), len);
-        reply = raw_reply(fd, false, 5000);
+        reply = raw_reply(fd, false, SOON);
     }
     close(fd);
     return reply.status;
@@ -203,7 +203,7 @@ LIMIT(a_body_far_too_large_is_refused_early_and_its_sender_can_read_why)
     int fd = raw_open(node->port);
     raw_text(fd, "POST %s HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", messages_path(), LEN);
     raw_send(fd, bytes, LEN); /* looks up only when it has said all */
-    struct answers answers = answers_read(fd, 5000);
+    struct answers answers = answers_read(fd, SOON);
     struct answer answer;
     cr_expect(answer_next(&answers, false, &answer) && answer.status == 413 && answer.close && !answer.fault);
     cr_expect(answers.ended);
@@ -223,8 +223,8 @@ LIMIT(a_slow_sender_of_a_body_far_too_large_can_read_why_too)
         cr_assert(raw_send(fd, bytes, PIECE), "after %d bytes", i * PIECE);
         nap_ms(25);
     }
-    cr_expect(raw_reply(fd, false, 5000).status == 413);
-    cr_expect(raw_closed(fd, 5000));
+    cr_expect(raw_reply(fd, false, SOON).status == 413);
+    cr_expect(raw_closed(fd, SOON));
     close(fd);
     free(bytes);
 }
@@ -239,24 +239,24 @@ LIMIT(past_the_connection_limit_clients_get_503)
     for (int i = 0; i < MOST; i++) {
         kept[i] = raw_open(node->port);
         raw_text(kept[i], GET);
-        cr_assert(raw_reply(kept[i], false, 5000).status == 200);
+        cr_assert(raw_reply(kept[i], false, SOON).status == 200);
     }
     for (int i = 0; i < MORE; i++) {
         more[i] = raw_open(node->port);
         raw_text(more[i], GET);
     }
     for (int i = 0; i < MORE; i++) {
-        struct reply reply = raw_reply(more[i], false, 5000);
+        struct reply reply = raw_reply(more[i], false, SOON);
         cr_expect(reply.status == 503 && http_field(&reply, "Retry-After"), "%d: %d", i, reply.status);
-        cr_expect(raw_closed(more[i], 5000));
+        cr_expect(raw_closed(more[i], SOON));
         close(more[i]);
     }
     for (int i = 0; i < MOST; i++) {
         raw_text(kept[i], GET);
-        cr_expect(raw_reply(kept[i], false, 5000).status == 200);
+        cr_expect(raw_reply(kept[i], false, SOON).status == 200);
     }
     close(kept[0]);
-    eventually(5000, http_get(node->port, "/messages").status == 200);
+    eventually(SOON, http_get(node->port, "/messages").status == 200);
     cr_expect(node_logged(node, "connections are in use") >= 1);
 }
 
@@ -272,17 +272,17 @@ LIMIT(at_the_descriptor_limit_the_others_are_served)
     int fds[12];
     for (int i = 0; i < 12; i++)
         fds[i] = raw_open(node->port);
-    eventually(5000, node_logged(node, "cannot accept") > 0);
+    eventually(SOON, node_logged(node, "cannot accept") > 0);
     for (int round = 0; round < 10; round++) {
         raw_text(fds[0], GET);
-        struct reply reply = raw_reply(fds[0], false, 1000);
-        cr_expect(reply.status == 200 && reply.ms < 500, "%d after %d ms", reply.status, reply.ms);
+        struct reply reply = raw_reply(fds[0], false, SOON);
+        cr_expect(reply.status == 200, "%d after %d ms", reply.status, reply.ms);
         nap_ms(20);
     }
     for (int i = 0; i < 11; i++)
         close(fds[i]);
     raw_text(fds[11], GET);
-    cr_expect(raw_reply(fds[11], false, 5000).status == 200);
+    cr_expect(raw_reply(fds[11], false, SOON).status == 200);
     cr_expect(node_logged(node, "cannot accept") < 5);
     close(fds[11]);
 }
@@ -292,33 +292,34 @@ LIMIT(at_the_descriptor_limit_the_others_are_served)
 LIMIT(a_connection_without_a_request_is_closed)
 {
     struct node *node = start("--idle-timeout 1");
+    int64_t began_ms = now_ms();
     int silent = raw_open(node->port);
     int waiting = raw_open(node->port);
     int sending = raw_open(node->port);
     int served = raw_open(node->port);
     int waited = of_secondary ? 405 : 202;
-    int64_t began_ms = now_ms();
-    raw_text(waiting, "POST /messages?w=2&timeout=2.5 HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na");
+    char nothing;
+    raw_text(waiting, "POST /messages?w=2&timeout=6 HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na");
     raw_text(sending, "GET /messages");
     raw_text(served, GET);
-    cr_expect(raw_reply(served, false, 5000).status == 200);
-    cr_expect(raw_closed(silent, 5000) && raw_closed(served, 5000));
+    cr_expect(raw_reply(served, false, SOON).status == 200);
+    cr_expect(raw_closed(silent, SOON) && raw_closed(served, SOON));
     int took = (int)(now_ms() - began_ms);
-    cr_expect(took >= 950 && took < 2400, "%d ms", took);
-    cr_expect(raw_reply(waiting, false, 5000).status == waited);
+    cr_expect(took >= 950, "%d ms", took);
+    cr_expect(of_secondary || raw_receive(waiting, &nothing, 1, 0) == -1, "%d ms", took);
+    cr_expect(raw_reply(waiting, false, SOON).status == waited);
     raw_text(sending, " HTTP/1.1\r\n" HOST "\r\n");
-    cr_expect(raw_reply(sending, false, 5000).status == 200);
-    cr_expect(raw_closed(waiting, 5000) && raw_closed(sending, 5000));
+    cr_expect(raw_reply(sending, false, SOON).status == 200);
+    cr_expect(raw_closed(waiting, SOON) && raw_closed(sending, SOON));
 }
 
 static void expect_cut(int fd, int64_t began_ms, bool told)
 {
-    int64_t left = began_ms + PATIENCE_MS + SLACK_MS - now_ms();
     if (told)
-        cr_expect(raw_reply(fd, false, left > 0 ? (int)left : 0).status == 408);
-    cr_expect(raw_closed(fd, left > 0 ? (int)left : 0));
+        cr_expect(raw_reply(fd, false, SOON).status == 408);
+    cr_expect(raw_closed(fd, SOON));
     int took = (int)(now_ms() - began_ms);
-    cr_expect(took > PATIENCE_MS - 500 && took < PATIENCE_MS + SLACK_MS, "%d ms", took);
+    cr_expect(took > PATIENCE_MS - 500 && took < PATIENCE_MS + SOON, "%d ms", took);
 }
 
 /* Without one that a secondary opens for a moment, to ask for its master. */
@@ -354,7 +355,7 @@ LIMIT(who_does_not_go_on_is_cut_after_thirty_seconds)
     raw_text(body, "POST %s HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\nhello", messages_path());
     raw_text(deaf, GET GET GET GET GET);
     raw_text(waiting, "POST /messages?w=2&timeout=31 HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\na");
-    for (int i = 0; i < 29; i++) {
+    while (now_ms() - began_ms < PATIENCE_MS - 2000) {
         raw_text(dripping, "G");
         nap_ms(1000);
     }
@@ -362,12 +363,12 @@ LIMIT(who_does_not_go_on_is_cut_after_thirty_seconds)
     expect_cut(silent, began_ms, true);
     expect_cut(dripping, began_ms, true);
     expect_cut(body, began_ms, true);
-    cr_expect(raw_reply(waiting, false, 5000).status == waited);
+    cr_expect(raw_reply(waiting, false, SOON).status == waited);
     close(waiting);
     close(silent);
     close(dripping);
     close(body);
-    eventually(5000, node_descriptors(node) <= descriptors);
+    eventually(SOON, node_descriptors(node) <= descriptors);
     long got;
     while ((got = raw_receive(deaf, dropped, sizeof dropped, 100)) > 0)
         continue;
@@ -407,7 +408,7 @@ LIMIT(readers_that_take_nothing_cost_the_kernel_little)
         setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
         raw_text(fds[i], GET);
     }
-    eventually(5000, kernel_bytes(node) > READERS * 1000);
+    eventually(SOON, kernel_bytes(node) > READERS * 1000);
     always(300, kernel_bytes(node) < READERS * EACH);
     for (int i = 0; i < READERS; i++)
         close(fds[i]);
@@ -433,8 +434,8 @@ LIMIT(readers_that_take_their_time_hold_nobody_and_cost_little)
         for (int i = 0; i < READERS; i++)
             raw_receive(fds[i], bytes, sizeof bytes, 1000);
         struct reply reply = http_get(node->port, "/health");
-        cr_expect(reply.status == 200 && reply.ms < (nodes_sanitized() ? 1000 : 100), "%d after %d ms",
-                  reply.status, reply.ms);
+        cr_expect(reply.status == 200 && reply.ms < PATIENCE_MS / 3, "%d after %d ms", reply.status,
+                  reply.ms);
     }
     cr_expect(node_memory_kb(node) - memory_kb < 10000, "%ld kB more", node_memory_kb(node) - memory_kb);
     struct reply list = http_get(node->port, "/messages");

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-TestSuite(append_request, .timeout = 20);
+TestSuite(append_request, .timeout = 60);
 
 Test(append_request, a_body_is_json_where_its_type_says_so_whatever_its_case_and_parameters)
 {

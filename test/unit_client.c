@@ -454,7 +454,7 @@ Test(client, a_connection_that_does_not_come_is_given_up)
     ask(&whole);
     run_to_failure();
     expect_failure(ETIMEDOUT, strerror(ETIMEDOUT));
-    cr_expect(clock_ms() - began_ms >= HTTP_CONNECT_MS && clock_ms() - began_ms < HTTP_CONNECT_MS + 2000);
+    cr_expect(clock_ms() - began_ms >= HTTP_CONNECT_MS && clock_ms() - began_ms < 5 * HTTP_CONNECT_MS);
 }
 
 Test(client, several_addresses_share_the_time)

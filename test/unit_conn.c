@@ -38,7 +38,7 @@ static void stop(void)
     hand_close();
 }
 
-TestSuite(conn, .init = start, .fini = stop, .timeout = 20);
+TestSuite(conn, .init = start, .fini = stop, .timeout = 60);
 
 static void say_bytes(const char *bytes, size_t len)
 {

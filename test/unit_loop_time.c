@@ -95,7 +95,7 @@ static int64_t pass(void *ctx, int64_t now_ms)
     return CLOCK_NEVER;
 }
 
-TestSuite(loop_time, .timeout = 20);
+TestSuite(loop_time, .timeout = 60);
 
 static struct loop *loop_told(void)
 {

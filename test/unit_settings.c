@@ -63,7 +63,7 @@ static void forget(void)
     free(err_text);
 }
 
-TestSuite(settings, .fini = forget, .timeout = 20);
+TestSuite(settings, .fini = forget, .timeout = 60);
 
 Test(settings, defaults_of_the_master)
 {

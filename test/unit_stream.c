@@ -25,7 +25,7 @@ static void stop(void)
     close(other);
 }
 
-TestSuite(stream, .init = start, .fini = stop, .timeout = 20);
+TestSuite(stream, .init = start, .fini = stop, .timeout = 60);
 
 static struct stream_turn turn_of(int64_t now_ms, size_t most)
 {

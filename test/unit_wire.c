@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-TestSuite(wire, .timeout = 20);
+TestSuite(wire, .timeout = 60);
 
 static char why[JSON_WHY_SIZE];
 

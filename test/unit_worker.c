@@ -86,7 +86,7 @@ static void start(void)
     cr_assert_not_null(worker);
 }
 
-TestSuite(worker, .init = start, .timeout = 20);
+TestSuite(worker, .init = start, .timeout = 60);
 
 static void await(const char *text)
 {

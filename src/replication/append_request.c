@@ -8,7 +8,7 @@ enum { TIMEOUT_MAX_S = 315360000 /* ten years */ };
 
 static bool timeout_parse(double seconds, int64_t *out_ms)
 {
-    if (!(seconds >= 0 && seconds <= TIMEOUT_MAX_S))
+    if (!(seconds >= 0 && seconds <= (double)TIMEOUT_MAX_S))
         return false;
     *out_ms = (int64_t)(seconds * 1000 + 0.5);
     if (*out_ms == 0 && seconds > 0)

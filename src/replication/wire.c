@@ -155,10 +155,11 @@ static bool read_heartbeat(struct json *json, void *field)
     double seconds;
     if (!json_number(json, &seconds))
         return false;
+    static const double least_ms = WIRE_HEARTBEAT_LEAST_MS, most_ms = WIRE_HEARTBEAT_MOST_MS;
     double ms = seconds * 1000;
-    if (!(ms > WIRE_HEARTBEAT_LEAST_MS))
-        ms = WIRE_HEARTBEAT_LEAST_MS;
-    *(int64_t *)field = (int64_t)(ms < WIRE_HEARTBEAT_MOST_MS ? ms : WIRE_HEARTBEAT_MOST_MS);
+    if (!(ms > least_ms))
+        ms = least_ms;
+    *(int64_t *)field = (int64_t)(ms < most_ms ? ms : most_ms);
     return true;
 }
 

@@ -128,9 +128,9 @@ void expect_stored_at_end(struct reply reply, long long id, int w, int acks)
                   ",\"error\":\"the master is shutting down before enough nodes hold the message\"");
 }
 
-void expect_took(struct reply reply, int ms, int more_ms)
+void expect_took(struct reply reply, int ms)
 {
-    cr_assert(reply.ms >= ms - 1 && reply.ms < late(ms + more_ms), "it took %d ms instead of %d", reply.ms,
+    cr_assert(reply.ms >= ms - 1 && reply.ms < late(ms + AT_ONCE_MS), "it took %d ms instead of %d", reply.ms,
               ms);
 }
 
@@ -142,7 +142,7 @@ void expect_at_once(struct reply reply)
 void expect_end(struct ending ending)
 {
     cr_assert_eq(ending.code, 0, "exit code %d", ending.code);
-    cr_assert(ending.ms < late(2000) + (nodes_sanitized() ? 1000 : 0), "ended after %d ms", ending.ms);
+    cr_assert(ending.ms < late(2 * 2000), "ended after %d ms", ending.ms);
 }
 
 void expect_logged(const struct node *node, const char *text, int lines)

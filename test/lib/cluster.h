@@ -11,8 +11,6 @@
 #include <criterion/criterion.h>
 #include <criterion/options.h>
 
-enum { SOON = 20000 }; /* the limit of an `eventually` that says nothing of speed */
-
 /* A test whose nodes must all end well when its script has run through, and which prints their log lines when
  * it has not. */
 #define SCENARIO(suite, name)                                                                                \
@@ -59,14 +57,19 @@ void expect_stored(struct reply reply, int status, long long id, int w, int acks
 /* 202 because the master ends. */
 void expect_stored_at_end(struct reply reply, long long id, int w, int acks);
 
-/* That it took so long, and not much longer. Clocks that count whole milliseconds may differ by one. */
-void expect_took(struct reply reply, int ms, int more_ms);
+/* A busy machine may take seconds for what takes milliseconds on a quiet one. So what is to happen at once is
+ * given this long, and the test lets what must not be waited for take far longer, or for ever. */
+enum { AT_ONCE_MS = 10000 };
 
 /* That it waited for nobody. */
-enum { AT_ONCE_MS = 1500 };
 void expect_at_once(struct reply reply);
 
-/* That a node ended with code 0 within two seconds, which the sanitizers' last work makes longer. */
+/* That it took so long, and then waited for nobody. Clocks that count whole milliseconds may differ by one.
+ */
+void expect_took(struct reply reply, int ms);
+
+/* That a node ended with code 0, and in the time of the contract: two seconds, which a busy machine and the
+ * sanitizers' last work make longer. */
 void expect_end(struct ending ending);
 
 /* That just so many of the node's log lines hold the text. They may come a little later than what they tell.

@@ -1,6 +1,6 @@
 /* Waiting for something that becomes true, and giving up loudly.
  *
- *     eventually(2000, node_logged(master, "registered s1"));
+ *     eventually(SOON, node_logged(master, "registered s1"));
  *     always(300, shows(secondary, "m1"));
  *
  * A limit only costs time where a test fails, so it may be large. */
@@ -8,6 +8,8 @@
 #define TEST_EVENTUALLY_H
 
 #include <stdint.h>
+
+enum { SOON = 20000 }; /* the limit in ms of whatever says nothing of speed */
 
 /* Monotonic milliseconds. */
 int64_t now_ms(void);

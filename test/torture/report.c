@@ -43,7 +43,7 @@ void report_open(const char *command, const char *folder, void (*at_failure)(voi
 }
 
 /* Under the mutex. */
-static void event_add(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void event_add(const char *format, va_list args)
 {
     char *text = events[event_count++ % EVENTS];
     int len = snprintf(text, EVENT_SIZE, "%9.3f ", (double)(now_ms() - start_ms) / 1000);
