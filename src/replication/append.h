@@ -27,9 +27,9 @@ void append_close(struct append *append);
 /* The longest body of a request with this head. */
 uint64_t append_body_limit(const struct append *append, const struct http_head *head);
 
-/* POST /messages. Where its client goes away while it waits, a POST whose message was appended is forgotten,
- * and the message stays. One at the gate was not refused: it is appended when the gate opens, and forgotten
- * then. */
+/* POST /messages: one message, or a list of them, all or none. Where its client goes away while it waits, a
+ * POST whose message was appended is forgotten, and the message stays. One at the gate was not refused: it is
+ * appended when the gate opens, and forgotten then. */
 void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange);
 
 /* GET /messages/ID with a `w` in its query; `text` is the ID. */

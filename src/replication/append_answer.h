@@ -1,0 +1,18 @@
+/* What the client of an append is told of it: the answer's fields and its body. */
+#ifndef REPLICATION_APPEND_ANSWER_H
+#define REPLICATION_APPEND_ANSWER_H
+
+#include "replication/post.h"
+
+enum { APPEND_LOCATION_SIZE = 96 };
+
+/* Writes the field that tells where the messages are, and returns where it begins in `out`. */
+const char *append_location(const struct post *post, char out[APPEND_LOCATION_SIZE]);
+
+/* The body: so much of memory at the most. */
+enum { APPEND_ANSWER_MAX = 320 };
+
+/* Writes the body into `out`, which is empty and has APPEND_ANSWER_MAX bytes. It cannot fail. */
+void append_answer_write(struct buf *out, const struct post *post);
+
+#endif

@@ -1,0 +1,106 @@
+/* Appends on a master by hand, whose clock stands still: lists of messages, expected ids. */
+#include "master_by_hand.h"
+
+#include <criterion/criterion.h>
+
+#define JSON "Content-Type: application/json\r\n"
+
+/* Sends a request, and lets happen what can happen now. */
+static int ask(const char *method, const char *target, const char *fields, const char *body)
+{
+    int fd = node_ask(method, target, fields, body);
+    settle();
+    return fd;
+}
+
+static void expect_answer(int fd, int status, const char *body)
+{
+    settle();
+    struct node_answer answer = node_answer(fd);
+    cr_assert_eq(answer.status, status, "%d instead of %d: %s", answer.status, status, answer.body);
+    cr_assert_str_eq(answer.body, body);
+    close(fd);
+    settle();
+}
+
+static void expect_waits(int fd)
+{
+    settle();
+    struct node_answer answer = node_answer(fd);
+    cr_assert_eq(answer.status, 0, "%d: %s", answer.status, answer.body);
+}
+
+static void expect_list(const char *list)
+{
+    struct node_answer answer = node_call("GET", "/messages", "", "");
+    cr_assert_str_eq(answer.body, list);
+}
+
+static void master_with(int nodes)
+{
+    hand.settings.nodes = (unsigned)nodes;
+    node_start(SETTINGS_MASTER);
+}
+
+TestSuite(append, .init = secondaries_open, .fini = master_end, .timeout = 60);
+
+/* ---- lists of messages */
+
+Test(append, a_list_is_appended_together_and_waits_for_its_last_message)
+{
+    master_with(0);
+    join(1);
+    secondaries[0].silent = true;
+    int fd = ask("POST", "/messages?w=2", JSON, "{\"messages\":[\"a\",\"b\",\"c\"]}");
+    expect_list("{\"messages\":[\"a\",\"b\",\"c\"]}");
+    expect_waits(fd);
+    secondaries[0].silent = false;
+    expect_answer(fd, 201, "{\"id\":3,\"first_id\":1,\"count\":3,\"w\":2,\"acks\":2}");
+    cr_assert_eq(log_last(secondaries[0].list), 3);
+}
+
+Test(append, lists_that_wait_at_the_gate_keep_their_texts_and_their_order)
+{
+    master_with(2);
+    int first = ask("POST", "/messages", JSON, "{\"messages\":[\"a\",\"b\"]}");
+    int second = ask("POST", "/messages", "", "c");
+    int third = ask("POST", "/messages", JSON, "{\"messages\":[\"\\u0064\",\"e\",\"f\"],\"w\":2}");
+    expect_waits(first);
+    expect_list("{\"messages\":[]}");
+    join(1);
+    expect_answer(first, 201, "{\"id\":2,\"first_id\":1,\"count\":2,\"w\":1,\"acks\":1}");
+    expect_answer(second, 201, "{\"id\":3,\"w\":1,\"acks\":1}");
+    expect_answer(third, 201, "{\"id\":6,\"first_id\":4,\"count\":3,\"w\":2,\"acks\":2}");
+    expect_list("{\"messages\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"]}");
+}
+
+Test(append, no_post_has_anything_of_an_earlier_one)
+{
+    master_with(0);
+    node_call("POST", "/messages", JSON, "{\"messages\":[\"a\",\"bb\"]}");
+    node_call("POST", "/messages", "", "ccc");
+    node_call("POST", "/messages", JSON, "{\"messages\":[\"dddd\",\"\"]}");
+    node_call("POST", "/messages?w=x", JSON, "{\"messages\":[\"dddd\"]}");
+    node_call("POST", "/messages?expect=9", JSON, "{\"messages\":[\"dddd\",\"d\"]}");
+    node_call("POST", "/messages", JSON, "{\"messages\":[\"eeeee\",\"f\",\"gg\"]}");
+    node_call("POST", "/messages", JSON, "{\"message\":\"h\"}");
+    expect_list("{\"messages\":[\"a\",\"bb\",\"ccc\",\"eeeee\",\"f\",\"gg\",\"h\"]}");
+    cr_assert_str_eq(node_call("GET", "/messages/6", "", "").body, "{\"id\":6,\"message\":\"gg\"}");
+}
+
+/* ---- expected ids */
+
+Test(append, an_expected_id_is_looked_at_when_the_gate_lets_the_post_through)
+{
+    master_with(2);
+    int first = ask("POST", "/messages?expect=1", "", "x");
+    int third = ask("POST", "/messages?expect=3", JSON, "{\"messages\":[\"c\",\"d\"]}");
+    int late = ask("POST", "/messages?expect=3", "", "y");
+    expect_waits(first);
+    has_old_list(1); /* two messages */
+    join(1);
+    expect_answer(first, 412, "{\"error\":\"the next id is 3, and 1 was expected\",\"last_id\":2}");
+    expect_answer(third, 201, "{\"id\":4,\"first_id\":3,\"count\":2,\"w\":1,\"acks\":1}");
+    expect_answer(late, 412, "{\"error\":\"the next id is 5, and 3 was expected\",\"last_id\":4}");
+    expect_list("{\"messages\":[\"a\",\"b\",\"c\",\"d\"]}");
+}
