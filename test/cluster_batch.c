@@ -191,3 +191,94 @@ SCENARIO(cluster_batch, of_many_that_expect_the_same_id_one_appends)
     cr_assert_eq(appended, 1);
     cr_assert(shows(master, "m"));
 }
+
+/* ---- receipts */
+
+/* What a receipt says of a node: milliseconds; -1 for null, -2 where the node is not in it. */
+static double receipt_of(struct reply reply, const char *id)
+{
+    char wanted[64];
+    double ms;
+    snprintf(wanted, sizeof wanted, "{\"id\":\"%s\",\"ms\":", id);
+    const char *at = strstr(reply.body, wanted);
+    if (!at)
+        return -2;
+    return sscanf(at + strlen(wanted), "%lf}", &ms) == 1 ? ms : -1;
+}
+
+SCENARIO(cluster_batch, a_receipt_has_every_member_and_when_it_came_to_hold_the_message)
+{
+    struct node *master = master_start("");
+    member_start(master, "s1", "");
+    member_start(master, "slow", "--secondary-delays 0.4");
+    struct reply reply = post(master, "?w=3&receipt=1", "a");
+    expect_status(reply, 201);
+    cr_assert(strstr(reply.body, "{\"id\":1,\"w\":3,\"acks\":3,\"nodes\":[{\"id\":\"master\",\"ms\":"), "%s",
+              reply.body);
+    double master_ms = receipt_of(reply, "master");
+    double s1_ms = receipt_of(reply, "s1"), slow_ms = receipt_of(reply, "slow");
+    cr_assert(master_ms >= 0 && s1_ms >= master_ms && s1_ms <= reply.ms && slow_ms >= 400 &&
+                  slow_ms <= reply.ms + 1,
+              "%s", reply.body);
+    reply = http_get(master->port, "/messages/1?w=1&receipt=1");
+    cr_assert(receipt_of(reply, "master") == 0 && receipt_of(reply, "s1") == 0 &&
+                  receipt_of(reply, "slow") == 0,
+              "%s", reply.body);
+    reply = post(master, "?w=1&receipt=1", "b");
+    cr_assert(receipt_of(reply, "s1") == -1 && receipt_of(reply, "slow") == -1, "%s", reply.body);
+    cr_assert_not(strstr(post(master, "?receipt=0", "c").body, "nodes"));
+    expect_status(post(master, "?receipt=yes", "d"), 400);
+    expect_status(http_get(master->port, "/messages/1?w=1&receipt=2"), 400);
+}
+
+SCENARIO(cluster_batch, who_has_lost_the_message_again_has_no_time_in_a_receipt)
+{
+    struct node *master = master_start("--heartbeat-interval 0.1");
+    struct fake *fake = fake_open(FAKE_GOOD);
+    member_start(master, "s1", "");
+    fake_join(fake, master, "f1");
+    struct call *call = call_post(master->port, "/messages?w=4&timeout=2&receipt=1", "a");
+    eventually(SOON, member_number(master, "f1", "acked") == 1);
+    fake_mode(fake, FAKE_500);
+    fake_restart(fake);
+    expect_status(fake_register(fake, master, "f1"), 200);
+    eventually(SOON, member_number(master, "f1", "acked") == 0);
+    struct reply reply = call_end(call);
+    expect_status(reply, 202);
+    cr_assert(receipt_of(reply, "s1") >= 0 && receipt_of(reply, "f1") == -1, "%s", reply.body);
+}
+
+SCENARIO(cluster_batch, a_member_keeps_its_time_under_another_name)
+{
+    struct node *master = master_start("");
+    struct fake *fake = fake_open(FAKE_GOOD);
+    fake_join(fake, master, "f1");
+    fake_slow(fake, 300);
+    struct call *call = call_post(master->port, "/messages?w=3&receipt=1", "a");
+    eventually(SOON, member_number(master, "f1", "acked") == 1);
+    fake_join(fake, master, "f2");
+    member_start(master, "s1", "");
+    struct reply reply = call_end(call);
+    expect_status(reply, 201);
+    double ms = receipt_of(reply, "f2");
+    cr_assert(receipt_of(reply, "f1") == -2 && ms >= 300 && ms < receipt_of(reply, "s1"), "%s", reply.body);
+}
+
+SCENARIO(cluster_batch, who_has_left_is_not_in_a_receipt_and_who_has_come_is)
+{
+    struct node *master = master_start("");
+    member_start(master, "s1", "");
+    struct node *s2 = member_start(master, "s2", "");
+    struct call *call = call_post(master->port, "/messages?w=4&receipt=1", "a");
+    eventually(SOON, member_number(master, "s2", "acked") == 1);
+    cr_assert_eq(node_stop(s2).code, 0);
+    eventually(SOON, members(master) == 1);
+    member_start(master, "s3", "");
+    cr_assert_not(call_done(call));
+    secondary_start(master, "--secondary-id s4");
+    struct reply reply = call_end(call);
+    expect_status(reply, 201);
+    cr_assert(receipt_of(reply, "s1") >= 0 && receipt_of(reply, "s2") == -2, "%s", reply.body);
+    cr_assert(receipt_of(reply, "s4") >= receipt_of(reply, "s3") && receipt_of(reply, "s3") > 0, "%s",
+              reply.body);
+}

@@ -1,4 +1,4 @@
-/* Appends on a master by hand, whose clock stands still: lists of messages, expected ids. */
+/* Appends on a master by hand, whose clock stands still: lists of messages, expected ids, receipts. */
 #include "master_by_hand.h"
 
 #include <criterion/criterion.h>
@@ -103,4 +103,91 @@ Test(append, an_expected_id_is_looked_at_when_the_gate_lets_the_post_through)
     expect_answer(third, 201, "{\"id\":4,\"first_id\":3,\"count\":2,\"w\":1,\"acks\":1}");
     expect_answer(late, 412, "{\"error\":\"the next id is 5, and 3 was expected\",\"last_id\":4}");
     expect_list("{\"messages\":[\"a\",\"b\",\"c\",\"d\"]}");
+}
+
+/* ---- receipts */
+
+Test(append, a_receipt_tells_when_each_node_came_to_hold_the_message)
+{
+    master_with(0);
+    join(1);
+    join(2);
+    secondaries[1].silent = true;
+    int fd = ask("POST", "/messages?w=3&receipt=1", "", "a");
+    wait(700); /* and a few signs of life */
+    expect_waits(fd);
+    secondaries[1].silent = false;
+    expect_answer(fd, 201,
+                  "{\"id\":1,\"w\":3,\"acks\":3,\"nodes\":[{\"id\":\"master\",\"ms\":0.0},"
+                  "{\"id\":\"s1\",\"ms\":0.0},{\"id\":\"s2\",\"ms\":700.0}]}");
+    fd = ask("POST", "/messages?w=3&receipt=0", "", "b");
+    expect_answer(fd, 201, "{\"id\":2,\"w\":3,\"acks\":3}");
+}
+
+Test(append, who_does_not_hold_it_yet_has_no_time_in_a_receipt)
+{
+    master_with(0);
+    join(1);
+    join(2);
+    secondaries[1].silent = true;
+    secondaries[2].silent = true;
+    join(3); /* is registered, and not proven */
+    int fd = ask("POST", "/messages?w=4&timeout=0.2&receipt=1", JSON, "{\"messages\":[\"a\",\"b\"]}");
+    wait(200);
+    expect_answer(
+        fd, 202,
+        "{\"id\":2,\"first_id\":1,\"count\":2,\"w\":4,\"acks\":2,\"error\":\"the time is over before "
+        "enough nodes hold the message; it is in the log and is still being replicated\","
+        "\"nodes\":[{\"id\":\"master\",\"ms\":0.0},{\"id\":\"s1\",\"ms\":0.0},{\"id\":\"s2\",\"ms\":null},"
+        "{\"id\":\"s3\",\"ms\":null}]}");
+}
+
+Test(append, the_time_at_the_gate_counts_in_a_receipt)
+{
+    master_with(2);
+    int fd = ask("POST", "/messages?receipt=1&w=2", "", "a");
+    wait(70);
+    join(1);
+    expect_answer(fd, 201,
+                  "{\"id\":1,\"w\":2,\"acks\":2,\"nodes\":[{\"id\":\"master\",\"ms\":70.0},"
+                  "{\"id\":\"s1\",\"ms\":70.0}]}");
+}
+
+Test(append, a_get_that_finds_it_there_has_0_and_a_later_one_the_time_since_the_get)
+{
+    master_with(0);
+    join(1);
+    secondaries[1].silent = true;
+    join(2);
+    node_call("POST", "/messages?w=2", "", "a");
+    wait(300);
+    int fd = ask("GET", "/messages/1?w=3&receipt=1", "", "");
+    wait(50);
+    expect_waits(fd);
+    secondaries[1].silent = false;
+    expect_answer(fd, 200,
+                  "{\"id\":1,\"w\":3,\"acks\":3,\"nodes\":[{\"id\":\"master\",\"ms\":0.0},"
+                  "{\"id\":\"s1\",\"ms\":0.0},{\"id\":\"s2\",\"ms\":50.0}]}");
+}
+
+Test(append, receipts_of_different_messages_are_told_apart)
+{
+    master_with(0);
+    join(1);
+    secondaries[0].silent = true;
+    int a = ask("POST", "/messages?w=2&receipt=1", "", "a");
+    wait(10);
+    secondaries[0].silent = false;
+    settle();
+    secondaries[0].silent = true;
+    int b = ask("POST", "/messages?w=2&receipt=1", "", "b");
+    wait(10);
+    int c = ask("POST", "/messages?w=2&receipt=1", "", "c");
+    wait(10);
+    secondaries[0].silent = false;
+#define RECEIPT(ms)                                                                                          \
+    ",\"w\":2,\"acks\":2,\"nodes\":[{\"id\":\"master\",\"ms\":0.0},{\"id\":\"s1\",\"ms\":" ms "}]}"
+    expect_answer(a, 201, "{\"id\":1" RECEIPT("10.0"));
+    expect_answer(b, 201, "{\"id\":2" RECEIPT("20.0"));
+    expect_answer(c, 201, "{\"id\":3" RECEIPT("10.0"));
 }

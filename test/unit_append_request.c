@@ -296,7 +296,7 @@ Test(append_request, a_list_has_10000_texts_at_most)
     buf_free(&json);
 }
 
-/* ---- the id that is expected */
+/* ---- the id that is expected, and receipts */
 
 Test(append_request, an_expected_id_stands_in_the_body_or_in_the_query_and_the_body_counts)
 {
@@ -319,6 +319,22 @@ Test(append_request, an_expected_id_stands_in_the_body_or_in_the_query_and_the_b
     cr_expect_null(read_post("?expect=7", "{\"expect\":null,\"message\":\"m\"}", &terms));
     cr_expect_eq(terms.expect, 7);
     expect_error("{\"expect\":1,\"expect\":null}", "\"expect\" is there twice, at byte 22 of the body");
+}
+
+Test(append_request, a_receipt_is_1_or_0_in_the_query)
+{
+    static const char *const bad[] = {"", "2", "true", "01", "%31%30"};
+    struct append_terms terms;
+    cr_expect_null(read_post("", NULL, &terms));
+    cr_expect_not(terms.receipt);
+    cr_expect_null(read_value("receipt", "1", false, &terms));
+    cr_expect(terms.receipt);
+    cr_expect_null(read_value("receipt", "0", false, &terms));
+    cr_expect_not(terms.receipt);
+    cr_expect_null(read_post("?timeout=3&receipt=1&w=2", NULL, &terms));
+    cr_expect(terms.receipt && terms.w == 2 && terms.timeout_ms == 3000);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_expect_not_null(read_value("receipt", bad[i], false, &terms), "%s", bad[i]);
 }
 
 /* ---- what a message is not sent as */

@@ -10,6 +10,7 @@
 #include "replication/append_answer.h"
 #include "replication/append_lines.h"
 #include "replication/reads.h"
+#include "replication/receipts.h"
 #include "replication/shares.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -25,6 +26,7 @@ enum {
 struct append {
     struct base *base;
     const struct gate *gate;
+    const struct members *members;
     size_t gated_bytes; /* memory of the messages at the gate */
     struct buf json; /* for the next message: one that is still in the processor's cache, and not allocated */
     struct buf answer; /* the body that is written; has APPEND_ANSWER_MAX bytes */
@@ -35,13 +37,14 @@ struct append {
     struct append_lines lines;
 };
 
-struct append *append_open(struct base *base, const struct gate *gate)
+struct append *append_open(struct base *base, const struct gate *gate, const struct members *members)
 {
     struct append *append = calloc(1, sizeof *append);
     if (!append)
         return NULL;
     append->base = base;
     append->gate = gate;
+    append->members = members;
     append->shares = shares_open();
     if (!append->shares || !buf_reserve(&append->answer, APPEND_ANSWER_MAX)) {
         append_close(append);
@@ -111,6 +114,8 @@ static void post_free(struct append *append, struct post *post)
     append->waiting--;
     if (post->share)
         shares_leave(append->shares, post->share);
+    if (post->receipt)
+        receipt_free(append->base->receipts, post->receipt);
     json_return(append, post);
     if (append->spares == SPARES_MAX) {
         free(post);
@@ -182,6 +187,7 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
     post->began_ms = clock_ms();
     post->gone = false;
     post->share = NULL;
+    post->receipt = NULL;
     return post;
 }
 
@@ -230,12 +236,19 @@ static bool condition_holds(const struct append *append, const struct http_reque
     return false;
 }
 
-static void post_terms(struct post *post, const struct append_terms *terms)
+/* Returns false where there is no memory for a receipt that is wanted: the exchange is answered then. */
+static bool post_terms(struct post *post, const struct append_terms *terms, struct http_exchange *exchange)
 {
     post->waiter.w = terms->w;
     post->waiter.deadline_ms =
         terms->timeout_ms ? clock_after(post->began_ms, terms->timeout_ms) : CLOCK_NEVER;
     post->expect = terms->expect;
+    if (!terms->receipt)
+        return true;
+    post->receipt = receipt_new();
+    if (!post->receipt)
+        http_answer_unavailable(exchange, "there is no memory for a receipt");
+    return post->receipt != NULL;
 }
 
 static struct append_terms terms_default(const struct append *append)
@@ -250,7 +263,7 @@ static void post_answer(struct append *append, struct post *post)
     int status = post->waiter.outcome != ACKS_REACHED ? 202 : post->is_get ? 200 : 201;
     append_lines_answered(&append->lines, post, status);
     buf_clear(&append->answer);
-    append_answer_write(&append->answer, post);
+    append_answer_write(&append->answer, post, append->members);
     http_answer(post->exchange, status, append_location(post, field), buf_span(&append->answer));
     post_free(append, post);
 }
@@ -310,6 +323,8 @@ static void post_append(struct append *append, struct post *post)
     }
     json_return(append, post);
     append->base->appended = true;
+    if (post->receipt)
+        receipt_await(append->base->receipts, post->receipt, post->waiter.id, false);
     acks_appended(append->base->acks, post->waiter.id);
     append_lines_appended(&append->lines, post);
     post_park(append, post);
@@ -373,11 +388,10 @@ void append_post(struct append *append, const struct http_request *request, stru
         json_borrow(append, post);
     /* RFC 9110 13.2.1: the condition counts only where the request is good without it */
     if (!request_read(append, request, post, &terms, exchange) || !may_wait(append, post, &terms, exchange) ||
-        !condition_holds(append, request, exchange)) {
+        !condition_holds(append, request, exchange) || !post_terms(post, &terms, exchange)) {
         post_free(append, post);
         return;
     }
-    post_terms(post, &terms);
     if (gated)
         post_gate(append, post);
     else
@@ -405,11 +419,12 @@ void append_wait(struct append *append, const struct http_request *request, cons
     post->messages.count = 1;
     post->messages.is_list = false;
     post->waiter.id = id;
-    if (!may_wait(append, post, &terms, exchange)) {
+    if (!may_wait(append, post, &terms, exchange) || !post_terms(post, &terms, exchange)) {
         post_free(append, post);
         return;
     }
-    post_terms(post, &terms);
+    if (post->receipt)
+        receipt_await(append->base->receipts, post->receipt, id, true);
     post_park(append, post);
 }
 

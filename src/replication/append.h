@@ -6,6 +6,7 @@
 #define REPLICATION_APPEND_H
 
 #include "replication/gate.h"
+#include "replication/members.h"
 
 enum {
     /* Requests that wait: more that would have to get 503, but for the first of a connection. Of one
@@ -19,7 +20,7 @@ enum {
 struct append;
 
 /* The gate is asked before a POST is read, and again when it opens for it. NULL where there is no memory. */
-struct append *append_open(struct base *base, const struct gate *gate);
+struct append *append_open(struct base *base, const struct gate *gate, const struct members *members);
 
 /* Nobody may be waiting: acks_end and append_pass come first. */
 void append_close(struct append *append);

@@ -1,5 +1,6 @@
 #include "replication/append_answer.h"
 #include "format.h"
+#include "replication/receipts.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,7 +36,18 @@ const char *append_location(const struct post *post, char out[APPEND_LOCATION_SI
     return memcpy(at - strlen(field), field, strlen(field));
 }
 
-void append_answer_write(struct buf *out, const struct post *post)
+static void receipt_add(struct buf *out, const struct post *post, const struct members *members)
+{
+    size_t before = out->len;
+    buf_add_text(out, ",\"nodes\":");
+    receipt_write(post->receipt, members, post->waiter.id, out);
+    if (!out->failed)
+        return;
+    buf_clear(out);
+    out->len = before;
+}
+
+void append_answer_write(struct buf *out, const struct post *post, const struct members *members)
 {
     const struct acks_waiter *waiter = &post->waiter;
     buf_add_text(out, "{\"id\":");
@@ -51,6 +63,8 @@ void append_answer_write(struct buf *out, const struct post *post)
     buf_add_text(out, ",\"acks\":");
     buf_add_uint(out, waiter->count.have);
     buf_add_text(out, outcome_text(waiter->outcome));
+    if (post->receipt)
+        receipt_add(out, post, members);
     buf_add_text(out, "}\n");
     assert(!out->failed);
 }

@@ -2,6 +2,7 @@
 #ifndef REPLICATION_APPEND_ANSWER_H
 #define REPLICATION_APPEND_ANSWER_H
 
+#include "replication/members.h"
 #include "replication/post.h"
 
 enum { APPEND_LOCATION_SIZE = 96 };
@@ -9,10 +10,11 @@ enum { APPEND_LOCATION_SIZE = 96 };
 /* Writes the field that tells where the messages are, and returns where it begins in `out`. */
 const char *append_location(const struct post *post, char out[APPEND_LOCATION_SIZE]);
 
-/* The body: so much of memory at the most. */
+/* The body, without a receipt: so much of memory at the most. */
 enum { APPEND_ANSWER_MAX = 320 };
 
-/* Writes the body into `out`, which is empty and has APPEND_ANSWER_MAX bytes. It cannot fail. */
-void append_answer_write(struct buf *out, const struct post *post);
+/* Writes the body into `out`, which is empty and has APPEND_ANSWER_MAX bytes. It cannot fail: a receipt for
+ * which there is no memory is left out. */
+void append_answer_write(struct buf *out, const struct post *post, const struct members *members);
 
 #endif

@@ -21,6 +21,7 @@ static const char bad_w[] = "w must be " CONCERN_HINT;
 static const char bad_timeout[] = "timeout must be a number of seconds, 0 to wait for ever";
 
 static const char bad_expect[] = "expect must be the id that comes next, a whole number from 1 on";
+static const char bad_receipt[] = "receipt must be 1 or 0";
 
 enum { QUERY_NONE = -1, QUERY_BAD = -2 }; /* see http_request_query */
 
@@ -35,6 +36,18 @@ static const char *terms_query_timeout(const struct http_request *request, struc
     bool good =
         json_number(&number, &seconds) && json_end(&number) && timeout_parse(seconds, &terms->timeout_ms);
     return good ? NULL : bad_timeout;
+}
+
+static const char *terms_query_receipt(const struct http_request *request, struct append_terms *terms)
+{
+    char text[4];
+    int len = http_request_query(request, "receipt", text, sizeof text);
+    if (len == QUERY_NONE)
+        return NULL;
+    if (len != 1 || (text[0] != '0' && text[0] != '1'))
+        return bad_receipt;
+    terms->receipt = text[0] == '1';
+    return NULL;
 }
 
 static const char *terms_query_expect(const struct http_request *request, struct append_terms *terms)
@@ -55,7 +68,8 @@ const char *append_read_terms(const struct http_request *request, struct append_
     int len = http_request_query(request, "w", text, sizeof text);
     if (len == QUERY_BAD || (len >= 0 && !concern_parse((struct span){text, (size_t)len}, &terms->w)))
         return bad_w;
-    return terms_query_timeout(request, terms);
+    const char *error = terms_query_timeout(request, terms);
+    return error ? error : terms_query_receipt(request, terms);
 }
 
 static const char *terms_json_w(struct json *json, struct append_terms *terms)

@@ -1,5 +1,5 @@
 /* What a POST /messages asks for, read and checked: the message or the list of messages, the write concern,
- * the time limit, the id that is expected. No I/O. */
+ * the time limit, the id that is expected, whether a receipt is wanted. No I/O. */
 #ifndef REPLICATION_APPEND_REQUEST_H
 #define REPLICATION_APPEND_REQUEST_H
 
@@ -10,6 +10,7 @@ struct append_terms {
     int w;              /* see concern.h */
     int64_t timeout_ms; /* 0: for ever */
     uint64_t expect;    /* the id that the first message is to get; 0: any */
+    bool receipt;       /* the answer is to tell when each node came to hold it: see receipts.h */
 };
 
 enum {
@@ -37,7 +38,7 @@ bool append_is_json(const struct http_head *head);
 /* What no message may be sent as: 415. For a row's `denies`. */
 const struct http_denial *append_denies(const struct http_head *head);
 
-/* Reads the query's w and timeout over the defaults in *terms. Returns NULL, or one sentence for the
+/* Reads the query's w, timeout and receipt over the defaults in *terms. Returns NULL, or one sentence for the
  * client. */
 const char *append_read_terms(const struct http_request *request, struct append_terms *terms);
 

@@ -299,11 +299,21 @@ static struct member **member_of_boot(struct members *members, const char *boot,
     return at;
 }
 
+/* Before the position is recorded. */
+static void receipts_tell(const struct members *members, const struct member *member, uint64_t position)
+{
+    const struct base *base = members->base;
+    uint64_t known = member->ack ? acks_position(base->acks, member->ack) : 0;
+    receipts_ack(base->receipts, member->number, known, position);
+}
+
 /* Records the position. A process that came back with less lowers it. Released waiters are looked at by the
  * loop at the end of the pass. */
 static int member_record(struct members *members, struct member *member, const struct link *link)
 {
     const struct base *base = members->base;
+    if (receipts_wanted(base->receipts))
+        receipts_tell(members, member, link->position);
     if (member->ack) {
         acks_record(base->acks, member->ack, link->position);
         return 0;

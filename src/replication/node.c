@@ -44,6 +44,7 @@ struct node {
     struct admission *admission;
     struct gate *gate;
     struct append *append;
+    struct receipts receipts;
     int64_t check_ms; /* when to look at the members' states next */
 
     /* a secondary's; NULL in a master */
@@ -406,12 +407,13 @@ static bool master_build(struct node *node)
 {
     wire_name_new(node->base.own.log);
     node->base.own.epoch = 1;
+    node->base.receipts = &node->receipts;
     node->members = members_open(&node->base);
     node->admission = admission_open(&node->base, node->members);
     if (!node->members || !node->admission)
         return false;
     node->gate = gate_open(&node->base, node->members, node->admission);
-    node->append = append_open(&node->base, node->gate);
+    node->append = append_open(&node->base, node->gate, node->members);
     return node->gate && node->append;
 }
 

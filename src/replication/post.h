@@ -16,7 +16,8 @@ struct post {
     bool gone;           /* its client, while it waited at the gate */
     struct share *share; /* of its client's address; NULL: it has a place as the first of its connection */
     int64_t began_ms;
-    uint64_t expect; /* the id that the first message is to get; 0: any */
+    uint64_t expect;         /* the id that the first message is to get; 0: any */
+    struct receipt *receipt; /* NULL: none is wanted */
     struct append_messages messages;
 };
 
