@@ -1,4 +1,5 @@
-/* Appends on a master by hand, whose clock stands still: lists of messages, expected ids, receipts. */
+/* Appends on a master by hand, whose clock stands still: lists of messages, expected ids, receipts, and who
+ * waits. */
 #include "master_by_hand.h"
 
 #include <criterion/criterion.h>
@@ -34,6 +35,15 @@ static void expect_list(const char *list)
 {
     struct node_answer answer = node_call("GET", "/messages", "", "");
     cr_assert_str_eq(answer.body, list);
+}
+
+static void expect_pending(const char *query, const char *body)
+{
+    char target[64];
+    snprintf(target, sizeof target, "/pending%s", query);
+    struct node_answer answer = node_call("GET", target, "", "");
+    cr_assert_eq(answer.status, 200);
+    cr_assert_str_eq(answer.body, body);
 }
 
 static void master_with(int nodes)
@@ -190,4 +200,98 @@ Test(append, receipts_of_different_messages_are_told_apart)
     expect_answer(a, 201, "{\"id\":1" RECEIPT("10.0"));
     expect_answer(b, 201, "{\"id\":2" RECEIPT("20.0"));
     expect_answer(c, 201, "{\"id\":3" RECEIPT("10.0"));
+}
+
+/* ---- who waits */
+
+#define CLIENT ",\"client\":\"127.0.0.1:1\"}"
+
+Test(append, pending_tells_who_waits_for_whom_and_for_how_long)
+{
+    master_with(0);
+    expect_pending("", "{\"count\":0,\"pending\":[]}");
+    join(1);
+    join(2);
+    secondaries[1].silent = true;
+    int late = ask("POST", "/messages?w=3&timeout=2", JSON, "{\"messages\":[\"a\",\"b\"]}");
+    wait(100);
+    int ever = ask("POST", "/messages?w=all", "", "c");
+    wait(20);
+    int get = ask("GET", "/messages/1?w=9", "", "");
+    settle();
+    wait(3);
+    expect_pending(
+        "",
+        "{\"count\":3,\"pending\":["
+        "{\"id\":2,\"w\":3,\"acks\":2,\"age\":0.123,\"timeout\":1.877,\"waits_for\":[\"s2\"]" CLIENT
+        ",{\"id\":3,\"w\":3,\"acks\":2,\"age\":0.023,\"timeout\":null,\"waits_for\":[\"s2\"]" CLIENT
+        ",{\"id\":1,\"w\":9,\"acks\":2,\"age\":0.003,\"timeout\":null,\"waits_for\":[\"s2\"]" CLIENT "]}");
+    expect_pending(
+        "?limit=1",
+        "{\"count\":3,\"pending\":["
+        "{\"id\":2,\"w\":3,\"acks\":2,\"age\":0.123,\"timeout\":1.877,\"waits_for\":[\"s2\"]" CLIENT "]}");
+    expect_pending("?limit=0", "{\"count\":3,\"pending\":[]}");
+    cr_expect_eq(node_call("GET", "/pending?limit=x", "", "").status, 400);
+    secondaries[1].silent = false;
+    settle();
+    expect_pending("", "{\"count\":1,\"pending\":["
+                       "{\"id\":1,\"w\":9,\"acks\":3,\"age\":0.003,\"timeout\":null,\"waits_for\":[]" CLIENT
+                       "]}");
+    close(late);
+    close(ever);
+    close(get);
+    settle();
+    expect_pending("", "{\"count\":0,\"pending\":[]}");
+}
+
+Test(append, those_at_the_gate_have_no_id_and_wait_for_no_member)
+{
+    master_with(3);
+    join(1);
+    int first = ask("POST", "/messages?timeout=1", "", "x");
+    int second = ask("POST", "/messages?w=all", "", "y");
+    wait(250);
+    expect_pending(
+        "", "{\"count\":2,\"pending\":["
+            "{\"id\":null,\"w\":1,\"acks\":0,\"age\":0.250,\"timeout\":0.750,\"waits_for\":[]" CLIENT
+            ",{\"id\":null,\"w\":3,\"acks\":0,\"age\":0.250,\"timeout\":null,\"waits_for\":[]" CLIENT "]}");
+    close(first);
+    close(second);
+}
+
+/* A newcomer with a long way to go is a member for which `all` does not wait, and 3 does. */
+Test(append, who_does_not_count_for_all_is_not_waited_for)
+{
+    master_with(0);
+    join(1);
+    node_call("POST", "/messages?w=2", "", "a");
+    secondaries[0].silent = true;
+    join(2);
+    secondaries[1].silent = true;
+    secondaries[2].silent = true;
+    join(3); /* is registered, and not proven */
+    int all = ask("POST", "/messages?w=all", "", "b");
+    int four = ask("POST", "/messages?w=4", "", "c");
+    expect_pending(
+        "", "{\"count\":2,\"pending\":["
+            "{\"id\":2,\"w\":3,\"acks\":1,\"age\":0.000,\"timeout\":null,\"waits_for\":[\"s1\",\"s2\"]" CLIENT
+            ",{\"id\":3,\"w\":4,\"acks\":1,\"age\":0.000,\"timeout\":null,\"waits_for\":[\"s1\",\"s2\","
+            "\"s3\"]" CLIENT "]}");
+    close(all);
+    close(four);
+}
+
+Test(append, all_waits_for_who_does_not_count_where_nodes_tells_of_more)
+{
+    master_with(3);
+    join(1);
+    join(2);
+    node_call("DELETE", "/secondaries/s2", "", "");
+    secondaries[1].silent = true;
+    join(2); /* is registered, and not proven */
+    int all = ask("POST", "/messages?w=all", "", "a");
+    expect_pending(
+        "", "{\"count\":1,\"pending\":["
+            "{\"id\":1,\"w\":3,\"acks\":2,\"age\":0.000,\"timeout\":null,\"waits_for\":[\"s2\"]" CLIENT "]}");
+    close(all);
 }

@@ -9,6 +9,7 @@
 #include "replication/follow.h"
 #include "replication/gate.h"
 #include "replication/health.h"
+#include "replication/pending.h"
 #include "replication/reads.h"
 #include "replication/registrar.h"
 #include "replication/token.h"
@@ -179,6 +180,14 @@ static void handle_live(void *ctx, const struct http_request *request, const cha
     http_answer_json(exchange, 200, NO_STORE, &body);
 }
 
+static void handle_pending(void *ctx, const struct http_request *request, const char *rest,
+                           struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    (void)rest;
+    pending_answer(&node->base, node->members, node->append, request, exchange);
+}
+
 /* ---- calls between nodes */
 
 static void handle_register(void *ctx, const struct http_request *request, const char *rest,
@@ -256,6 +265,7 @@ static const struct http_route master_routes[] = {
     {.method = "GET", .path = "/health", .handle = handle_health},
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
+    {.method = "GET", .path = "/pending", .handle = handle_pending},
     {.method = "POST",
      .path = "/register",
      .handle = handle_register,

@@ -29,9 +29,8 @@ bool reads_id(const char *text, uint64_t *id)
     return span_uint(span_of(text), id) && *id > 0;
 }
 
-/* A number of the query; left as it is where it is not named. Returns false where it was answered as bad. */
-static bool query_number(const struct http_request *request, const char *name, uint64_t least, uint64_t *out,
-                         struct http_exchange *exchange)
+bool reads_number(const struct http_request *request, const char *name, uint64_t least, uint64_t *out,
+                  struct http_exchange *exchange)
 {
     char text[24];
     int len = http_request_query(request, name, text, sizeof text);
@@ -62,8 +61,8 @@ void reads_list(struct log *log, uint64_t last, const struct http_request *reque
     uint64_t limit = UINT64_MAX;
     char etag[READS_ETAG_SIZE];
     char fields[128];
-    if (!query_number(request, "from", 1, &from, exchange) ||
-        !query_number(request, "limit", 0, &limit, exchange))
+    if (!reads_number(request, "from", 1, &from, exchange) ||
+        !reads_number(request, "limit", 0, &limit, exchange))
         return;
     if (from > last + 1)
         from = last + 1;
