@@ -49,6 +49,8 @@ Test(append_request, a_body_is_json_where_its_type_says_so_whatever_its_case_and
 
 enum { W_BEFORE = 7, TIMEOUT_BEFORE_MS = 1234 };
 
+static struct append_messages messages; /* that were read last */
+
 /* Reads a POST with such a query and, unless NULL, such a JSON body, else with the message as it is. */
 static const char *read_post(const char *query, const char *json, struct append_terms *terms)
 {
@@ -57,7 +59,6 @@ static const char *read_post(const char *query, const char *json, struct append_
     struct http_head head;
     struct http_refusal refusal;
     struct http_target target;
-    struct append_message message = {0};
     const char *why = NULL;
     int len = snprintf(text, sizeof text, "POST /messages%s HTTP/1.1\r\nHost: a\r\n%s\r\n", query,
                        json ? "Content-Type: application/json\r\n" : "");
@@ -68,9 +69,9 @@ static const char *read_post(const char *query, const char *json, struct append_
         .head = &head, .target = &target, .body = span_of(json ? json : "m")};
     *terms = (struct append_terms){.w = W_BEFORE, .timeout_ms = TIMEOUT_BEFORE_MS};
     static char sentence[JSON_WHY_SIZE];
-    const char *error = append_read(&request, &message, terms, sentence);
-    buf_free(&message.json);
-    return error;
+    buf_free(&messages.json);
+    buf_free(&messages.lens);
+    return append_read(&request, &messages, terms, sentence);
 }
 
 static const char *read_value(const char *name, const char *value, bool in_body, struct append_terms *terms)
@@ -212,6 +213,130 @@ Test(append_request, an_error_tells_its_byte)
                  "a colon is wanted behind a name in a JSON object, at byte 11 of the body, where it ends");
     expect_error("{\"message\":1}", "\"message\" must be a string, at byte 12 of the body");
     expect_error("\xef\xbb\xbf{\"message\":1}", "\"message\" must be a string, at byte 15 of the body");
+}
+
+/* ---- a list of messages */
+
+static void expect_messages(const char *json, uint64_t count, const char *const elements[])
+{
+    struct append_terms terms;
+    size_t at = 0;
+    cr_assert_null(read_post("", json, &terms), "%s", json);
+    cr_assert(messages.is_list && messages.count == count, "%s", json);
+    cr_assert_eq(messages.lens.len, count * sizeof(size_t));
+    for (uint64_t i = 0; i < count; i++) {
+        size_t len = append_lens(&messages)[i];
+        cr_assert(len == strlen(elements[i]) && memcmp(messages.json.data + at, elements[i], len) == 0,
+                  "%s: %.*s", json, (int)len, messages.json.data + at);
+        cr_assert(i + 1 == count || messages.json.data[at + len] == ',');
+        at += len + 1;
+    }
+    cr_assert_eq(at, messages.json.len + 1, "%s: nothing comes behind the last", json);
+}
+
+Test(append_request, a_list_is_kept_as_canonical_strings_with_their_lengths)
+{
+    expect_messages("{\"messages\":[\"a\"]}", 1, (const char *[]){"\"a\""});
+    expect_messages("{\"messages\":[\"a\", \"\\u0062c\" ,\"\\/\\u0001\\\"\"]}", 3,
+                    (const char *[]){"\"a\"", "\"bc\"", "\"/\\u0001\\\"\""});
+    cr_expect_eq(messages.value_len, 1 + 2 + 3);
+    cr_expect(messages.longest == 3 && messages.longest_at == 3);
+    expect_messages("{\"w\":2,\"messages\":[\"aaaa\",\"b\",\"cccc\"]}", 3,
+                    (const char *[]){"\"aaaa\"", "\"b\"", "\"cccc\""});
+    cr_expect(messages.longest == 4 && messages.longest_at == 1);
+}
+
+Test(append_request, a_single_message_is_no_list)
+{
+    struct append_terms terms;
+    expect_messages("{\"messages\":[\"a\",\"b\"]}", 2, (const char *[]){"\"a\"", "\"b\""});
+    for (int in_body = 0; in_body < 2; in_body++) {
+        cr_assert_null(read_post("", in_body ? "{\"message\":\"m\"}" : NULL, &terms));
+        cr_expect(!messages.is_list && messages.count == 1 && !append_lens(&messages));
+        cr_expect(messages.value_len == 1 && messages.longest == 1 && messages.longest_at == 1);
+    }
+}
+
+Test(append_request, a_list_has_texts_and_nothing_else)
+{
+    expect_error("{\"messages\":[]}", "\"messages\" has no text, at byte 15 of the body");
+    expect_error("{\"messages\":[\"a\",\"\"]}", "the message is empty, at byte 20 of the body");
+    expect_error("{\"messages\":\"a\"}", "\"messages\" must be a list of strings, at byte 13 of the body");
+    expect_error("{\"messages\":null}", "\"messages\" must be a list of strings, at byte 13 of the body");
+    expect_error("{\"messages\":[1]}", "\"messages\" must be a list of strings, at byte 14 of the body");
+    expect_error("{\"messages\":[[\"a\"]]}",
+                 "\"messages\" must be a list of strings, at byte 14 of the body");
+    expect_error("{\"messages\":[\"a\"],\"messages\":[\"a\"]}",
+                 "\"messages\" is there twice, at byte 30 of the body");
+    expect_error("{\"messages\":[\"a\"],\"message\":\"a\"}",
+                 "\"message\" and \"messages\" are both there, at byte 29 of the body");
+    expect_error("{\"message\":\"a\",\"messages\":[\"a\"]}",
+                 "\"message\" and \"messages\" are both there, at byte 27 of the body");
+    static const char *const bad[] = {"{\"messages\":[\"a\"}", "{\"messages\":[\"a\",]}",
+                                      "{\"messages\":[\"a\"", "{\"messages\":[\"\\ud800\"]}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct append_terms terms;
+        cr_expect_not_null(read_post("", bad[i], &terms), "%s", bad[i]);
+    }
+}
+
+Test(append_request, a_list_has_10000_texts_at_most)
+{
+    struct append_terms terms;
+    struct buf json = {0};
+    buf_add_text(&json, "{\"messages\":[\"m\"");
+    for (int i = 1; i < APPEND_LIST_MAX; i++)
+        buf_add_text(&json, ",\"m\"");
+    buf_add(&json, "]}", 3);
+    cr_expect_null(read_post("", json.data, &terms));
+    cr_expect_eq(messages.count, 10000);
+    json.len -= 3;
+    buf_add(&json, ",\"m\"]}", sizeof ",\"m\"]}");
+    const char *error = read_post("", json.data, &terms);
+    cr_assert_not_null(error);
+    cr_expect(strstr(error, "more than 10000"), "%s", error);
+    buf_free(&json);
+}
+
+/* ---- the id that is expected, and receipts */
+
+Test(append_request, an_expected_id_stands_in_the_body_or_in_the_query_and_the_body_counts)
+{
+    struct append_terms terms;
+    for (int in_body = 0; in_body < 2; in_body++) {
+        static const char *const bad[] = {"0", "-1", "1.5", "1e3", "x", "18446744073709551616", "8x"};
+        cr_expect_null(read_value("expect", "8", in_body, &terms));
+        cr_expect(terms.expect == 8 && terms.w == W_BEFORE);
+        cr_expect_null(read_value("expect", "18446744073709551615", in_body, &terms));
+        cr_expect_eq(terms.expect, UINT64_MAX);
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+            cr_expect_not_null(read_value("expect", bad[i], in_body, &terms), "%s", bad[i]);
+    }
+    cr_expect_not_null(read_post("?expect=", NULL, &terms));
+    cr_expect_not_null(read_value("expect", "\"8\"", true, &terms));
+    cr_expect_null(read_post("", NULL, &terms));
+    cr_expect_eq(terms.expect, 0);
+    cr_expect_null(read_post("?expect=7", "{\"expect\":8,\"messages\":[\"m\"]}", &terms));
+    cr_expect_eq(terms.expect, 8);
+    cr_expect_null(read_post("?expect=7", "{\"expect\":null,\"message\":\"m\"}", &terms));
+    cr_expect_eq(terms.expect, 7);
+    expect_error("{\"expect\":1,\"expect\":null}", "\"expect\" is there twice, at byte 22 of the body");
+}
+
+Test(append_request, a_receipt_is_1_or_0_in_the_query)
+{
+    static const char *const bad[] = {"", "2", "true", "01", "%31%30"};
+    struct append_terms terms;
+    cr_expect_null(read_post("", NULL, &terms));
+    cr_expect_not(terms.receipt);
+    cr_expect_null(read_value("receipt", "1", false, &terms));
+    cr_expect(terms.receipt);
+    cr_expect_null(read_value("receipt", "0", false, &terms));
+    cr_expect_not(terms.receipt);
+    cr_expect_null(read_post("?timeout=3&receipt=1&w=2", NULL, &terms));
+    cr_expect(terms.receipt && terms.w == 2 && terms.timeout_ms == 3000);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_expect_not_null(read_value("receipt", bad[i], false, &terms), "%s", bad[i]);
 }
 
 /* ---- what a message is not sent as */

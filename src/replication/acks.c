@@ -206,6 +206,14 @@ uint64_t acks_position(struct acks *acks, const struct acks_member *member)
     return position;
 }
 
+bool acks_counts(struct acks *acks, const struct acks_member *member)
+{
+    pthread_mutex_lock(&acks->lock);
+    bool counts = member->counts;
+    pthread_mutex_unlock(&acks->lock);
+    return counts;
+}
+
 struct acks_count acks_count(struct acks *acks, uint64_t id, int w)
 {
     pthread_mutex_lock(&acks->lock);

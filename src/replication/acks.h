@@ -86,6 +86,9 @@ void acks_record(struct acks *acks, struct acks_member *member, uint64_t positio
 /* What the member said last. */
 uint64_t acks_position(struct acks *acks, const struct acks_member *member);
 
+/* Whether the member counts for CONCERN_ALL: see acks_join. */
+bool acks_counts(struct acks *acks, const struct acks_member *member);
+
 /* The count for an id at this moment. */
 struct acks_count acks_count(struct acks *acks, uint64_t id, int w);
 

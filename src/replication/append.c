@@ -1,20 +1,18 @@
-/* The happy path: append_post reads the request into a `struct post`, appends its message, parks the post
+/* The happy path: append_post reads the request into a `struct post`, appends its messages, parks the post
  * with the ACK count; an ACK releases it; append_pass answers it and frees it. While the gate is closed, the
  * post is parked before it is appended as well, and append_pass appends it when the gate has let it through.
- *
- * What happens to many posts at once is logged as one line. */
+ */
 #include "replication/append.h"
 #include "clock.h"
 #include "container.h"
-#include "format.h"
 #include "http/condition.h"
 #include "http/shares.h"
 #include "json.h"
-#include "logline.h"
 #include "memory.h"
-#include "replication/append_request.h"
+#include "replication/append_answer.h"
+#include "replication/append_lines.h"
 #include "replication/reads.h"
-#include <assert.h>
+#include "replication/receipts.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -23,57 +21,32 @@
 enum {
     JSON_AROUND = 4096, /* bytes of a JSON body around the message */
     SPARES_MAX = 1024,
-    ANSWER_MAX = 256,           /* bytes of the longest body of an answer */
     SPARE_JSON_MAX = 256 * 1024 /* bytes of the buffer that is kept for the next message */
-};
-
-static const char location[] = "Location: /messages/";
-enum { LOCATION_SIZE = sizeof location + FORMAT_DIGITS + sizeof "\r\n" READS_NO_CACHE };
-
-/* A request that waits. */
-struct post {
-    struct acks_waiter waiter; /* first, so that a released waiter is its post */
-    struct http_waiter http;
-    struct http_exchange *exchange;
-    struct post *next; /* spare */
-    bool is_get;
-    bool gone;           /* its client, while it waited at the gate */
-    struct share *share; /* of its client's address; NULL: it does not wait */
-    int64_t began_ms;
-    struct append_message message;
-};
-
-/* What was done with many posts at once, for one log line. */
-struct summary {
-    uint64_t first, last, count, bytes;
-    char peer[64];
-    unsigned have;     /* nodes that hold the last one, */
-    unsigned need;     /* of so many */
-    int64_t waited_ms; /* the longest */
 };
 
 struct append {
     struct base *base;
     const struct gate *gate;
+    const struct members *members;
     size_t gated_bytes; /* memory of the messages at the gate */
     struct buf json; /* for the next message: one that is still in the processor's cache, and not allocated */
-    struct buf answer; /* the body that is written; ANSWER_MAX bytes are there, so that it cannot fail */
+    struct buf answer; /* the body that is written; has APPEND_ANSWER_MAX bytes */
     struct post *spare;
     size_t waiting; /* posts in use */
     size_t spares;
     struct shares shares; /* posts that wait, and their gated_bytes */
-    struct summary appends, answers;
-    struct summary lates; /* answers 202 */
+    struct append_lines lines;
 };
 
-struct append *append_open(struct base *base, const struct gate *gate)
+struct append *append_open(struct base *base, const struct gate *gate, const struct members *members)
 {
     struct append *append = calloc(1, sizeof *append);
     if (!append)
         return NULL;
     append->base = base;
     append->gate = gate;
-    if (!buf_reserve(&append->answer, ANSWER_MAX)) {
+    append->members = members;
+    if (!buf_reserve(&append->answer, APPEND_ANSWER_MAX)) {
         append_close(append);
         return NULL;
     }
@@ -94,19 +67,28 @@ void append_close(struct append *append)
 
 static void json_borrow(struct append *append, struct post *post)
 {
-    post->message.json = append->json;
+    post->messages.json = append->json;
     append->json = (struct buf){0};
-    buf_clear(&post->message.json);
+    buf_clear(&post->messages.json);
 }
 
-/* Once the message is in the list, its post needs no text of it. */
+/* Once the messages are in the list, their post needs no text of them. */
 static void json_return(struct append *append, struct post *post)
 {
-    if (append->json.cap || post->message.json.cap > SPARE_JSON_MAX)
-        buf_free(&post->message.json);
+    struct append_messages *messages = &post->messages;
+    if (append->json.cap || messages->json.cap > SPARE_JSON_MAX)
+        buf_free(&messages->json);
     else
-        append->json = post->message.json;
-    post->message.json = (struct buf){0};
+        append->json = messages->json;
+    messages->json = (struct buf){0};
+    if (messages->lens.cap)
+        buf_free(&messages->lens);
+}
+
+/* The memory that a post at the gate takes for its messages. */
+static size_t post_bytes(const struct post *post)
+{
+    return post->messages.json.cap + post->messages.lens.cap;
 }
 
 static struct post *post_new(struct append *append)
@@ -130,6 +112,8 @@ static void post_free(struct append *append, struct post *post)
     append->waiting--;
     if (post->share)
         shares_leave(&append->shares, post->share);
+    if (post->receipt)
+        receipt_free(append->base->receipts, post->receipt);
     json_return(append, post);
     if (append->spares == SPARES_MAX) {
         free(post);
@@ -143,7 +127,23 @@ static void post_free(struct append *append, struct post *post)
 uint64_t append_body_limit(const struct append *append, const struct http_head *head)
 {
     uint64_t max = append->base->settings->max_message;
-    return append_is_json(head) ? max * JSON_EXPANSION_MAX + JSON_AROUND : max;
+    if (!append_is_json(head))
+        return max;
+    uint64_t most = max * JSON_EXPANSION_MAX + JSON_AROUND;
+    return most > APPEND_LIST_BYTES_MAX ? most : APPEND_LIST_BYTES_MAX;
+}
+
+static void answer_too_long(const struct append *append, const struct append_messages *messages,
+                            struct http_exchange *exchange)
+{
+    size_t max = append->base->settings->max_message;
+    if (messages->is_list)
+        http_answer_error(exchange, 413, NULL,
+                          "message %" PRIu64 " of the list has %zu bytes, and MAX_MESSAGE is %zu",
+                          messages->longest_at, messages->longest, max);
+    else
+        http_answer_error(exchange, 413, NULL, "the message has %zu bytes, and MAX_MESSAGE is %zu",
+                          messages->longest, max);
 }
 
 /* Reads the whole request into post and terms; answers it and returns false where it is bad. */
@@ -151,17 +151,16 @@ static bool request_read(struct append *append, const struct http_request *reque
                          struct append_terms *terms, struct http_exchange *exchange)
 {
     char why[JSON_WHY_SIZE];
-    const char *error = append_read(request, &post->message, terms, why);
-    if (error) {
+    const struct append_messages *messages = &post->messages;
+    const char *error = append_read(request, &post->messages, terms, why);
+    if (error)
         http_answer_error(exchange, 400, NULL, "%s", error);
-    } else if (post->message.value_len > append->base->settings->max_message) {
-        http_answer_error(exchange, 413, NULL, "the message has %zu bytes, and MAX_MESSAGE is %zu",
-                          post->message.value_len, append->base->settings->max_message);
-    } else if (post->message.json.failed) {
+    else if (messages->longest > append->base->settings->max_message)
+        answer_too_long(append, messages, exchange);
+    else if (messages->json.failed || messages->lens.failed)
         http_answer_unavailable(exchange, "there is no memory for the message");
-    } else {
+    else
         return true;
-    }
     return false;
 }
 
@@ -186,7 +185,7 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
     post->began_ms = clock_ms();
     post->gone = false;
     post->share = NULL;
-    post->message.value_len = 0;
+    post->receipt = NULL;
     return post;
 }
 
@@ -241,11 +240,19 @@ static bool condition_holds(const struct append *append, const struct http_reque
     return false;
 }
 
-static void post_terms(struct post *post, const struct append_terms *terms)
+/* Returns false where there is no memory for a receipt that is wanted: the exchange is answered then. */
+static bool post_terms(struct post *post, const struct append_terms *terms, struct http_exchange *exchange)
 {
     post->waiter.w = terms->w;
     post->waiter.deadline_ms =
         terms->timeout_ms ? clock_after(post->began_ms, terms->timeout_ms) : CLOCK_NEVER;
+    post->expect = terms->expect;
+    if (!terms->receipt)
+        return true;
+    post->receipt = receipt_new();
+    if (!post->receipt)
+        http_answer_unavailable(exchange, "there is no memory for a receipt");
+    return post->receipt != NULL;
 }
 
 static struct append_terms terms_default(const struct append *append)
@@ -254,80 +261,18 @@ static struct append_terms terms_default(const struct append *append)
                                  .timeout_ms = append->base->settings->ack_timeout_ms};
 }
 
-static void summary_add(struct summary *line, uint64_t id)
-{
-    if (line->count == 0 || id < line->first)
-        line->first = id;
-    if (id > line->last)
-        line->last = id;
-    line->count++;
-}
-
-static void answer_log(struct append *append, const struct post *post, int status, int64_t waited_ms)
-{
-    struct summary *line = status == 202 ? &append->lates : &append->answers;
-    if (status == 200) /* a wait that appended nothing */
-        return;
-    events_tell(append->base->events, .kind = EVENT_ANSWERED, .last = post->waiter.id, .status = status,
-                .w = post->waiter.count.need, .acks = post->waiter.count.have, .ms = (double)waited_ms);
-    summary_add(line, post->waiter.id);
-    line->have = post->waiter.count.have;
-    line->need = post->waiter.count.need;
-    if (waited_ms > line->waited_ms)
-        line->waited_ms = waited_ms;
-}
-
-/* What the answer says of a wait that ended like this. */
-static const char *outcome_text(enum acks_outcome outcome)
-{
-    switch (outcome) {
-    case ACKS_LATE:
-        return ",\"error\":\"the time is over before enough nodes hold the message; it is in the log and "
-               "is still being replicated\"";
-    case ACKS_ENDED:
-        return ",\"error\":\"the master is shutting down before enough nodes hold the message\"";
-    case ACKS_REACHED:
-    case ACKS_ADMITTED:
-        break;
-    }
-    return "";
-}
-
-/* Writes the fields and returns where they begin: at the end of `out`. */
-static const char *location_write(const struct post *post, char out[LOCATION_SIZE])
-{
-    static const char end[] = "\r\n";
-    static const char end_of_get[] = "\r\n" READS_NO_CACHE;
-    size_t end_size = post->is_get ? sizeof end_of_get : sizeof end;
-    char *at = out + LOCATION_SIZE - end_size;
-    memcpy(at, post->is_get ? end_of_get : end, end_size);
-    at = format_uint(at, post->waiter.id);
-    return memcpy(at - strlen(location), location, strlen(location));
-}
-
-static struct span answer_write(struct append *append, const struct acks_waiter *waiter)
-{
-    struct buf *out = &append->answer;
-    buf_clear(out);
-    buf_add_text(out, "{\"id\":");
-    buf_add_uint(out, waiter->id);
-    buf_add_text(out, ",\"w\":");
-    buf_add_uint(out, waiter->count.need);
-    buf_add_text(out, ",\"acks\":");
-    buf_add_uint(out, waiter->count.have);
-    buf_add_text(out, outcome_text(waiter->outcome));
-    buf_add_text(out, "}\n");
-    assert(out->len <= ANSWER_MAX && !out->failed);
-    return buf_span(out);
-}
-
 static void post_answer(struct append *append, struct post *post)
 {
-    const struct acks_waiter *waiter = &post->waiter;
-    int status = waiter->outcome != ACKS_REACHED ? 202 : post->is_get ? 200 : 201;
-    answer_log(append, post, status, clock_ms() - post->began_ms);
-    char field[LOCATION_SIZE];
-    http_answer(post->exchange, status, location_write(post, field), answer_write(append, waiter));
+    char fields[APPEND_FIELDS_SIZE];
+    int status = post->waiter.outcome != ACKS_REACHED ? 202 : post->is_get ? 200 : 201;
+    append_lines_answered(&append->lines, post, status);
+    if (status != 200)
+        events_tell(append->base->events, .kind = EVENT_ANSWERED, .last = post->waiter.id, .status = status,
+                    .w = post->waiter.count.need, .acks = post->waiter.count.have,
+                    .ms = (double)(clock_ms() - post->began_ms));
+    buf_clear(&append->answer);
+    append_answer_write(&append->answer, post, append->members);
+    http_answer(post->exchange, status, append_fields(post, append->base, fields), buf_span(&append->answer));
     post_free(append, post);
 }
 
@@ -347,28 +292,51 @@ static void post_park(struct append *append, struct post *post)
         post_answer(append, post);
 }
 
+/* Whether the first message gets the id that the client expects; where not, the exchange is answered. */
+static bool expectation_holds(const struct append *append, const struct post *post)
+{
+    uint64_t last = log_last(append->base->log);
+    struct buf body = {0};
+    if (!post->expect || post->expect == last + 1)
+        return true;
+    buf_addf(&body,
+             "{\"error\":\"the next id is %" PRIu64 ", and %" PRIu64 " was expected\",\"last_id\":%" PRIu64
+             "}",
+             last + 1, post->expect, last);
+    http_answer_json(post->exchange, 412, NULL, &body);
+    return false;
+}
+
+/* Whether the messages are in the list; where not, the exchange is answered. */
+static bool messages_append(struct append *append, struct post *post)
+{
+    const struct append_messages *messages = &post->messages;
+    if (!expectation_holds(append, post))
+        return false;
+    int result = log_append(append->base->log, buf_span(&messages->json), append_lens(messages),
+                            messages->count, &post->waiter.id);
+    if (result == -ENOSPC)
+        http_answer_error(post->exchange, 507, NULL, "the list is full: MAX_LOG is %" PRId64 " bytes",
+                          append->base->settings->max_log);
+    else if (result < 0)
+        http_answer_unavailable(post->exchange, "there is no memory for the message");
+    return result == 0;
+}
+
 static void post_append(struct append *append, struct post *post)
 {
-    struct summary *line = &append->appends;
-    int result = log_append(append->base->log, buf_span(&post->message.json), NULL, 1, &post->waiter.id);
-    if (result < 0) {
-        if (result == -ENOSPC)
-            http_answer_error(post->exchange, 507, NULL, "the list is full: MAX_LOG is %" PRId64 " bytes",
-                              append->base->settings->max_log);
-        else
-            http_answer_unavailable(post->exchange, "there is no memory for the message");
+    if (!messages_append(append, post)) {
         post_free(append, post);
         return;
     }
     json_return(append, post);
     append->base->appended = true;
+    if (post->receipt)
+        receipt_await(append->base->receipts, post->receipt, post->waiter.id, false);
     acks_appended(append->base->acks, post->waiter.id);
-    events_tell(append->base->events, .kind = EVENT_APPENDED, .first = post->waiter.id,
-                .last = post->waiter.id, .bytes = post->message.value_len);
-    summary_add(line, post->waiter.id);
-    line->bytes += post->message.value_len;
-    if (line->count == 1)
-        format_text(line->peer, sizeof line->peer, "%s", http_exchange_peer(post->exchange));
+    events_tell(append->base->events, .kind = EVENT_APPENDED, .first = post_first(post),
+                .last = post->waiter.id, .bytes = post->messages.value_len);
+    append_lines_appended(&append->lines, post);
     post_park(append, post);
 }
 
@@ -384,8 +352,8 @@ static void gated_release(struct append *append, struct post *post)
 {
     if (gated_again(append, post))
         return;
-    append->gated_bytes -= post->message.json.cap;
-    post->share->bytes -= post->message.json.cap;
+    append->gated_bytes -= post_bytes(post);
+    post->share->bytes -= post_bytes(post);
     if (post->waiter.outcome == ACKS_LATE)
         http_answer_unavailable(
             post->exchange, "the time is over while the master waits for what its secondaries hold; nothing "
@@ -403,8 +371,8 @@ static void gated_release(struct append *append, struct post *post)
 static void post_gate(struct append *append, struct post *post)
 {
     post->waiter.id = 0;
-    append->gated_bytes += post->message.json.cap;
-    post->share->bytes += post->message.json.cap;
+    append->gated_bytes += post_bytes(post);
+    post->share->bytes += post_bytes(post);
     if (!acks_park(append->base->acks, &post->waiter))
         gated_release(append, post); /* the node stops */
 }
@@ -432,11 +400,10 @@ void append_post(struct append *append, const struct http_request *request, stru
         json_borrow(append, post);
     /* RFC 9110 13.2.1: the condition counts only where the request is good without it */
     if (!request_read(append, request, post, &terms, exchange) || !may_wait(append, post, &terms, exchange) ||
-        !condition_holds(append, request, exchange)) {
+        !condition_holds(append, request, exchange) || !post_terms(post, &terms, exchange)) {
         post_free(append, post);
         return;
     }
-    post_terms(post, &terms);
     if (gated)
         post_gate(append, post);
     else
@@ -460,13 +427,16 @@ void append_wait(struct append *append, const struct http_request *request, cons
     struct post *post = post_begin(append, exchange);
     if (!post)
         return;
-    if (!may_wait(append, post, &terms, exchange)) {
+    post->is_get = true;
+    post->messages.count = 1;
+    post->messages.is_list = false;
+    post->waiter.id = id;
+    if (!may_wait(append, post, &terms, exchange) || !post_terms(post, &terms, exchange)) {
         post_free(append, post);
         return;
     }
-    post->is_get = true;
-    post->waiter.id = id;
-    post_terms(post, &terms);
+    if (post->receipt)
+        receipt_await(append->base->receipts, post->receipt, id, true);
     post_park(append, post);
 }
 
@@ -482,63 +452,14 @@ static void post_gone(struct http_waiter *http)
 
 /* ---- the end of a pass */
 
-static void appends_log(const struct summary *line)
-{
-    if (line->count == 1)
-        logline_event(LOGLINE_INFO, "appended",
-                      LOG_FIELDS(LOG_NUMBER("id", line->first), LOG_NUMBER("bytes", line->bytes),
-                                 LOG_TEXT("peer", line->peer)),
-                      "appended %" PRIu64 " (%" PRIu64 " %s) from %s", line->first, line->bytes,
-                      line->bytes == 1 ? "byte" : "bytes", line->peer);
-    else if (line->count)
-        logline_event(LOGLINE_INFO, "appended",
-                      LOG_FIELDS(LOG_NUMBER("first", line->first), LOG_NUMBER("last", line->last),
-                                 LOG_NUMBER("count", line->count), LOG_NUMBER("bytes", line->bytes)),
-                      "appended %" PRIu64 "..%" PRIu64 " (%" PRIu64 " messages, %" PRIu64 " bytes)",
-                      line->first, line->last, line->count, line->bytes);
-}
-
 uint64_t append_unannounced_bytes(const struct append *append)
 {
-    return append->appends.bytes;
+    return append->lines.appends.bytes;
 }
 
 void append_announce(struct append *append)
 {
-    appends_log(&append->appends);
-    append->appends.count = append->appends.bytes = append->appends.last = 0;
-}
-
-static void answer_log_one(const struct summary *line, enum logline_level level, int status)
-{
-    const struct log_field *fields = LOG_FIELDS(LOG_NUMBER("id", line->first), LOG_NUMBER("status", status),
-                                                LOG_NUMBER("ms", line->waited_ms),
-                                                LOG_NUMBER("acks", line->have), LOG_NUMBER("w", line->need));
-    if (status == 202)
-        logline_event(level, "answered", fields,
-                      "answered %" PRIu64 " with 202 after %" PRId64 " ms: %u of %u nodes hold it",
-                      line->first, line->waited_ms, line->have, line->need);
-    else
-        logline_event(level, "answered", fields,
-                      "answered %" PRIu64 " with 201 after %" PRId64 " ms: %u %s it", line->first,
-                      line->waited_ms, line->have, line->have == 1 ? "node holds" : "nodes hold");
-}
-
-/* Logs what was answered with this status, and forgets it. */
-static void answers_log(struct summary *line, enum logline_level level, int status)
-{
-    if (line->count == 1)
-        answer_log_one(line, level, status);
-    else if (line->count)
-        logline_event(level, "answered",
-                      LOG_FIELDS(LOG_NUMBER("first", line->first), LOG_NUMBER("last", line->last),
-                                 LOG_NUMBER("count", line->count), LOG_NUMBER("status", status),
-                                 LOG_NUMBER("ms", line->waited_ms)),
-                      "answered %" PRIu64 " messages of %" PRIu64 "..%" PRIu64 " with %d after %" PRId64
-                      " ms at most",
-                      line->count, line->first, line->last, status, line->waited_ms);
-    line->count = line->last = 0;
-    line->waited_ms = 0;
+    append_lines_tell_appended(&append->lines);
 }
 
 int64_t append_pass(struct append *append, int64_t now_ms)
@@ -549,7 +470,6 @@ int64_t append_pass(struct append *append, int64_t now_ms)
         next_ms = acks_expire(append->base->acks, now_ms);
         acks_hand_back(append->base->acks); /* whose time is over already */
     }
-    answers_log(&append->answers, LOGLINE_INFO, 201);
-    answers_log(&append->lates, LOGLINE_WARN, 202);
+    append_lines_tell_answered(&append->lines);
     return next_ms;
 }

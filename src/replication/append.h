@@ -6,6 +6,7 @@
 #define REPLICATION_APPEND_H
 
 #include "replication/gate.h"
+#include "replication/members.h"
 
 enum {
     /* Requests that wait: more that would have to get 503. Of one connection there are HTTP_PIPELINE_MAX at
@@ -20,7 +21,7 @@ enum {
 struct append;
 
 /* The gate is asked before a POST is read, and again when it opens for it. NULL where there is no memory. */
-struct append *append_open(struct base *base, const struct gate *gate);
+struct append *append_open(struct base *base, const struct gate *gate, const struct members *members);
 
 /* Nobody may be waiting: acks_end and append_pass come first. */
 void append_close(struct append *append);
@@ -28,9 +29,9 @@ void append_close(struct append *append);
 /* The longest body of a request with this head. */
 uint64_t append_body_limit(const struct append *append, const struct http_head *head);
 
-/* POST /messages. Where its client goes away while it waits, a POST whose message was appended is forgotten,
- * and the message stays. One at the gate was not refused: it is appended when the gate opens, and forgotten
- * then. */
+/* POST /messages: one message, or a list of them, all or none. Where its client goes away while it waits, a
+ * POST whose message was appended is forgotten, and the message stays. One at the gate was not refused: it is
+ * appended when the gate opens, and forgotten then. */
 void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange);
 
 /* GET /messages/ID with a `w` in its query; `text` is the ID. */

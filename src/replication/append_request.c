@@ -19,20 +19,56 @@ static bool timeout_parse(double seconds, int64_t *out_ms)
 static const char bad_w[] = "w must be " CONCERN_HINT;
 static const char bad_timeout[] = "timeout must be a number of seconds, 0 to wait for ever";
 
-const char *append_read_terms(const struct http_request *request, struct append_terms *terms)
+static const char bad_expect[] = "expect must be the id that comes next, a whole number from 1 on";
+static const char bad_receipt[] = "receipt must be 1 or 0";
+
+enum { QUERY_NONE = -1, QUERY_BAD = -2 }; /* see http_request_query */
+
+static const char *terms_query_timeout(const struct http_request *request, struct append_terms *terms)
 {
     char text[32];
-    int len = http_request_query(request, "w", text, sizeof text);
-    if (len == -2 || (len >= 0 && !concern_parse((struct span){text, (size_t)len}, &terms->w)))
-        return bad_w;
-    len = http_request_query(request, "timeout", text, sizeof text);
-    if (len == -1)
-        return NULL;
     double seconds;
+    int len = http_request_query(request, "timeout", text, sizeof text);
+    if (len == QUERY_NONE)
+        return NULL;
     struct json number = json_text((struct span){text, len > 0 ? (size_t)len : 0});
     bool good =
         json_number(&number, &seconds) && json_end(&number) && timeout_parse(seconds, &terms->timeout_ms);
     return good ? NULL : bad_timeout;
+}
+
+static const char *terms_query_receipt(const struct http_request *request, struct append_terms *terms)
+{
+    char text[4];
+    int len = http_request_query(request, "receipt", text, sizeof text);
+    if (len == QUERY_NONE)
+        return NULL;
+    if (len != 1 || (text[0] != '0' && text[0] != '1'))
+        return bad_receipt;
+    terms->receipt = text[0] == '1';
+    return NULL;
+}
+
+static const char *terms_query_expect(const struct http_request *request, struct append_terms *terms)
+{
+    char text[32];
+    int len = http_request_query(request, "expect", text, sizeof text);
+    if (len == QUERY_NONE)
+        return NULL;
+    bool good = len > 0 && span_uint((struct span){text, (size_t)len}, &terms->expect) && terms->expect > 0;
+    return good ? NULL : bad_expect;
+}
+
+const char *append_read_terms(const struct http_request *request, struct append_terms *terms)
+{
+    char text[32];
+    if (!request->target->query.len)
+        return NULL;
+    int len = http_request_query(request, "w", text, sizeof text);
+    if (len == QUERY_BAD || (len >= 0 && !concern_parse((struct span){text, (size_t)len}, &terms->w)))
+        return bad_w;
+    const char *error = terms_query_timeout(request, terms);
+    return error ? error : terms_query_receipt(request, terms);
 }
 
 static const char *terms_json_w(struct json *json, struct append_terms *terms)
@@ -61,25 +97,69 @@ static const char *terms_json_timeout(struct json *json, struct append_terms *te
     return json_number(json, &seconds) && timeout_parse(seconds, &terms->timeout_ms) ? NULL : bad_timeout;
 }
 
+static const char *terms_json_expect(struct json *json, struct append_terms *terms)
+{
+    return json_uint(json, &terms->expect) && terms->expect > 0 ? NULL : bad_expect;
+}
+
 static const char no_message[] =
     "the message is missing: send {\"message\":\"text\"}, or the text itself with "
     "another Content-Type";
 
-static const char *body_json_message(struct json *json, struct append_message *message)
+/* One more message, of so many bytes. */
+static void messages_count(struct append_messages *messages, size_t value_len)
+{
+    messages->count++;
+    messages->value_len += value_len;
+    if (value_len > messages->longest) {
+        messages->longest = value_len;
+        messages->longest_at = messages->count;
+    }
+}
+
+static const char *text_read(struct json *json, struct append_messages *messages, const char *no_string)
 {
     struct json_string text;
     if (json_peek(json) != '"')
-        return "\"message\" must be a string";
+        return no_string;
     if (!json_string(json, &text))
         return json->error;
-    message->value_len = text.value_len;
-    json_string_canonical(&text, &message->json);
+    messages_count(messages, text.value_len);
+    json_string_canonical(&text, &messages->json);
     return text.value_len ? NULL : "the message is empty";
+}
+
+static const char no_list[] = "\"messages\" must be a list of strings";
+
+static const char *list_element(struct json *json, struct append_messages *messages)
+{
+    if (messages->count == APPEND_LIST_MAX)
+        return "\"messages\" has more than 10000 texts";
+    if (messages->count)
+        buf_add_char(&messages->json, ',');
+    size_t before = messages->json.len;
+    const char *error = text_read(json, messages, no_list);
+    size_t len = messages->json.len - before;
+    buf_add(&messages->lens, &len, sizeof len);
+    return error;
+}
+
+static const char *body_json_list(struct json *json, struct append_messages *messages)
+{
+    const char *error = NULL;
+    messages->is_list = true;
+    if (json_peek(json) != '[' || !json_array(json))
+        return no_list;
+    while (!error && json_element(json))
+        error = list_element(json, messages);
+    if (error || json->error)
+        return error ? error : json->error;
+    return messages->count ? NULL : "\"messages\" has no text";
 }
 
 /* The members of the body that were there already. */
 struct seen {
-    bool message, w, timeout;
+    bool message, messages, w, timeout, expect;
 };
 
 static const char *seen_once(bool *seen, const char *twice)
@@ -90,47 +170,70 @@ static const char *seen_once(bool *seen, const char *twice)
     return NULL;
 }
 
-/* A w or timeout that is null counts as left out. */
-static const char *member_read(struct json *json, const struct json_string *name, struct seen *seen,
-                               struct append_message *message, struct append_terms *terms)
+static const char *member_message(struct json *json, struct seen *seen, struct append_messages *messages)
 {
-    const char *error = NULL;
-    bool null = json_peek(json) == 'n';
-    if (json_string_is(name, "message")) {
-        error = seen_once(&seen->message, "\"message\" is there twice");
-        return error ? error : body_json_message(json, message);
-    }
-    if (json_string_is(name, "w"))
-        error = seen_once(&seen->w, "\"w\" is there twice");
-    else if (json_string_is(name, "timeout"))
-        error = seen_once(&seen->timeout, "\"timeout\" is there twice");
-    else
-        null = true;
-    if (error)
-        return error;
-    if (null)
-        return json_skip(json) ? NULL : json->error;
-    return json_string_is(name, "w") ? terms_json_w(json, terms) : terms_json_timeout(json, terms);
+    const char *error = seen_once(&seen->message, "\"message\" is there twice");
+    if (seen->messages)
+        error = "\"message\" and \"messages\" are both there";
+    return error ? error : text_read(json, messages, "\"message\" must be a string");
 }
 
-static const char *object_read(struct json *json, struct append_message *message, struct append_terms *terms)
+static const char *member_messages(struct json *json, struct seen *seen, struct append_messages *messages)
+{
+    const char *error = seen_once(&seen->messages, "\"messages\" is there twice");
+    if (seen->message)
+        error = "\"message\" and \"messages\" are both there";
+    return error ? error : body_json_list(json, messages);
+}
+
+/* What comes with the messages. One that is null counts as left out. */
+static const char *member_term(struct json *json, const struct json_string *name, struct seen *seen,
+                               struct append_terms *terms)
+{
+    const char *(*read)(struct json *, struct append_terms *) = NULL;
+    const char *error = NULL;
+    if (json_string_is(name, "w")) {
+        error = seen_once(&seen->w, "\"w\" is there twice");
+        read = terms_json_w;
+    } else if (json_string_is(name, "timeout")) {
+        error = seen_once(&seen->timeout, "\"timeout\" is there twice");
+        read = terms_json_timeout;
+    } else if (json_string_is(name, "expect")) {
+        error = seen_once(&seen->expect, "\"expect\" is there twice");
+        read = terms_json_expect;
+    }
+    if (error)
+        return error;
+    if (!read || json_peek(json) == 'n')
+        return json_skip(json) ? NULL : json->error;
+    return read(json, terms);
+}
+
+static const char *object_read(struct json *json, struct append_messages *messages,
+                               struct append_terms *terms)
 {
     struct json_string name;
     struct seen seen = {0};
     const char *error = NULL;
     if (!json_object(json))
         return json->error;
-    while (!error && json_member(json, &name))
-        error = member_read(json, &name, &seen, message, terms);
+    while (!error && json_member(json, &name)) {
+        if (json_string_is(&name, "message"))
+            error = member_message(json, &seen, messages);
+        else if (json_string_is(&name, "messages"))
+            error = member_messages(json, &seen, messages);
+        else
+            error = member_term(json, &name, &seen, terms);
+    }
     if (error || json->error)
         return error ? error : json->error;
     if (!json_end(json))
         return json->error;
-    return seen.message ? NULL : no_message;
+    return messages->count ? NULL : no_message;
 }
 
 /* A byte order mark in front of the text is passed over (RFC 8259 section 8.1). */
-static const char *body_json(struct span body, struct append_message *message, struct append_terms *terms,
+static const char *body_json(struct span body, struct append_messages *messages, struct append_terms *terms,
                              char why[JSON_WHY_SIZE])
 {
     static const char mark[] = "\xef\xbb\xbf";
@@ -138,21 +241,21 @@ static const char *body_json(struct span body, struct append_message *message, s
     struct json json = json_text(body);
     if (marked)
         json.at += 3;
-    const char *error = object_read(&json, message, terms);
+    const char *error = object_read(&json, messages, terms);
     if (!error || error == no_message)
         return error;
     json.error = error;
     return json_why(&json, why);
 }
 
-static const char *body_raw(struct span body, struct append_message *message)
+static const char *body_raw(struct span body, struct append_messages *messages)
 {
     if (!body.len)
         return no_message;
     if (!json_utf8_valid(body))
         return "the message is not UTF-8";
-    message->value_len = body.len;
-    json_quote(body, &message->json);
+    messages_count(messages, body.len);
+    json_quote(body, &messages->json);
     return NULL;
 }
 
@@ -221,12 +324,17 @@ const struct http_denial *append_denies(const struct http_head *head)
 
 /* ---- all of it */
 
-const char *append_read(const struct http_request *request, struct append_message *message,
+const char *append_read(const struct http_request *request, struct append_messages *messages,
                         struct append_terms *terms, char why[JSON_WHY_SIZE])
 {
     const char *error = append_read_terms(request, terms);
+    if (!error)
+        error = terms_query_expect(request, terms);
     if (error)
         return error;
-    return append_is_json(request->head) ? body_json(request->body, message, terms, why)
-                                         : body_raw(request->body, message);
+    messages->count = messages->longest_at = 0;
+    messages->value_len = messages->longest = 0;
+    messages->is_list = false;
+    return append_is_json(request->head) ? body_json(request->body, messages, terms, why)
+                                         : body_raw(request->body, messages);
 }

@@ -7,6 +7,7 @@
 #include "log/log.h"
 #include "replication/acks.h"
 #include "replication/events.h"
+#include "replication/receipts.h"
 #include "replication/token.h"
 #include "replication/wire.h"
 #include "settings.h"
@@ -16,8 +17,9 @@ struct base {
     const struct http_dialer *dialer;
     struct log *log;
     struct complaints *complaints;
-    struct events *events; /* NULL: nobody can see them */
-    struct acks *acks;     /* a secondary's one node is itself, at what shows */
+    struct events *events;     /* NULL: nobody can see them */
+    struct receipts *receipts; /* a master's */
+    struct acks *acks;         /* a secondary's one node is itself, at what shows */
     /* Who this is, and which list it has: a master's take-over, or a secondary's master, changes the log and
      * the epoch. */
     struct wire_identity own;

@@ -25,6 +25,7 @@ struct member {
     struct link *link;         /* NULL: a pause until dial_ms */
     struct link *candidate;    /* to an address that was registered since, not proven; or NULL */
     struct acks_member *ack;   /* NULL before the first proof */
+    uint64_t number;           /* goes with `ack`: no other member has had it */
     char boot[WIRE_NAME_SIZE]; /* of the process that was proven last */
     bool witness;              /* this process came with messages, and had once been complete */
     uint64_t joined_at;        /* the end of the list at the first registration */
@@ -45,6 +46,7 @@ struct members {
     const struct base *base;
     struct member *first;
     struct members_count count;
+    uint64_t numbers;                        /* given out */
     char goodbyes[GOODBYES][WIRE_NAME_SIZE]; /* boots, in a ring: the latest */
     unsigned goodbyes_next;
 };
@@ -310,15 +312,26 @@ static struct member **member_of_boot(struct members *members, const char *boot,
     return at;
 }
 
+/* Before the position is recorded. */
+static void receipts_tell(const struct members *members, const struct member *member, uint64_t position)
+{
+    const struct base *base = members->base;
+    uint64_t known = member->ack ? acks_position(base->acks, member->ack) : 0;
+    receipts_ack(base->receipts, member->number, known, position);
+}
+
 /* Records the position. A process that came back with less lowers it. Released waiters are looked at by the
  * loop at the end of the pass. */
 static int member_record(struct members *members, struct member *member, const struct link *link)
 {
+    const struct base *base = members->base;
+    if (receipts_wanted(base->receipts))
+        receipts_tell(members, member, link->position);
     if (member->ack) {
-        acks_record(members->base->acks, member->ack, link->position);
+        acks_record(base->acks, member->ack, link->position);
         return 0;
     }
-    member->ack = acks_join(members->base->acks, link->position, member->joined_at);
+    member->ack = acks_join(base->acks, link->position, member->joined_at);
     return member->ack ? 0 : -ENOMEM;
 }
 
@@ -329,6 +342,7 @@ static void member_inherit(struct member *member, struct member *other)
     struct acks_member *own = member->ack;
     member->ack = other->ack;
     other->ack = own;
+    member->number = other->number;
     member->witness = other->witness;
     snprintf(member->boot, sizeof member->boot, "%s", other->boot);
 }
@@ -495,7 +509,10 @@ int members_register(struct members *members, const char *id, const struct link_
     struct member *member = *at;
     if (!member)
         return -ENOMEM;
-    members->count.all += !known;
+    if (!known) {
+        members->count.all++;
+        member->number = ++members->numbers;
+    }
     struct http_url before = member->link ? member->link->target.url : member->target.url;
     member->registered_ms = now_ms;
     member_retarget(members, member, target, now_ms);
@@ -617,6 +634,20 @@ unsigned members_answered_since(const struct members *members, int64_t since_us)
     for (const struct member *member = members->first; member; member = member->next)
         answered += member->link && member->link->state == LINK_PROVEN && member->link->asked_us >= since_us;
     return answered;
+}
+
+void members_each(const struct members *members, void (*each)(void *ctx, const struct member_view *member),
+                  void *ctx)
+{
+    for (const struct member *member = members->first; member; member = member->next) {
+        const struct member_view view = {
+            .id = member->id,
+            .number = member->number,
+            .position = member->ack ? acks_position(members->base->acks, member->ack) : 0,
+            .counts = member->ack && acks_counts(members->base->acks, member->ack),
+        };
+        each(ctx, &view);
+    }
 }
 
 static void member_write(const struct members *members, const struct member *member, int64_t now_ms,

@@ -74,6 +74,16 @@ struct members_count members_count(const struct members *members);
 /* How many of the alive ones have answered a request that was sent since then. */
 unsigned members_answered_since(const struct members *members, int64_t since_us);
 
+/* A member as it is now, for who looks at all of them. */
+struct member_view {
+    const char *id;    /* borrowed */
+    uint64_t number;   /* no other one has it, or had it before */
+    uint64_t position; /* what it holds; 0 where it is not proven yet */
+    bool counts;       /* for CONCERN_ALL */
+};
+void members_each(const struct members *members, void (*each)(void *ctx, const struct member_view *member),
+                  void *ctx);
+
 /* Adds the array for GET /health: [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…,"error":…}];
  * the error is there while there is something wrong with the link. */
 void members_write(const struct members *members, int64_t now_ms, struct buf *out);

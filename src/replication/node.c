@@ -10,6 +10,7 @@
 #include "replication/follow.h"
 #include "replication/gate.h"
 #include "replication/health.h"
+#include "replication/pending.h"
 #include "replication/registrar.h"
 #include "replication/tail.h"
 #include "replication/token.h"
@@ -47,6 +48,7 @@ struct node {
     struct admission *admission;
     struct gate *gate;
     struct append *append;
+    struct receipts receipts;
     int64_t check_ms; /* when to look at the members' states next */
 
     /* a secondary's; NULL in a master */
@@ -231,6 +233,14 @@ static void handle_live(void *ctx, const struct http_request *request, const cha
     http_answer_json(exchange, 200, NO_STORE, &body);
 }
 
+static void handle_pending(void *ctx, const struct http_request *request, const char *rest,
+                           struct http_exchange *exchange)
+{
+    struct node *node = ctx;
+    (void)rest;
+    pending_answer(&node->base, node->members, node->append, request, exchange);
+}
+
 /* ---- calls between nodes */
 
 static void handle_register(void *ctx, const struct http_request *request, const char *rest,
@@ -316,6 +326,7 @@ static const struct http_route master_routes[] = {
     {.method = "GET", .path = "/events", .handle = handle_events},
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
+    {.method = "GET", .path = "/pending", .handle = handle_pending},
     {.method = "POST",
      .path = "/register",
      .handle = handle_register,
@@ -488,12 +499,13 @@ static bool master_build(struct node *node)
 {
     wire_name_new(node->base.own.log);
     node->base.own.epoch = 1;
+    node->base.receipts = &node->receipts;
     node->members = members_open(&node->base);
     node->admission = admission_open(&node->base, node->members);
     if (!node->members || !node->admission)
         return false;
     node->gate = gate_open(&node->base, node->members, node->admission);
-    node->append = append_open(&node->base, node->gate);
+    node->append = append_open(&node->base, node->gate, node->members);
     return node->gate && node->append;
 }
 

@@ -34,9 +34,8 @@ bool reads_id(const char *text, uint64_t *id)
 
 enum { WAIT_MAX_S = 300 };
 
-/* A number of the query; left as it is where it is not named. Returns false where it was answered as bad. */
-static bool query_number(const struct http_request *request, const char *name, uint64_t least, uint64_t *out,
-                         struct http_exchange *exchange)
+bool reads_number(const struct http_request *request, const char *name, uint64_t least, uint64_t *out,
+                  struct http_exchange *exchange)
 {
     char text[24];
     int len = http_request_query(request, name, text, sizeof text);
@@ -58,7 +57,7 @@ static bool query_from(const struct http_request *request, bool end, struct read
     int len = http_request_query(request, "from", text, sizeof text);
     out->from_named = len != -1;
     out->from_end = end && len >= 0 && strcmp(text, "end") == 0;
-    return out->from_end || query_number(request, "from", 1, &out->from, exchange);
+    return out->from_end || reads_number(request, "from", 1, &out->from, exchange);
 }
 
 static bool query_wait(const struct http_request *request, struct reads_query *out,
@@ -88,8 +87,8 @@ bool reads_query_read(const struct http_request *request, bool end, struct reads
 {
     *out = (struct reads_query){.from = 1, .limit = UINT64_MAX, .wait_ms = -1};
     return query_from(request, end, out, exchange) &&
-           query_number(request, "limit", 0, &out->limit, exchange) &&
-           query_number(request, "min_id", 1, &out->min_id, exchange) && query_wait(request, out, exchange);
+           reads_number(request, "limit", 0, &out->limit, exchange) &&
+           reads_number(request, "min_id", 1, &out->min_id, exchange) && query_wait(request, out, exchange);
 }
 
 /* ---- the answers */

@@ -51,6 +51,10 @@ struct http_source reads_source(const struct log_slice *slice);
 enum { READS_ETAG_SIZE = 64 };
 void reads_etag(const struct log *log, uint64_t from, uint64_t to, char out[READS_ETAG_SIZE]);
 
+/* A number of the query; left as it is where it is not named. Returns false where it was answered as bad. */
+bool reads_number(const struct http_request *request, const char *name, uint64_t least, uint64_t *out,
+                  struct http_exchange *exchange);
+
 /* Reads an id. Returns false where the text is none. */
 bool reads_id(const char *text, uint64_t *id);
 
