@@ -114,13 +114,23 @@ static void event_write(struct buf *out, const struct event *event)
     buf_add_text(out, "}\n\n");
 }
 
+/* What there was no memory for is taken back, so that a run holds whole events. */
+static void run_trim(struct buf *out, size_t before)
+{
+    if (out->failed)
+        out->len = before;
+}
+
 static void pending_write(struct events *events)
 {
     for (unsigned i = 0; i < events->pendings; i++) {
         struct pending *pending = &events->pending[i];
         if (pending->event.node)
             pending->event.node = pending->node;
-        event_write(run_grow(events), &pending->event);
+        struct buf *out = run_grow(events);
+        size_t before = out->len;
+        event_write(out, &pending->event);
+        run_trim(out, before);
     }
     events->pendings = events->answered = 0;
 }
@@ -165,6 +175,8 @@ void events_add(struct events *events, const struct event *event)
 
 static void at_write(struct buf *out, const struct buf *at)
 {
+    if (at->failed)
+        return;
     buf_add_text(out, "event: at\ndata: ");
     buf_add_span(out, buf_span(at));
     buf_add_text(out, "\n\n");
@@ -178,7 +190,10 @@ bool events_at_is_due(const struct events *events, int64_t now_ms)
 void events_at(struct events *events, const struct buf *at, int64_t now_ms)
 {
     pending_write(events);
-    at_write(run_grow(events), at);
+    struct buf *out = run_grow(events);
+    size_t before = out->len;
+    at_write(out, at);
+    run_trim(out, before);
     events->at_ms = now_ms + EVENTS_AT_MS;
 }
 
