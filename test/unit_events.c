@@ -130,9 +130,24 @@ Test(events, what_is_of_one_kind_and_one_node_and_follows_on_one_another_is_one)
     appended(9); /* does not follow on 5 */
     pass(0);
     expect_told(client, "event: appended\ndata: {\"first\":1,\"last\":5,\"bytes\":50}\n\n"
+                        "event: appended\ndata: {\"first\":9,\"last\":9,\"bytes\":10}\n\n"
                         "event: ack\ndata: {\"node\":\"s1\",\"last\":5,\"ms\":1.0}\n\n"
-                        "event: ack\ndata: {\"node\":\"s2\",\"last\":5,\"ms\":2.0}\n\n"
-                        "event: appended\ndata: {\"first\":9,\"last\":9,\"bytes\":10}\n\n");
+                        "event: ack\ndata: {\"node\":\"s2\",\"last\":5,\"ms\":2.0}\n\n");
+    close(client);
+}
+
+Test(events, what_leads_to_another_is_told_before_it)
+{
+    int client = reader();
+    told(client);
+    ack("s1", 1, 1); /* of a message that was sent before */
+    appended(2);
+    events_tell(events, .kind = EVENT_SENT, .node = "s1", .first = 2, .last = 2);
+    ack("s1", 2, 2);
+    pass(0);
+    expect_told(client, "event: appended\ndata: {\"first\":2,\"last\":2,\"bytes\":10}\n\n"
+                        "event: sent\ndata: {\"node\":\"s1\",\"first\":2,\"last\":2}\n\n"
+                        "event: ack\ndata: {\"node\":\"s1\",\"last\":2,\"ms\":2.0}\n\n");
     close(client);
 }
 

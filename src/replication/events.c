@@ -110,6 +110,8 @@ static void event_write(struct buf *out, const struct event *event)
     case EVENT_MEMBER:
         buf_addf(out, "\"state\":\"%s\"", event->state);
         break;
+    case EVENT_KINDS:
+        break;
     }
     buf_add_text(out, "}\n\n");
 }
@@ -121,17 +123,24 @@ static void run_trim(struct buf *out, size_t before)
         out->len = before;
 }
 
+static void pending_add_text(struct events *events, struct pending *pending)
+{
+    struct buf *out = run_grow(events);
+    size_t before = out->len;
+    if (pending->event.node)
+        pending->event.node = pending->node;
+    event_write(out, &pending->event);
+    run_trim(out, before);
+}
+
+/* By kind, which is the order in which one thing leads to another: an event that was joined with later ones
+ * has no other place, and no ACK is told of what is told to be sent only behind it. */
 static void pending_write(struct events *events)
 {
-    for (unsigned i = 0; i < events->pendings; i++) {
-        struct pending *pending = &events->pending[i];
-        if (pending->event.node)
-            pending->event.node = pending->node;
-        struct buf *out = run_grow(events);
-        size_t before = out->len;
-        event_write(out, &pending->event);
-        run_trim(out, before);
-    }
+    for (int kind = 0; kind < EVENT_KINDS; kind++)
+        for (unsigned i = 0; i < events->pendings; i++)
+            if ((int)events->pending[i].event.kind == kind)
+                pending_add_text(events, &events->pending[i]);
     events->pendings = events->answered = 0;
 }
 
