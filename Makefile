@@ -220,6 +220,10 @@ slow: $(PROGRAMS) ## slowhttptest's attacks on a master and a secondary, SLOW_SE
 proxy: $(PROGRAMS) ## docs/nginx.conf in front of a cluster, and curl, node and Python as its clients
 	@test/proxy/run $(OUT)
 
+.PHONY: clients
+clients: $(PROGRAMS) ## EventSource, curl and Python follow a node that is restarted, and one behind nginx
+	@test/clients/run $(OUT)
+
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20
 FUZZ_JOBS ?= 2
