@@ -44,6 +44,7 @@ static const struct row rows[] = {
     {"text/html;q, text/event-stream;q=0.1", HTML}, /* a parameter that is no weight */
     {",, text/html ,", HTML},
     {";q=1", JSON},
+    {"text/html;q=0.1, text/html, text/event-stream;q=0.5", EVENTS}, /* the first of two that are alike */
     {"text/htm", JSON},
     {"text/htmll", JSON},
     {"text/", JSON},

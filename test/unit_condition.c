@@ -89,8 +89,9 @@ Test(condition, lines_of_one_field_count_together)
 
 static int kept_condition(const char *method, const struct row *row)
 {
-    char text[100] = "If-Match", value[100] = "", other[100] = "";
-    struct http_head head = {.method = span_of(method), .field_count = 1};
+    char name[10] = "", text[100] = "If-Match", value[100] = "", other[100] = "";
+    snprintf(name, sizeof name, "%s", method);
+    struct http_head head = {.method = span_of(name), .field_count = 1};
     head.fields[0] = (struct http_field){span_of("Host"), span_of("a")};
     snprintf(value, sizeof value, "%s", row->match ? row->match : "");
     snprintf(other, sizeof other, "%s", row->none_match ? row->none_match : "");
@@ -99,6 +100,7 @@ static int kept_condition(const char *method, const struct row *row)
     if (row->none_match)
         head.fields[head.field_count++] = (struct http_field){span_of("if-none-match"), span_of(other)};
     struct http_head *kept = http_condition_keep(&head);
+    memset(name, 'x', sizeof name);
     memset(text, 'x', sizeof text); /* the request's bytes are others' by then */
     memset(value, 'x', sizeof value);
     memset(other, 'x', sizeof other);
