@@ -259,8 +259,8 @@ SCENARIO(cluster_events, a_browser_gets_the_page_and_everybody_else_the_list)
 {
     static const char *const browsers[] = {
         "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n",
-        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;"
-        "q=0.8,application/signed-exchange;v=b3;q=0.7\r\n",
+        /* Chromium */
+        "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8,a/b;v=b3;q=0.7\r\n",
         "Accept: text/html\r\n"};
     static const char *const others[] = {NULL,
                                          "Accept: */*\r\n",
