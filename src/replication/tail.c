@@ -69,9 +69,10 @@ struct tail {
     struct reader *readers;
     unsigned count;
     struct reader *due, **due_end;
-    uint64_t shown;  /* as of the last pass */
-    int64_t rest_us; /* nobody is served before that */
-    int64_t late_ms; /* the first of the times for which readers were parked in this pass */
+    uint64_t shown;   /* as of the last pass */
+    int64_t grown_ms; /* when that was less at the pass before */
+    int64_t rest_us;  /* nobody is served before that */
+    int64_t late_ms;  /* the first of the times for which readers were parked in this pass */
     bool stopping;
     struct buf text; /* of the piece that is written */
 };
@@ -494,17 +495,22 @@ static unsigned due_serve(struct tail *tail, unsigned most, int64_t now_ms)
 
 int64_t tail_pass(struct tail *tail, uint64_t shown, int64_t now_ms)
 {
+    if (shown != tail->shown)
+        tail->grown_ms = now_ms;
     tail->shown = shown;
     tail->late_ms = CLOCK_NEVER;
     if (!tail->due)
         return CLOCK_NEVER;
     int64_t began_us = clock_us();
-    if (began_us >= tail->rest_us || tail->stopping) {
+    int64_t quiet_ms = tail->grown_ms + TAIL_QUIET_MS;
+    if (began_us >= tail->rest_us || now_ms >= quiet_ms || tail->stopping) {
         unsigned served = due_serve(tail, tail->stopping ? UINT_MAX : TAIL_TURN, now_ms);
         int64_t ended_us = clock_us();
         tail->rest_us = ended_us + (ended_us - began_us + PIECE_US * (int64_t)served) * (TAIL_SHARE - 1);
     }
-    return tail->due ? clock_earlier(tail->late_ms, (tail->rest_us + 999) / 1000) : tail->late_ms;
+    if (tail->due)
+        tail->late_ms = clock_earlier(tail->late_ms, clock_earlier((tail->rest_us + 999) / 1000, quiet_ms));
+    return tail->late_ms;
 }
 
 /* ---- the end */
