@@ -230,6 +230,10 @@ proxy: $(PROGRAMS) ## docs/nginx.conf in front of a cluster, and curl, node and 
 browser: $(PROGRAMS) ## Debian's chromium: a hostile page tries to append, register, remove and read
 	@test/browser/run $(OUT) attack.mjs
 
+.PHONY: clients
+clients: $(PROGRAMS) ## EventSource, curl and Python follow a node that is restarted, and one behind nginx
+	@test/clients/run $(OUT)
+
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20
 FUZZ_JOBS ?= 2

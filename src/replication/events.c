@@ -110,18 +110,37 @@ static void event_write(struct buf *out, const struct event *event)
     case EVENT_MEMBER:
         buf_addf(out, "\"state\":\"%s\"", event->state);
         break;
+    case EVENT_KINDS:
+        break;
     }
     buf_add_text(out, "}\n\n");
 }
 
+/* What there was no memory for is taken back, so that a run holds whole events. */
+static void run_trim(struct buf *out, size_t before)
+{
+    if (out->failed)
+        out->len = before;
+}
+
+static void pending_add_text(struct events *events, struct pending *pending)
+{
+    struct buf *out = run_grow(events);
+    size_t before = out->len;
+    if (pending->event.node)
+        pending->event.node = pending->node;
+    event_write(out, &pending->event);
+    run_trim(out, before);
+}
+
+/* By kind, which is the order in which one thing leads to another: an event that was joined with later ones
+ * has no other place, and no ACK is told of what is told to be sent only behind it. */
 static void pending_write(struct events *events)
 {
-    for (unsigned i = 0; i < events->pendings; i++) {
-        struct pending *pending = &events->pending[i];
-        if (pending->event.node)
-            pending->event.node = pending->node;
-        event_write(run_grow(events), &pending->event);
-    }
+    for (int kind = 0; kind < EVENT_KINDS; kind++)
+        for (unsigned i = 0; i < events->pendings; i++)
+            if ((int)events->pending[i].event.kind == kind)
+                pending_add_text(events, &events->pending[i]);
     events->pendings = events->answered = 0;
 }
 
@@ -165,6 +184,8 @@ void events_add(struct events *events, const struct event *event)
 
 static void at_write(struct buf *out, const struct buf *at)
 {
+    if (at->failed)
+        return;
     buf_add_text(out, "event: at\ndata: ");
     buf_add_span(out, buf_span(at));
     buf_add_text(out, "\n\n");
@@ -178,7 +199,10 @@ bool events_at_is_due(const struct events *events, int64_t now_ms)
 void events_at(struct events *events, const struct buf *at, int64_t now_ms)
 {
     pending_write(events);
-    at_write(run_grow(events), at);
+    struct buf *out = run_grow(events);
+    size_t before = out->len;
+    at_write(out, at);
+    run_trim(out, before);
     events->at_ms = now_ms + EVENTS_AT_MS;
 }
 

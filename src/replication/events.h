@@ -1,11 +1,11 @@
 /* GET /events: what the log lines say, as server-sent events, for who wants to see what a node does while it
  * does it.
  *
- * All that happens within EVENTS_WINDOW_MS is told together, and what is of one kind and of one member and
- * follows on one another as one event; the first event after a quiet while is told at once. So a page that is
- * looked at costs a busy node next to nothing, and nothing at all where nobody looks. What is told is written
- * once for all readers and kept for a while; a reader is a position in that, and one who falls behind is told
- * how many events it has missed.
+ * All that happens within EVENTS_WINDOW_MS is told together, in the order of enum event_kind, and what is of
+ * one kind and of one member and follows on one another as one event; the first event after a quiet while is
+ * told at once. So a page that is looked at costs a busy node next to nothing, and nothing at all where nobody
+ * looks. What is told is written once for all readers and kept for a while; a reader is a position in that,
+ * and one who falls behind is told how many events it has missed.
  *
  * Belongs to the loop's thread. */
 #ifndef REPLICATION_EVENTS_H
@@ -30,7 +30,8 @@ enum event_kind {
     EVENT_ANSWERED, /* last, status, w, acks, ms */
     EVENT_MEMBER,   /* node, state */
     EVENT_STORED,   /* first, last */
-    EVENT_SHOWN     /* first, last */
+    EVENT_SHOWN,    /* first, last */
+    EVENT_KINDS
 };
 
 struct event {

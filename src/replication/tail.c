@@ -50,12 +50,13 @@ struct reader {
     struct reads_query query;
     uint64_t awaits; /* the id without which it does not begin, until until_ms; 0: none */
     int64_t until_ms;
-    struct http_head *head;       /* the list's conditions; owned; NULL: none */
-    char id[104];                 /* the message's, as it came */
-    bool log_named, log_is_other; /* events: the log that the id to go on from is of */
+    struct http_head *head; /* the list's conditions; owned; NULL: none */
+    char text[104]; /* the message's id, as it came; events: the log that the id to go on from is of, */
+    bool log_named; /* where one is named */
 
     bool streams; /* the head is sent; the fields below belong to streams alone */
     bool ends;    /* behind the piece that is under way */
+    bool placed;  /* events: it is known where it begins */
     bool reset;   /* events: it begins anew, since what it went on from is not of this list */
     bool backlog; /* events: it has not yet been told that it has all there was */
     bool open;    /* the message that was sent last lacks what comes behind its text */
@@ -68,9 +69,10 @@ struct tail {
     struct reader *readers;
     unsigned count;
     struct reader *due, **due_end;
-    uint64_t shown;  /* as of the last pass */
-    int64_t rest_us; /* nobody is served before that */
-    int64_t late_ms; /* the first of the times for which readers were parked in this pass */
+    uint64_t shown;   /* as of the last pass */
+    int64_t grown_ms; /* when that was less at the pass before */
+    int64_t rest_us;  /* nobody is served before that */
+    int64_t late_ms;  /* the first of the times for which readers were parked in this pass */
     bool stopping;
     struct buf text; /* of the piece that is written */
 };
@@ -199,9 +201,11 @@ static struct reader *reader_new(struct tail *tail, enum reader_kind kind, struc
 
 /* ---- streams */
 
-/* Adds messages from the cursor on: each with what stands before and behind it. A long one that stands alone
- * is left to the source, and what stands behind it to the next piece. Returns whether there is a source. */
-static bool messages_write(struct reader *reader, const char *around[3], struct http_source *source)
+/* Adds messages from the cursor on, up to `last`: each with what stands before and behind it. A long one that
+ * stands alone is left to the source, and what stands behind it to the next piece. Returns whether there is a
+ * source. */
+static bool messages_write(struct reader *reader, uint64_t last, const char *around[3],
+                           struct http_source *source)
 {
     struct buf *text = &reader->tail->text;
     uint64_t id = reader->cursor.id;
@@ -216,7 +220,7 @@ static bool messages_write(struct reader *reader, const char *around[3], struct 
         struct iovec iov;
         log_slice_iov(&slice, &iov, 1);
         size_t len = json_canonical_len((struct span){iov.iov_base, iov.iov_len});
-        if (id <= reader->to) {
+        if (id <= last) {
             buf_add_text(text, around[0]);
             buf_add_uint(text, id++);
             buf_add_text(text, around[1]);
@@ -225,6 +229,8 @@ static bool messages_write(struct reader *reader, const char *around[3], struct 
         }
         log_slice_skip(&slice, slice.len > len ? len + 1 : len); /* the comma */
     }
+    if (reader->cursor.id > last + 1) /* the list has messages that do not show yet */
+        reader->cursor = (struct log_cursor){.id = last + 1};
     return false;
 }
 
@@ -242,6 +248,29 @@ static void at_write(struct reader *reader)
     reader->reset = false;
 }
 
+/* A node that has just started does not know whose list it will have: a stream that goes on in a log that it
+ * names waits for that, for a while. */
+static bool events_may_be_placed(const struct reader *reader)
+{
+    return !reader->log_named || reader->tail->base->own.log[0] || reader->waiter.outcome == ACKS_LATE;
+}
+
+static void events_place(struct reader *reader)
+{
+    const char *log = reader->tail->base->own.log;
+    uint64_t shown = reader->tail->shown;
+    reader->reset =
+        reader->log_named ? log[0] && strcmp(reader->text, log) != 0 : reader->query.from > shown + 1;
+    if (reader->query.from_end)
+        reader->query.from = shown + 1;
+    if (reader->reset)
+        reader->query.from = 1;
+    reader->cursor.id = reader->query.from;
+    reader->backlog = reader->query.from <= shown;
+    reader->placed = true;
+    at_write(reader);
+}
+
 /* Writes the next piece. Returns whether it has a source. */
 static bool piece_write(struct reader *reader, struct http_source *source)
 {
@@ -252,7 +281,7 @@ static bool piece_write(struct reader *reader, struct http_source *source)
     if (reader->open)
         buf_add_text(&reader->tail->text, around[2]);
     reader->open = false;
-    if (reader->cursor.id <= last && messages_write(reader, around, source))
+    if (reader->cursor.id <= last && messages_write(reader, last, around, source))
         return true;
     if (reader->cursor.id > last && reader->backlog) {
         at_write(reader);
@@ -266,6 +295,8 @@ static void stream_go_on(struct reader *reader, int64_t now_ms)
 {
     struct tail *tail = reader->tail;
     struct http_source source;
+    if (reader->kind == READER_EVENTS && !reader->placed && events_may_be_placed(reader))
+        events_place(reader);
     bool has_source = piece_write(reader, &source);
     if (!tail->text.len && reader->waiter.outcome == ACKS_LATE)
         at_write(reader);
@@ -286,17 +317,9 @@ static void stream_go_on(struct reader *reader, int64_t now_ms)
 
 static void list_events_begin(struct reader *reader)
 {
-    uint64_t shown = reader->tail->shown;
-    reader->reset = reader->log_is_other || (!reader->log_named && reader->query.from > shown + 1);
-    if (reader->query.from_end)
-        reader->query.from = shown + 1;
-    if (reader->reset)
-        reader->query.from = 1;
     reader->to = UINT64_MAX;
-    reader->cursor.id = reader->query.from;
-    reader->backlog = reader->query.from <= shown;
+    reader->cursor.id = reader->tail->shown + 1;
     buf_addf(&reader->tail->text, "retry: %d\n\n", RETRY_MS);
-    at_write(reader);
 }
 
 static void lines_begin(struct reader *reader)
@@ -354,7 +377,7 @@ static void reader_begin(struct reader *reader, int64_t now_ms)
         if (reader->kind == READER_LIST)
             reads_list(tail->base, tail->shown, &reader->query, reader->head, reader->exchange);
         else
-            reads_message(tail->base, tail->shown, reader->id, reader->exchange);
+            reads_message(tail->base, tail->shown, reader->text, reader->exchange);
         reader_free(reader);
     }
 }
@@ -403,11 +426,11 @@ static enum reader_kind kind_wanted(const struct http_head *head)
 static void list_events_from(struct reader *reader, const struct http_request *request)
 {
     const struct http_field *last = http_head_field(request->head, "Last-Event-ID");
-    char log[WIRE_NAME_SIZE];
     uint64_t id;
-    int len = http_request_query(request, "log", log, sizeof log);
+    int len = http_request_query(request, "log", reader->text, sizeof reader->text);
     reader->log_named = len != -1;
-    reader->log_is_other = len != -1 && (len < 0 || strcmp(log, reader->tail->base->own.log) != 0);
+    if (len < 0)
+        reader->text[0] = '\0'; /* no log has so long a name */
     if (!last)
         return;
     reader->query.from_end = false;
@@ -451,7 +474,7 @@ void tail_message(struct tail *tail, uint64_t shown, const struct http_request *
     if (!reader)
         return;
     wait_begin(reader, shown, &query);
-    snprintf(reader->id, sizeof reader->id, "%.100s", text);
+    snprintf(reader->text, sizeof reader->text, "%.100s", text);
     reader_due(reader);
 }
 
@@ -472,17 +495,22 @@ static unsigned due_serve(struct tail *tail, unsigned most, int64_t now_ms)
 
 int64_t tail_pass(struct tail *tail, uint64_t shown, int64_t now_ms)
 {
+    if (shown != tail->shown)
+        tail->grown_ms = now_ms;
     tail->shown = shown;
     tail->late_ms = CLOCK_NEVER;
     if (!tail->due)
         return CLOCK_NEVER;
     int64_t began_us = clock_us();
-    if (began_us >= tail->rest_us || tail->stopping) {
+    int64_t quiet_ms = tail->grown_ms + TAIL_QUIET_MS;
+    if (began_us >= tail->rest_us || now_ms >= quiet_ms || tail->stopping) {
         unsigned served = due_serve(tail, tail->stopping ? UINT_MAX : TAIL_TURN, now_ms);
         int64_t ended_us = clock_us();
         tail->rest_us = ended_us + (ended_us - began_us + PIECE_US * (int64_t)served) * (TAIL_SHARE - 1);
     }
-    return tail->due ? clock_earlier(tail->late_ms, (tail->rest_us + 999) / 1000) : tail->late_ms;
+    if (tail->due)
+        tail->late_ms = clock_earlier(tail->late_ms, clock_earlier((tail->rest_us + 999) / 1000, quiet_ms));
+    return tail->late_ms;
 }
 
 /* ---- the end */

@@ -8,7 +8,8 @@
  * count, as whatever waits here, for the next id.
  *
  * Who has something to get stands in one line. A pass serves a few, and the line then rests, for so long that
- * readers take one part in TAIL_SHARE of the loop's time: a thousand of them delay no append.
+ * readers take one part in TAIL_SHARE of the loop's time: a thousand of them delay no append. Where nothing
+ * was appended for a moment it does not rest, and a long list is read as fast as the loop can send it.
  *
  * Belongs to the loop's thread. */
 #ifndef REPLICATION_TAIL_H
@@ -19,8 +20,9 @@
 enum {
     TAIL_READERS_MAX = 16384, /* that wait; more that would have to get 503, but for the first of a
                                  connection */
-    TAIL_TURN = 64,           /* served in a pass */
-    TAIL_SHARE = 10,          /* one part in so many of the loop's time */
+    TAIL_TURN = 16,           /* served in a pass */
+    TAIL_SHARE = 20,          /* one part in so many of the loop's time */
+    TAIL_QUIET_MS = 10,       /* where the list has not grown for so long, the line does not rest */
     TAIL_PIECE_BYTES = 8192,  /* of the list, as it lies in memory, written for a reader at a time; */
     TAIL_COPIED_MOST = 4096,  /* a message that is longer and stands alone is sent from where it lies */
     TAIL_MIN_ID_MS = 5000,    /* the wait for min_id, unless `wait` tells another */

@@ -39,6 +39,20 @@ assert status == 400 and "error" in json.loads(body), (status, body)
 with urllib.request.urlopen(f"https://localhost:{PORT}/messages", context=CONTEXT) as response:
     assert len(json.load(response)["messages"]) > 100
 
+# An event stream, with nginx's buffers as they are: each message comes when it is appended.
+follow = urllib.request.Request(f"https://localhost:{PORT}/messages?from=end", headers={"Accept": "text/event-stream"})
+with urllib.request.urlopen(follow, context=CONTEXT, timeout=30) as stream:
+    while not stream.readline().startswith(b"event: at"):
+        pass
+    took = []
+    for number in range(9):
+        began = time.monotonic()
+        assert call(kept, "POST", "/messages", f"event {number}".encode())[0] == 201
+        while stream.readline() != f'data: "event {number}"\n'.encode():
+            pass
+        took.append(time.monotonic() - began)
+    assert sorted(took)[4] < 1, took
+
 FROZEN = int(os.environ["FROZEN"])
 os.kill(FROZEN, signal.SIGSTOP)
 threading.Timer(1, os.kill, (FROZEN, signal.SIGCONT)).start()
