@@ -26,9 +26,12 @@ static struct event next_event(struct stream *stream)
     return event;
 }
 
+/* On a busy machine a member may be suspected in between. */
 static void expect_event(struct stream *stream, const char *name, const char *data)
 {
     struct event event = next_event(stream);
+    while (strcmp(event.name, "member") == 0 && strcmp(name, "member") != 0)
+        event = next_event(stream);
     cr_assert(strcmp(event.name, name) == 0 && strncmp(event.data, data, strlen(data)) == 0,
               "%s %s instead of %s %s", event.name, event.data, name, data);
     cr_assert_eq(event.id, -1);
@@ -53,9 +56,7 @@ SCENARIO(cluster_events, one_post_is_told_from_append_to_answer)
     expect_status(post(master, "", "hello"), 201);
     expect_event(of_master, "appended", "{\"first\":1,\"last\":1,\"bytes\":5}");
     expect_event(of_master, "sent", "{\"node\":\"s1\",\"first\":1,\"last\":1}");
-    struct event ack = next_event(of_master);
-    cr_assert_str_eq(ack.name, "ack");
-    cr_assert(strncmp(ack.data, "{\"node\":\"s1\",\"last\":1,\"ms\":", 26) == 0, "%s", ack.data);
+    expect_event(of_master, "ack", "{\"node\":\"s1\",\"last\":1,\"ms\":");
     expect_event(of_master, "answered", "{\"id\":1,\"status\":201,\"w\":2,\"acks\":2,\"ms\":");
     expect_event(of_s1, "stored", "{\"first\":1,\"last\":1}");
     expect_event(of_s1, "shown", "{\"first\":1,\"last\":1}");
