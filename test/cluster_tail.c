@@ -661,8 +661,10 @@ SCENARIO(cluster_tail, memory_does_not_grow_with_reconnections)
         struct stream *stream =
             events_open(i % 2 ? s1->port : master->port, i % 3 ? LAST("40") : NULL, "/messages");
         cr_assert(stream_event(stream, SOON, &event) && event.id == -1);
-        raw_reset(stream->fd); /* one that only closes is kept for a while: it may be reading still */
-        stream->fd = -1;
+        if (i % 5 == 0) {
+            raw_reset(stream->fd);
+            stream->fd = -1;
+        }
         stream_close(stream);
         if (i == 1000)
             first_kb = node_memory_kb(s1) + node_memory_kb(master);
@@ -677,6 +679,7 @@ SCENARIO(cluster_tail, a_client_that_closes_its_side_gets_messages_and_one_that_
     struct stream *half = events_open(s1->port, NULL, "/messages");
     expect_place(half, 0, false);
     shutdown(half->fd, SHUT_WR);
+    expect_place(half, 0, false); /* one that has gone does not take it */
     post_numbered(master, "", 1, 2);
     expect_messages(half, 1, 2);
     int before = node_descriptors(s1);
@@ -687,9 +690,8 @@ SCENARIO(cluster_tail, a_client_that_closes_its_side_gets_messages_and_one_that_
         raw_text(fd, "GET /messages?from=9&wait=300 HTTP/1.1\r\nHost: a\r\n\r\n");
         raw_reset(fd);
     }
-    eventually(SOON, node_descriptors(s1) <= before + 20);
-    post_numbered(master, "", 3, 4); /* nobody takes it */
-    eventually(SOON, node_descriptors(s1) <= before);
+    eventually(2000, node_descriptors(s1) <= before);
+    post_numbered(master, "", 3, 4);
     expect_messages(half, 3, 4);
 }
 

@@ -11,7 +11,7 @@ enum { ROOM = 4 * 1024 * 1024 };
 static struct {
     struct http_waiter waiter;
     struct http_exchange *exchange; /* NULL: none, or gone */
-    int sent, gone;
+    int sent, gone, ended;
 } stream;
 
 static int client;
@@ -28,6 +28,12 @@ static void stream_sent(struct http_waiter *waiter)
 {
     cr_assert_eq(waiter, &stream.waiter);
     stream.sent++;
+}
+
+static void stream_ended(struct http_waiter *waiter)
+{
+    cr_assert_eq(waiter, &stream.waiter);
+    stream.ended++;
 }
 
 static void handle_stream(void *ctx, const struct http_request *request, const char *rest,
@@ -53,7 +59,7 @@ static void start(void)
 {
     hand_open();
     hand.service.routes = routes;
-    stream.waiter = (struct http_waiter){.gone = stream_gone, .sent = stream_sent};
+    stream.waiter = (struct http_waiter){.gone = stream_gone, .sent = stream_sent, .ended = stream_ended};
     client = hand_connect();
 }
 
@@ -321,10 +327,13 @@ static void time_passes(int64_t ms)
 Test(exchange, a_client_that_has_closed_its_side_is_sent_pieces_and_no_interim_answers)
 {
     begin();
+    cr_expect_eq(stream.ended, 0);
     shutdown(client, SHUT_WR);
     hand_run(2);
+    cr_expect_eq(stream.ended, 1);
     time_passes(25000);
     expect_heard("");
+    cr_expect_eq(stream.ended, 1);
     give("hello");
     expect_heard("5\r\nhello\r\n");
     end_stream();

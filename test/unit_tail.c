@@ -148,6 +148,23 @@ Test(tail, a_stream_tells_every_ten_quiet_seconds_how_far_it_is)
     node_stopped();
 }
 
+Test(tail, a_client_that_has_closed_its_side_is_told_how_far_the_list_is_and_goes_on)
+{
+    secondary_start(0);
+    replicate();
+    int fd = node_ask("GET", "/messages?from=end", events_wanted, "");
+    node_wait(1);
+    cr_expect(strstr(got(fd), AT(1)));
+    shutdown(fd, SHUT_WR);
+    node_pass();
+    node_wait(1);
+    cr_expect(strstr(got(fd), AT(1)));
+    replicate();
+    node_wait(1);
+    cr_expect(strstr(got(fd), "id: 2\ndata: \"m2\"\n\n"));
+    node_stopped();
+}
+
 Test(tail, nothing_is_sent_before_it_shows)
 {
     secondary_start(1000);

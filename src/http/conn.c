@@ -427,6 +427,7 @@ static void conn_end(struct http_conn *conn)
 {
     conn_stop(conn, CONN_ENDED);
     conn_tell_end(conn);
+    pipeline_end(&conn->pipeline);
 }
 
 /* Reads once, and hands on the requests that are whole. */

@@ -347,6 +347,15 @@ enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stre
     return verdict;
 }
 
+void pipeline_end(struct pipeline *pipeline)
+{
+    struct http_exchange *first = pipeline->first;
+    if (!first || !first->streams || !first->waiter->ended)
+        return;
+    first->conns->told = true;
+    first->waiter->ended(first->waiter);
+}
+
 void pipeline_drop(struct pipeline *pipeline)
 {
     while (pipeline->first) {

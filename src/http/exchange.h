@@ -59,6 +59,9 @@ bool pipeline_is_ready(const struct pipeline *pipeline);
  * also where there was no memory for the next answer. */
 enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stream, struct stream_turn *turn);
 
+/* The client has closed its side: the waiter of an answer that streams is told. */
+void pipeline_end(struct pipeline *pipeline);
+
 /* The client has gone: exchanges whose answers are ready are freed, the waiters of
  * the others are told, which answer them into nothing some time. */
 void pipeline_drop(struct pipeline *pipeline);

@@ -181,6 +181,9 @@ struct http_waiter {
     /* Of an answer that streams: all that was given of it has left for the client. What comes next may be
      * given here or later; there will be another pass. */
     void (*sent)(struct http_waiter *waiter);
+    /* Of an answer that streams, optional: the client has closed its side, and may have gone altogether. Only
+     * what is sent to it now makes its kernel tell. */
+    void (*ended)(struct http_waiter *waiter);
 };
 void http_exchange_waiter(struct http_exchange *exchange, struct http_waiter *waiter);
 

@@ -170,6 +170,16 @@ static void reader_sent(struct http_waiter *http)
         reader_rest(reader, reader->cursor.id, clock_ms() + TAIL_SILENCE_MS);
 }
 
+/* Tells it how far the list is, which one that has gone does not take. */
+static void reader_ended(struct http_waiter *http)
+{
+    struct reader *reader = CONTAINER_OF(http, struct reader, http);
+    if (reader->state != READER_RESTS || !acks_unpark(reader->tail->base->acks, &reader->waiter))
+        return;
+    reader->waiter.outcome = ACKS_LATE;
+    reader_due(reader);
+}
+
 static struct reader *reader_new(struct tail *tail, enum reader_kind kind, struct http_exchange *exchange)
 {
     struct reader *reader = NULL;
@@ -185,7 +195,7 @@ static struct reader *reader_new(struct tail *tail, enum reader_kind kind, struc
     reader->waiter.owner = tail;
     reader->waiter.over = reader_over;
     reader->waiter.w = 1; /* this node */
-    reader->http = (struct http_waiter){.gone = reader_gone, .sent = reader_sent};
+    reader->http = (struct http_waiter){.gone = reader_gone, .sent = reader_sent, .ended = reader_ended};
     reader->exchange = exchange;
     reader->tail = tail;
     reader->kind = kind;
