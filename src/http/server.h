@@ -12,6 +12,7 @@
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
+#include "http/counters.h"
 #include "http/loop.h"
 #include "http/parser.h"
 #include "http/target.h"
@@ -188,5 +189,8 @@ uint64_t http_exchange_connection(const struct http_exchange *exchange);
 
 /* The client's address, valid until the exchange is answered. */
 const char *http_exchange_peer(const struct http_exchange *exchange);
+
+/* What its server has counted up to now. */
+struct http_counters *http_exchange_counters(const struct http_exchange *exchange);
 
 #endif

@@ -38,7 +38,7 @@ struct post {
     bool is_get;
     bool gone;           /* its client, while it waited at the gate */
     struct share *share; /* of its client's address; NULL: it has a place as the first of its connection */
-    int64_t began_ms;
+    int64_t began_us;
     struct append_message message;
 };
 
@@ -48,7 +48,7 @@ struct summary {
     char peer[64];
     unsigned have;     /* nodes that hold the last one, */
     unsigned need;     /* of so many */
-    int64_t waited_ms; /* the longest */
+    int64_t waited_us; /* the longest */
 };
 
 struct append {
@@ -63,6 +63,7 @@ struct append {
     struct shares *shares; /* posts in use that wait, for each address */
     struct summary appends, answers;
     struct summary lates; /* answers 202 */
+    struct append_counters counters;
 };
 
 struct append *append_open(struct base *base, const struct gate *gate)
@@ -148,6 +149,11 @@ uint64_t append_body_limit(const struct append *append, const struct http_head *
     return append_is_json(head) ? max * JSON_EXPANSION_MAX + JSON_AROUND : max;
 }
 
+static void count_refused(struct append *append, enum append_refusal reason)
+{
+    append->counters.refused[reason]++;
+}
+
 /* Reads the whole request into post and terms; answers it and returns false where it is bad. */
 static bool request_read(struct append *append, const struct http_request *request, struct post *post,
                          struct append_terms *terms, struct http_exchange *exchange)
@@ -160,6 +166,7 @@ static bool request_read(struct append *append, const struct http_request *reque
         http_answer_error(exchange, 413, NULL, "the message has %zu bytes, and MAX_MESSAGE is %zu",
                           post->message.value_len, append->base->settings->max_message);
     } else if (post->message.json.failed) {
+        count_refused(append, APPEND_REFUSED_MEMORY);
         http_answer_unavailable(exchange, "there is no memory for the message");
     } else {
         return true;
@@ -177,6 +184,7 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
 {
     struct post *post = post_new(append);
     if (!post) {
+        count_refused(append, APPEND_REFUSED_MEMORY);
         http_answer_unavailable(exchange, "there is no memory for the request");
         return NULL;
     }
@@ -185,7 +193,7 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
     post->http.gone = post_gone;
     post->exchange = exchange;
     http_exchange_waiter(exchange, &post->http);
-    post->began_ms = clock_ms();
+    post->began_us = clock_us();
     post->gone = false;
     post->share = NULL;
     post->message.value_len = 0;
@@ -215,6 +223,7 @@ static bool may_wait(struct append *append, struct post *post, const struct appe
         http_answer_unavailable(exchange, "too many bytes are waiting already");
     else
         return true;
+    count_refused(append, APPEND_REFUSED_WAITING);
     return false;
 }
 
@@ -241,7 +250,7 @@ static void post_terms(struct post *post, const struct append_terms *terms)
 {
     post->waiter.w = terms->w;
     post->waiter.deadline_ms =
-        terms->timeout_ms ? clock_after(post->began_ms, terms->timeout_ms) : CLOCK_NEVER;
+        terms->timeout_ms ? clock_after(post->began_us / 1000, terms->timeout_ms) : CLOCK_NEVER;
 }
 
 static struct append_terms terms_default(const struct append *append)
@@ -259,16 +268,18 @@ static void summary_add(struct summary *line, uint64_t id)
     line->count++;
 }
 
-static void answer_log(struct append *append, const struct post *post, int status, int64_t waited_ms)
+static void answer_log(struct append *append, const struct post *post, int status, int64_t waited_us)
 {
     struct summary *line = status == 202 ? &append->lates : &append->answers;
+    if (!post->is_get)
+        histogram_observe(&append->counters.answered, waited_us);
     if (status == 200) /* a wait that appended nothing */
         return;
     summary_add(line, post->waiter.id);
     line->have = post->waiter.count.have;
     line->need = post->waiter.count.need;
-    if (waited_ms > line->waited_ms)
-        line->waited_ms = waited_ms;
+    if (waited_us > line->waited_us)
+        line->waited_us = waited_us;
 }
 
 /* What the answer says of a wait that ended like this. */
@@ -316,7 +327,7 @@ static void post_answer(struct append *append, struct post *post)
 {
     const struct acks_waiter *waiter = &post->waiter;
     int status = waiter->outcome != ACKS_REACHED ? 202 : post->is_get ? 200 : 201;
-    answer_log(append, post, status, clock_ms() - post->began_ms);
+    answer_log(append, post, status, clock_us() - post->began_us);
     char field[LOCATION_SIZE];
     http_answer(post->exchange, status, location_write(waiter->id, field), answer_write(append, waiter));
     post_free(append, post);
@@ -343,6 +354,7 @@ static void post_append(struct append *append, struct post *post)
     struct summary *line = &append->appends;
     int result = log_append(append->base->log, buf_span(&post->message.json), NULL, 1, &post->waiter.id);
     if (result < 0) {
+        count_refused(append, result == -ENOSPC ? APPEND_REFUSED_FULL : APPEND_REFUSED_MEMORY);
         if (result == -ENOSPC)
             http_answer_error(post->exchange, 507, NULL, "the list is full: MAX_LOG is %" PRId64 " bytes",
                               append->base->settings->max_log);
@@ -361,6 +373,14 @@ static void post_append(struct append *append, struct post *post)
     post_park(append, post);
 }
 
+/* Whether there is a quorum; where not, the exchange is answered. */
+static bool is_admitted(struct append *append, struct http_exchange *exchange)
+{
+    bool admitted = gate_admits(append->gate, exchange);
+    append->counters.refused[APPEND_REFUSED_READ_ONLY] += !admitted;
+    return admitted;
+}
+
 /* The gate has let it through, and was closed again before this pass has come to it: it waits on. */
 static bool gated_again(struct append *append, struct post *post)
 {
@@ -374,13 +394,14 @@ static void gated_release(struct append *append, struct post *post)
     if (gated_again(append, post))
         return;
     append->gated_bytes -= post->message.json.cap;
-    if (post->waiter.outcome == ACKS_LATE)
+    if (post->waiter.outcome == ACKS_LATE) {
+        count_refused(append, APPEND_REFUSED_HELD);
         http_answer_unavailable(
             post->exchange, "the time is over while the master waits for what its secondaries hold; nothing "
                             "was appended");
-    else if (post->waiter.outcome == ACKS_ENDED)
+    } else if (post->waiter.outcome == ACKS_ENDED) {
         http_answer_unavailable(post->exchange, "the master is shutting down");
-    else if (gate_admits(append->gate, post->exchange)) {
+    } else if (is_admitted(append, post->exchange)) {
         post_append(append, post);
         return;
     }
@@ -408,7 +429,7 @@ static void post_over(void *owner, struct acks_waiter *waiter)
 void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange)
 {
     struct append_terms terms = terms_default(append);
-    if (!gate_admits(append->gate, exchange))
+    if (!is_admitted(append, exchange))
         return;
     struct post *post = post_begin(append, exchange);
     if (!post)
@@ -493,39 +514,66 @@ uint64_t append_unannounced_bytes(const struct append *append)
 void append_announce(struct append *append)
 {
     appends_log(&append->appends);
+    append->counters.messages += append->appends.count;
+    append->counters.bytes += append->appends.bytes;
     append->appends.count = append->appends.bytes = append->appends.last = 0;
+}
+
+const struct append_counters *append_counters(const struct append *append)
+{
+    return &append->counters;
+}
+
+static void waiting_count(void *ctx, struct acks_waiter *waiter)
+{
+    struct append_waiting *found = ctx;
+    const struct post *post = (const struct post *)waiter;
+    if (waiter->over != post_over || post->is_get)
+        return;
+    found->held += !waiter->id;
+    found->for_acks += waiter->id != 0;
+    found->oldest_us = clock_earlier(found->oldest_us, post->began_us);
+}
+
+struct append_waiting append_waiting(const struct append *append)
+{
+    struct append_waiting found = {.oldest_us = CLOCK_NEVER};
+    acks_each(append->base->acks, waiting_count, &found);
+    return found;
 }
 
 static void answer_log_one(const struct summary *line, enum logline_level level, int status)
 {
-    const struct log_field *fields = LOG_FIELDS(LOG_NUMBER("id", line->first), LOG_NUMBER("status", status),
-                                                LOG_NUMBER("ms", line->waited_ms),
-                                                LOG_NUMBER("acks", line->have), LOG_NUMBER("w", line->need));
+    int64_t waited_ms = line->waited_us / 1000;
+    const struct log_field *fields =
+        LOG_FIELDS(LOG_NUMBER("id", line->first), LOG_NUMBER("status", status), LOG_NUMBER("ms", waited_ms),
+                   LOG_NUMBER("acks", line->have), LOG_NUMBER("w", line->need));
     if (status == 202)
         logline_event(level, "answered", fields,
                       "answered %" PRIu64 " with 202 after %" PRId64 " ms: %u of %u nodes hold it",
-                      line->first, line->waited_ms, line->have, line->need);
+                      line->first, waited_ms, line->have, line->need);
     else
         logline_event(level, "answered", fields,
-                      "answered %" PRIu64 " with 201 after %" PRId64 " ms: %u %s it", line->first,
-                      line->waited_ms, line->have, line->have == 1 ? "node holds" : "nodes hold");
+                      "answered %" PRIu64 " with 201 after %" PRId64 " ms: %u %s it", line->first, waited_ms,
+                      line->have, line->have == 1 ? "node holds" : "nodes hold");
 }
 
 /* Logs what was answered with this status, and forgets it. */
 static void answers_log(struct summary *line, enum logline_level level, int status)
 {
+    int64_t waited_ms = line->waited_us / 1000;
     if (line->count == 1)
         answer_log_one(line, level, status);
     else if (line->count)
         logline_event(level, "answered",
                       LOG_FIELDS(LOG_NUMBER("first", line->first), LOG_NUMBER("last", line->last),
                                  LOG_NUMBER("count", line->count), LOG_NUMBER("status", status),
-                                 LOG_NUMBER("ms", line->waited_ms)),
+                                 LOG_NUMBER("ms", waited_ms)),
                       "answered %" PRIu64 " messages of %" PRIu64 "..%" PRIu64 " with %d after %" PRId64
                       " ms at most",
-                      line->count, line->first, line->last, status, line->waited_ms);
+                      line->count, line->first, line->last, status, waited_ms);
     line->count = line->last = 0;
-    line->waited_ms = 0;
+    line->waited_us = 0;
 }
 
 int64_t append_pass(struct append *append, int64_t now_ms)

@@ -71,6 +71,20 @@ struct members_count members_count(const struct members *members);
 /* How many of the alive ones have answered a request that was sent since then. */
 unsigned members_answered_since(const struct members *members, int64_t since_us);
 
+/* What there is to tell of a member. */
+struct member_view {
+    const char *id;
+    enum member_state state;
+    uint64_t acked, lag; /* its position; messages that it lacks */
+    int64_t lag_us;      /* for how long it has lacked some; 0: it has all */
+    int64_t silent_ms;   /* since its last sign of life */
+    const struct link_counters *counters;
+};
+
+/* Calls `each` for every member, in the order in which they joined. */
+void members_each(const struct members *members, int64_t now_us,
+                  void (*each)(void *ctx, const struct member_view *member), void *ctx);
+
 /* Adds the array for GET /health: [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…,"error":…}];
  * the error is there while there is something wrong with the link. */
 void members_write(const struct members *members, int64_t now_ms, struct buf *out);

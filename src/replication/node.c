@@ -1,5 +1,6 @@
 #include "replication/node.h"
 #include "clock.h"
+#include "exposition.h"
 #include "http/guard.h"
 #include "http/router.h"
 #include "logline.h"
@@ -9,9 +10,11 @@
 #include "replication/follow.h"
 #include "replication/gate.h"
 #include "replication/health.h"
+#include "replication/metrics.h"
 #include "replication/reads.h"
 #include "replication/registrar.h"
 #include "replication/token.h"
+#include "usage.h"
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -31,6 +34,7 @@ struct node {
     struct base base;
     struct complaints complaints;
     int64_t suspended_ms;       /* as the clock told last */
+    int64_t started_us;         /* since 1970 */
     bool looked;                /* pause_notice was asked in this pass */
     int64_t due_ms;             /* when the next pass was to be called at the latest */
     _Atomic int64_t stop_by_ms; /* set by any thread; CLOCK_NEVER: not to stop */
@@ -178,6 +182,27 @@ static void handle_live(void *ctx, const struct http_request *request, const cha
     http_answer_json(exchange, 200, NO_STORE, &body);
 }
 
+static void handle_metrics(void *ctx, const struct http_request *request, const char *rest,
+                           struct http_exchange *exchange)
+{
+    const struct node *node = ctx;
+    struct health health = node_health(node);
+    struct metrics metrics = {.health = &health,
+                              .append = node->append,
+                              .http = http_exchange_counters(exchange),
+                              .followers = 0,
+                              .started_us = node->started_us};
+    struct buf body = {0};
+    (void)request;
+    (void)rest;
+    metrics_write(&metrics, clock_us(), &body);
+    if (body.failed)
+        http_answer_unavailable(exchange, "there is no memory for the answer");
+    else
+        http_answer(exchange, 200, EXPOSITION_TYPE NO_STORE, buf_span(&body));
+    buf_free(&body);
+}
+
 /* ---- calls between nodes */
 
 static void handle_register(void *ctx, const struct http_request *request, const char *rest,
@@ -255,6 +280,7 @@ static const struct http_route master_routes[] = {
     {.method = "GET", .path = "/health", .handle = handle_health},
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
+    {.method = "GET", .path = "/metrics", .handle = handle_metrics},
     {.method = "POST",
      .path = "/register",
      .handle = handle_register,
@@ -273,6 +299,7 @@ static const struct http_route secondary_routes[] = {
     {.method = "GET", .path = "/health", .handle = handle_health},
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
+    {.method = "GET", .path = "/metrics", .handle = handle_metrics},
     {.method = "POST",
      .path = "/replicate",
      .handle = handle_replicate,
@@ -450,6 +477,7 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
     node->due_ms = node->check_ms = CLOCK_NEVER;
     atomic_init(&node->stop_by_ms, CLOCK_NEVER);
     node->suspended_ms = clock_suspended_ms();
+    node->started_us = usage_wall_us();
     wire_name_new(node->base.own.boot);
     token_fields(settings->cluster_token, node->base.fields);
     node->base.log = log_open();
