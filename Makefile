@@ -213,6 +213,10 @@ slow: $(PROGRAMS) ## slowhttptest's attacks on a master and a secondary, SLOW_SE
 proxy: $(PROGRAMS) ## docs/nginx.conf in front of a cluster, and curl, node and Python as its clients
 	@test/proxy/run $(OUT)
 
+.PHONY: promtool
+promtool: $(PROGRAMS) ## Prometheus's promtool on a live cluster's /metrics, and on the alerts in docs/alerts.yml
+	@test/promtool $(OUT)
+
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20
 FUZZ_JOBS ?= 2
