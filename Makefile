@@ -64,13 +64,15 @@ SHARED = $(filter-out $(MAINS) $(PROGRAM),$(wildcard src/*.c))
 HTTP = $(wildcard src/http/*.c)
 LOG = $(wildcard src/log/*.c)
 REPLICATION = $(wildcard src/replication/*.c)
-objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+UI = $(wildcard src/ui/*.c) src/ui/files.S
+objects = $(patsubst %.S,$(OUT)/obj/%.o,$(patsubst %.c,$(OUT)/obj/%.o,$(1)))
 
 # A layer with all that it may use. Test programs link just that, so the linker proves the layering.
 LAYER_shared = $(SHARED)
 LAYER_http = $(SHARED) $(HTTP)
 LAYER_log = $(SHARED) $(LOG)
-LAYER_replication = $(SHARED) $(HTTP) $(LOG) $(REPLICATION)
+LAYER_ui = $(UI)
+LAYER_replication = $(SHARED) $(HTTP) $(LOG) $(UI) $(REPLICATION)
 
 # test/unit_NAME.c belongs to the layer that has a file NAME.c or NAME.h; NAME may also be the layer's own, and
 # may go on after an underscore: unit_parser.c and unit_parser_limits.c are of src/http/parser.c, unit_log.c of
@@ -78,7 +80,7 @@ LAYER_replication = $(SHARED) $(HTTP) $(LOG) $(REPLICATION)
 unit_name = $(firstword $(subst _, ,$(patsubst unit_%,%,$(1))))
 found_in = $(firstword $(patsubst src/%,%,$(patsubst %/,%,$(dir $(wildcard $(foreach n,$(1),src/*/$(n).[ch]))))) \
              $(if $(wildcard $(foreach n,$(1),src/$(n).[ch])),shared))
-layer = $(strip $(or $(filter shared http log replication,$(call unit_name,$(1))), \
+layer = $(strip $(or $(filter shared http log ui replication,$(call unit_name,$(1))), \
                      $(call found_in,$(patsubst unit_%,%,$(1)) $(call unit_name,$(1))), \
                      $(error test/$(1).c names neither a file nor a folder of src/)))
 
@@ -102,6 +104,11 @@ $(PROGRAMS): $(OUT)/%: $(OUT)/obj/src/%.o $(call objects,$(PROGRAM) $(LAYER_repl
 
 $(OUT)/obj/%.o: %.c $(OUT)/flags
 	$(call Q,CC)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+# Files that are a part of the programs as they are.
+$(OUT)/obj/%.o: %.S $(OUT)/flags
+	$(call Q,AS)$(CC) -c -o $@ $<
+$(OUT)/obj/src/ui/files.o: $(wildcard src/ui/ui.*) docs/openapi.json
 
 # Whoever changes the compiler or its flags gets everything built anew.
 BUILT_WITH = $(CC) $(ALL_CFLAGS) $(PIE) $(ALL_LDFLAGS) $(TEST_CFLAGS)
@@ -192,7 +199,7 @@ torture: $(PROGRAMS) $(OUT)/test/torture ## a cluster under random faults, TORTU
 
 SIMULATE_SECONDS ?= 60
 # The real nodes, and of src/http what parses and decides. The simulator brings the rest, and these files' functions.
-SIMULATED = $(SHARED) $(LOG) $(REPLICATION) $(patsubst %,src/http/%.c,condition guard parser router target writer)
+SIMULATED = $(SHARED) $(LOG) $(UI) $(REPLICATION) $(patsubst %,src/http/%.c,accept condition guard parser router target writer)
 BROUGHT = src/clock.c src/logline.c src/replication/nonce.c src/replication/process.c
 .PHONY: simulate
 simulate: $(OUT)/test/simulate ## random schedules on a whole cluster in simulated time, SIMULATE_SECONDS=60, SEED=N to repeat one (V=1 tells all), SCHEDULES=N
@@ -216,6 +223,10 @@ proxy: $(PROGRAMS) ## docs/nginx.conf in front of a cluster, and curl, node and 
 .PHONY: promtool
 promtool: $(PROGRAMS) ## Prometheus's promtool on a live cluster's /metrics, and on the alerts in docs/alerts.yml
 	@test/promtool $(OUT)
+
+.PHONY: openapi
+openapi: $(PROGRAMS) ## docs/openapi.yaml: its rules, and its examples on a live cluster; WRITE=1 makes docs/openapi.json anew
+	@test/openapi/run $(OUT)
 
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20

@@ -14,6 +14,7 @@
 #include "replication/reads.h"
 #include "replication/registrar.h"
 #include "replication/token.h"
+#include "ui/ui.h"
 #include "usage.h"
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -134,6 +135,17 @@ static void handle_message(void *ctx, const struct http_request *request, const 
         append_wait(node->append, request, rest, exchange);
     else
         reads_message(node->base.log, node_shown(node), rest, exchange);
+}
+
+/* ---- the page */
+
+static void handle_file(void *ctx, const struct http_request *request, const char *rest,
+                        struct http_exchange *exchange)
+{
+    const struct ui_file *file = ui_file(request->target->path);
+    (void)ctx;
+    (void)rest;
+    http_answer_source(exchange, 200, file->fields, (struct span){0}, NULL, file->text);
 }
 
 /* ---- how it is */
@@ -281,6 +293,7 @@ static const struct http_route master_routes[] = {
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
     {.method = "GET", .path = "/metrics", .handle = handle_metrics},
+    {.method = "GET", .path = "/openapi.json", .handle = handle_file},
     {.method = "POST",
      .path = "/register",
      .handle = handle_register,
@@ -300,6 +313,7 @@ static const struct http_route secondary_routes[] = {
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
     {.method = "GET", .path = "/metrics", .handle = handle_metrics},
+    {.method = "GET", .path = "/openapi.json", .handle = handle_file},
     {.method = "POST",
      .path = "/replicate",
      .handle = handle_replicate,
