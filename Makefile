@@ -108,7 +108,7 @@ $(OUT)/obj/%.o: %.c $(OUT)/flags
 # Files that are a part of the programs as they are.
 $(OUT)/obj/%.o: %.S $(OUT)/flags
 	$(call Q,AS)$(CC) -c -o $@ $<
-$(OUT)/obj/src/ui/files.o: $(wildcard src/ui/ui.*)
+$(OUT)/obj/src/ui/files.o: $(wildcard src/ui/*.html src/ui/*.js src/ui/*.css src/ui/*.json)
 
 # Whoever changes the compiler or its flags gets everything built anew.
 BUILT_WITH = $(CC) $(ALL_CFLAGS) $(PIE) $(ALL_LDFLAGS) $(TEST_CFLAGS)
@@ -233,6 +233,14 @@ browser: $(PROGRAMS) ## Debian's chromium: a hostile page tries to append, regis
 .PHONY: clients
 clients: $(PROGRAMS) ## EventSource, curl and Python follow a node that is restarted, and one behind nginx
 	@test/clients/run $(OUT)
+
+.PHONY: promtool
+promtool: $(PROGRAMS) ## Prometheus's promtool on a live cluster's /metrics, and on the alerts in docs/alerts.yml
+	@test/promtool $(OUT)
+
+.PHONY: openapi
+openapi: $(PROGRAMS) ## docs/openapi.yaml: its rules, and its examples on a live cluster; WRITE=1 makes src/ui/openapi.json anew
+	@test/openapi/run $(OUT)
 
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20

@@ -67,6 +67,7 @@ static bool stopping = true;                              /* or stopped, or not 
 static bool finished;
 static bool urgent;      /* do not wait for more lines */
 static uint64_t dropped; /* lines, since the last line that told of it */
+static uint64_t lost;    /* lines, since the start */
 static struct half halves[2];
 static struct half *filling = &halves[0];
 static time_t time_second = -1; /* the second that time_text holds */
@@ -250,6 +251,7 @@ static void fill_line(const struct line *line)
     size_t open_len = as_json ? sizeof json_open - 1 : 0;
     if (open_len + TIME_LEN + line->len > HALF - filling->len) {
         dropped++;
+        lost++;
         return;
     }
     fill(json_open, open_len);
@@ -350,7 +352,7 @@ int logline_start(int fd, enum logline_level least, enum logline_format format, 
     time_second = -1;
     before_event_make(role);
     stopping = finished = urgent = false;
-    dropped = 0;
+    dropped = lost = 0;
     filling->len = 0;
     error = writer_start();
     if (error) {
@@ -390,6 +392,14 @@ void logline_stop(void)
 bool logline_on(enum logline_level level)
 {
     return (int)level >= atomic_load_explicit(&least_level, memory_order_acquire);
+}
+
+uint64_t logline_lost(void)
+{
+    pthread_mutex_lock(&mutex);
+    uint64_t lines = lost;
+    pthread_mutex_unlock(&mutex);
+    return lines;
 }
 
 bool logline_has_fields(void)

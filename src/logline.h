@@ -23,6 +23,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum logline_level { LOGLINE_DEBUG, LOGLINE_INFO, LOGLINE_WARN, LOGLINE_ERROR };
 
@@ -69,6 +70,9 @@ bool logline_has_fields(void);
     {                                                                                                        \
         .name = (field), .text = (value)                                                                     \
     }
+
+/* How many lines were lost since logline_start because their reader did not keep up. */
+uint64_t logline_lost(void);
 
 /* Writes one event: its sentence, as printf does. `word` is what JSON lines call the event, plain ASCII;
  * `fields` may be NULL. A field for which a line has no room is left out. Leaves errno as it was. */

@@ -25,6 +25,7 @@ static struct base base = {.settings = &settings,
                            .fields = "A: b\r\n"};
 static struct link_target target;
 static struct link *the_link;
+static struct link_counters counters;
 static struct http_client *connection;
 
 /* What the owner was told. */
@@ -74,6 +75,7 @@ static void link_start(void)
     the_link = link_open(&base, "s1", &target, clock_ms());
     cr_assert_not_null(the_link);
     the_link->told = link_told;
+    the_link->counters = &counters;
     the_link->attempt_ms = ATTEMPT_MS;
     connection = the_link->client ? fake_last() : NULL;
     memset(&sent, 0, sizeof sent);

@@ -527,6 +527,7 @@ static void log_to_late_reader(int flags)
     cr_assert_eq(left.len, 0);
     cr_assert(all_dropped > 0);
     cr_assert_eq(lines + all_dropped, MANY + 1);
+    cr_assert_eq(logline_lost(), all_dropped);
     cr_assert(line.len > 4 && memcmp(line.at + line.len - 4, "last", 4) == 0);
     buf_free(&reader.text);
 }

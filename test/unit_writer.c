@@ -34,9 +34,19 @@ static const char *request(const char *method, const char *fields, uint64_t leng
 
 Test(writer, an_answer_tells_its_date_type_and_length)
 {
-    cr_expect_str_eq(response(200, 18446744073709551615U, "", NULL),
+    cr_expect_str_eq(response(200, 18446744073709551613U, "", NULL),
                      "HTTP/1.1 200 OK\r\n" NOSNIFF "Date: now\r\nContent-Type: application/json\r\n"
-                     "Content-Length: 18446744073709551615\r\n\r\n");
+                     "Content-Length: 18446744073709551613\r\n\r\n");
+}
+
+Test(writer, a_body_of_unknown_length_is_chunked_or_ends_with_the_connection)
+{
+    cr_expect_str_eq(response(200, HTTP_LENGTH_CHUNKED, "", "Content-Type: a/b\r\nVary: Accept\r\n"),
+                     "HTTP/1.1 200 OK\r\n" NOSNIFF
+                     "Date: now\r\nTransfer-Encoding: chunked\r\nContent-Type: a/b\r\nVary: Accept\r\n\r\n");
+    cr_expect_str_eq(response(200, HTTP_LENGTH_CLOSE, "Connection: close\r\n", NULL),
+                     "HTTP/1.1 200 OK\r\n" NOSNIFF
+                     "Date: now\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n");
 }
 
 Test(writer, an_answer_without_a_body_has_its_length_all_the_same)

@@ -254,11 +254,14 @@ static struct span first_line(struct span bytes)
 }
 
 /* Answers a request that cannot be served, and ends the connection behind it. */
-static void conn_refuse(struct http_conn *conn, int status, const char *why, struct span request)
+static void conn_refuse(struct http_conn *conn, enum http_refused reason, int status, const char *why,
+                        struct span request)
 {
     struct http_exchange *exchange = conn_add_exchange(conn);
     if (!exchange)
         return;
+    conn->conns->counters.refused[reason]++;
+    exchange_count_for(exchange, conn->intake.ruled ? conn->intake.ruling.route : NULL);
     exchange->close = true;
     exchange->to_head = request_asks_head(request);
     exchange_note(exchange, first_line(request));
@@ -268,7 +271,7 @@ static void conn_refuse(struct http_conn *conn, int status, const char *why, str
 
 static void conn_refuse_memory(struct http_conn *conn, struct span request)
 {
-    conn_refuse(conn, 503, "there is no memory for this request", request);
+    conn_refuse(conn, HTTP_REFUSED_MEMORY, 503, "there is no memory for this request", request);
 }
 
 static void conn_add_interim(struct http_conn *conn, int status)
@@ -352,6 +355,7 @@ static void request_dispatch(struct http_conn *conn, const struct request_parts 
     if (!exchange)
         return;
     intake_begin_next(&conn->intake);
+    exchange_count_for(exchange, ruling.route);
     conn->asked_ms = loop_now_ms(conn->conns->loop);
     exchange->to_head = span_equals(parts->head.method, "HEAD");
     exchange->http10 = parts->head.minor == 0;
@@ -365,7 +369,7 @@ static void request_dispatch(struct http_conn *conn, const struct request_parts 
 
 static void extra_refuse(struct http_conn *conn, struct span request)
 {
-    conn_refuse(conn, 503, "this server has all the clients it takes", request);
+    conn_refuse(conn, HTTP_REFUSED_CONNECTIONS, 503, "this server has all the clients it takes", request);
 }
 
 /* A request on a connection past the limit. Returns false where it is no node's, and was refused. */
@@ -392,7 +396,7 @@ static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes
     if (verdict == REQUEST_WHOLE || verdict == REQUEST_HEAD)
         request_dispatch(conn, &parts, verdict == REQUEST_HEAD);
     else if (verdict == REQUEST_REFUSED)
-        conn_refuse(conn, parts.status, parts.why,
+        conn_refuse(conn, HTTP_REFUSED_REQUEST, parts.status, parts.why,
                     (struct span){bytes->data + bytes->at, bytes->len - bytes->at});
     else
         request_incomplete(conn);
@@ -528,7 +532,7 @@ static void conn_expired(struct loop_watch *watch)
         extra_refuse(conn, kept);
         conn_touch(conn);
     } else if (!conn->stream.full && conn->state == CONN_OPEN && request_has_begun(kept)) {
-        conn_refuse(conn, 408, "the request was not complete in time", kept);
+        conn_refuse(conn, HTTP_REFUSED_LATE, 408, "the request was not complete in time", kept);
     } else {
         if (conn->stream.full)
             stream_abort(&conn->stream);

@@ -41,11 +41,12 @@ struct http_conns {
 
     struct http_exchange *spare;
     int spares;
-    struct intake_total intakes; /* of requests that are not complete */
-    size_t answering;            /* bytes allocated for exchanges and the heads of their answers */
-    size_t answering_limit;      /* see HTTP_ANSWERS_MAX */
-    char *read_buffer;           /* HTTP_READ_BYTES: connections without a partial request read into it, and
-                                    own no memory */
+    struct intake_total intakes;   /* of requests that are not complete */
+    struct http_counters counters; /* but for what http_exchange_counters fills in */
+    size_t answering;              /* bytes allocated for exchanges and the heads of their answers */
+    size_t answering_limit;        /* see HTTP_ANSWERS_MAX */
+    char *read_buffer;             /* HTTP_READ_BYTES: connections without a partial request read into it, and
+                                      own no memory */
 
     char date[HTTP_DATE_SIZE];
     int64_t date_until_ms;

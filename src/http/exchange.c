@@ -92,6 +92,22 @@ const char *http_exchange_peer(const struct http_exchange *exchange)
     return exchange->peer;
 }
 
+void exchange_count_for(struct http_exchange *exchange, const struct http_route *route)
+{
+    const struct http_route *routes = exchange->conns->service->routes;
+    bool counted = route && route - routes < HTTP_ROUTES_MAX;
+    exchange->answers = exchange->conns->counters.answers[counted ? route - routes + 1 : 0];
+}
+
+struct http_counters *http_exchange_counters(const struct http_exchange *exchange)
+{
+    struct http_conns *conns = exchange->conns;
+    conns->counters.routes = conns->service->routes;
+    conns->counters.connections = conns->numbered;
+    conns->counters.open = (unsigned)conns->open;
+    return &conns->counters;
+}
+
 /* ---- log lines at debug */
 
 /* Takes what is in front of the first space, or all, off the front; the space, too. */
@@ -158,6 +174,7 @@ static void answer_head(struct http_exchange *exchange, int status, const char *
         snprintf(http10, sizeof http10, "Connection: keep-alive\r\n%s", connection);
         connection = http10;
     }
+    exchange->answers[status]++;
     http_write_response_head(&exchange->out.head, status, date_now(exchange->conns), length, connection,
                              fields);
 }

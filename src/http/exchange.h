@@ -24,6 +24,7 @@ struct http_exchange {
     struct http_conns *conns;
     struct http_waiter *waiter; /* or NULL */
     struct request_note *note;  /* NULL: no line comes */
+    uint64_t *answers;          /* where its answer is counted */
     char peer[HTTP_PEER_SIZE];
 
     bool ready;          /* there is something to send, or nothing more will come */
@@ -36,6 +37,9 @@ struct http_exchange {
 
 /* A waiting exchange, or NULL where there is no memory. */
 struct http_exchange *exchange_new(struct http_conns *conns, struct http_conn *conn, const char *peer);
+
+/* Its answer is counted as one of this row; NULL: of none. */
+void exchange_count_for(struct http_exchange *exchange, const struct http_route *route);
 
 /* Where lines at debug are on, has one come with the answer. `line` is the request's first line, or what
  * there is of it. */

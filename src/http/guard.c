@@ -163,9 +163,24 @@ static void log_denial(struct http_denials *denials, const struct http_denial *d
     denials->untold = 0;
 }
 
+static enum http_refused denial_refusal(const struct http_denial *denial)
+{
+    switch (denial->status) {
+    case 421:
+        return HTTP_REFUSED_HOST;
+    case 403:
+        return HTTP_REFUSED_SITE;
+    case 401:
+        return HTTP_REFUSED_TOKEN;
+    default:
+        return HTTP_REFUSED_TYPE;
+    }
+}
+
 void http_deny(const struct http_service *service, const struct http_denial *denial,
                const struct http_request *request, struct http_exchange *exchange)
 {
+    http_exchange_counters(exchange)->refused[denial_refusal(denial)]++;
     if (service->guard && (denial->status == 401 || denial->status == 403))
         log_denial(denial->status == 401 ? &service->guard->unauthorized : &service->guard->forbidden, denial,
                    request, http_exchange_peer(exchange));

@@ -33,6 +33,9 @@ struct loop {
     bool waited_little;   /* the last wait for the busy part was short: the next may be so */
     int64_t spin_from_us; /* no wait spins before */
 
+    struct histogram *passes; /* see loop_measure; NULL: nobody asks */
+    int64_t woke_us;          /* when the last wait was over; 0: none was */
+
     atomic_bool woken; /* a byte for `wake` is on its way */
 };
 
@@ -161,6 +164,11 @@ void loop_deadline(struct loop *loop, struct loop_watch *watch, int64_t deadline
         loop->expiry_ms = deadline_ms;
 }
 
+void loop_measure(struct loop *loop, struct histogram *passes)
+{
+    loop->passes = passes;
+}
+
 int64_t loop_now_ms(const struct loop *loop)
 {
     return loop->now_ms;
@@ -262,11 +270,14 @@ static int poll_busy(struct loop *loop, int64_t now_us)
 static void loop_poll(struct loop *loop)
 {
     int64_t start_us = clock_us();
+    if (loop->passes && loop->woke_us)
+        histogram_observe(loop->passes, start_us - loop->woke_us);
     bool all = start_us >= loop->sweep_us;
     int ready = all ? sweep(loop) : poll_busy(loop, start_us);
     int64_t end_us = clock_us();
     if (!all)
         loop->waited_little = ready > 0 && end_us - start_us < LOOP_SPIN_US;
+    loop->woke_us = end_us;
     loop->now_ms = end_us / 1000;
     ready_make_busy(loop, all ? loop->count : loop->busy, ready);
 }

@@ -20,6 +20,7 @@
 #define HTTP_LOOP_H
 
 #include "clock.h"
+#include "histogram.h"
 #include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,6 +70,9 @@ void loop_deadline(struct loop *loop, struct loop_watch *watch, int64_t deadline
 
 /* The time when the present pass began. */
 int64_t loop_now_ms(const struct loop *loop);
+
+/* Counts from now on how long each pass takes, from its waking to the next wait. */
+void loop_measure(struct loop *loop, struct histogram *passes);
 
 /* Makes a pass happen soon, now sleeping or not. Any thread. */
 void loop_wake(struct loop *loop);

@@ -111,6 +111,7 @@ static void client_accept(struct http_server *server, int fd, const struct socka
         complain(&server->complaints, LOGLINE_WARN, "", "connections_full", NULL,
                  "all %d connections are in use: new clients get 503", server->max_connections);
     if (conns->open >= server->max_connections + HTTP_EXTRAS_MAX && !conns_drop_extra(conns)) {
+        conns->counters.refused[HTTP_REFUSED_CONNECTIONS]++;
         client_drop(fd);
         return;
     }
@@ -324,6 +325,8 @@ int http_server_open(struct http_server **out, const struct http_server_config *
                  "Keep-Alive: timeout=%" PRId64 "\r\n", config->idle_timeout_ms / 1000);
     server->conns.loop = loop_open(server_pass, server);
     server->conns.read_buffer = malloc(HTTP_READ_BYTES);
+    if (server->conns.loop)
+        loop_measure(server->conns.loop, &server->conns.counters.passes);
     if (server->conns.loop && server->conns.read_buffer)
         result = listeners_open(server, config, why, why_size);
     if (result < 0)

@@ -12,6 +12,7 @@
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
+#include "http/counters.h"
 #include "http/loop.h"
 #include "http/parser.h"
 #include "http/target.h"
@@ -197,5 +198,8 @@ const char *http_exchange_peer(const struct http_exchange *exchange);
 
 /* The same without its port, as http/shares.h has it. */
 uint64_t http_exchange_address(const struct http_exchange *exchange);
+
+/* What its server has counted up to now. */
+struct http_counters *http_exchange_counters(const struct http_exchange *exchange);
 
 #endif

@@ -299,6 +299,11 @@ uint64_t log_last(const struct log *log)
     return log->end.tail.last;
 }
 
+uint64_t log_bytes(const struct log *log)
+{
+    return log->end.bytes;
+}
+
 struct log_tail log_tail(const struct log *log)
 {
     return log->end.tail;

@@ -67,6 +67,9 @@ uint64_t log_last(const struct log *log);
 
 struct log_tail log_tail(const struct log *log);
 
+/* The bytes of the list, as log_limit counts them. */
+uint64_t log_bytes(const struct log *log);
+
 /* The messages from id `from` (1 at least) to id `to`; where to is past the end, to the end; empty where from
  * is behind to. */
 struct log_slice log_slice(const struct log *log, uint64_t from, uint64_t to);

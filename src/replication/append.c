@@ -36,6 +36,7 @@ struct append {
     size_t spares;
     struct shares shares; /* posts that wait, and their gated_bytes */
     struct append_lines lines;
+    struct append_counters counters;
 };
 
 struct append *append_open(struct base *base, const struct gate *gate, const struct members *members)
@@ -146,6 +147,11 @@ static void answer_too_long(const struct append *append, const struct append_mes
                           messages->longest, max);
 }
 
+static void count_refused(struct append *append, enum append_refusal reason)
+{
+    append->counters.refused[reason]++;
+}
+
 /* Reads the whole request into post and terms; answers it and returns false where it is bad. */
 static bool request_read(struct append *append, const struct http_request *request, struct post *post,
                          struct append_terms *terms, struct http_exchange *exchange)
@@ -153,14 +159,16 @@ static bool request_read(struct append *append, const struct http_request *reque
     char why[JSON_WHY_SIZE];
     const struct append_messages *messages = &post->messages;
     const char *error = append_read(request, &post->messages, terms, why);
-    if (error)
+    if (error) {
         http_answer_error(exchange, 400, NULL, "%s", error);
-    else if (messages->longest > append->base->settings->max_message)
+    } else if (messages->longest > append->base->settings->max_message) {
         answer_too_long(append, messages, exchange);
-    else if (messages->json.failed || messages->lens.failed)
+    } else if (messages->json.failed || messages->lens.failed) {
+        count_refused(append, APPEND_REFUSED_MEMORY);
         http_answer_unavailable(exchange, "there is no memory for the message");
-    else
+    } else {
         return true;
+    }
     return false;
 }
 
@@ -174,6 +182,7 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
 {
     struct post *post = post_new(append);
     if (!post) {
+        count_refused(append, APPEND_REFUSED_MEMORY);
         http_answer_unavailable(exchange, "there is no memory for the request");
         return NULL;
     }
@@ -182,7 +191,7 @@ static struct post *post_begin(struct append *append, struct http_exchange *exch
     post->http.gone = post_gone;
     post->exchange = exchange;
     http_exchange_waiter(exchange, &post->http);
-    post->began_ms = clock_ms();
+    post->began_us = clock_us();
     post->gone = false;
     post->share = NULL;
     post->receipt = NULL;
@@ -204,8 +213,8 @@ static bool has_gated_room(const struct append *append, const struct post *post)
     return share_has_room(post->share, 0, append->gated_bytes, most);
 }
 
-/* Whether one more may wait; where not, the exchange is answered. What the master's own copy satisfies never
- * waits. */
+/* Whether one more may wait; where not, the exchange is answered. What the master's own copy satisfies
+ * never waits. */
 static bool may_wait(struct append *append, struct post *post, const struct append_terms *terms,
                      struct http_exchange *exchange)
 {
@@ -218,11 +227,12 @@ static bool may_wait(struct append *append, struct post *post, const struct appe
         http_answer_unavailable(exchange, "too many bytes are waiting already");
     else
         return true;
+    count_refused(append, APPEND_REFUSED_WAITING);
     return false;
 }
 
-/* RFC 9110 section 13: an append may be meant for the list as its client saw it. Where the condition does not
- * hold, the exchange is answered. */
+/* RFC 9110 section 13: an append may be meant for the list as its client saw it. Where the condition does
+ * not hold, the exchange is answered. */
 static bool condition_holds(const struct append *append, const struct http_request *request,
                             struct http_exchange *exchange)
 {
@@ -245,7 +255,7 @@ static bool post_terms(struct post *post, const struct append_terms *terms, stru
 {
     post->waiter.w = terms->w;
     post->waiter.deadline_ms =
-        terms->timeout_ms ? clock_after(post->began_ms, terms->timeout_ms) : CLOCK_NEVER;
+        terms->timeout_ms ? clock_after(post->began_us / 1000, terms->timeout_ms) : CLOCK_NEVER;
     post->expect = terms->expect;
     if (!terms->receipt)
         return true;
@@ -265,11 +275,14 @@ static void post_answer(struct append *append, struct post *post)
 {
     char fields[APPEND_FIELDS_SIZE];
     int status = post->waiter.outcome != ACKS_REACHED ? 202 : post->is_get ? 200 : 201;
-    append_lines_answered(&append->lines, post, status);
+    int64_t waited_us = clock_us() - post->began_us;
+    append_lines_answered(&append->lines, post, status, waited_us);
+    if (!post->is_get)
+        histogram_observe(&append->counters.answered, waited_us);
     if (status != 200)
         events_tell(append->base->events, .kind = EVENT_ANSWERED, .last = post->waiter.id, .status = status,
                     .w = post->waiter.count.need, .acks = post->waiter.count.have,
-                    .ms = (double)(clock_ms() - post->began_ms));
+                    .ms = (double)waited_us / 1000);
     buf_clear(&append->answer);
     append_answer_write(&append->answer, post, append->members);
     http_answer(post->exchange, status, append_fields(post, append->base, fields), buf_span(&append->answer));
@@ -315,6 +328,8 @@ static bool messages_append(struct append *append, struct post *post)
         return false;
     int result = log_append(append->base->log, buf_span(&messages->json), append_lens(messages),
                             messages->count, &post->waiter.id);
+    if (result < 0)
+        count_refused(append, result == -ENOSPC ? APPEND_REFUSED_FULL : APPEND_REFUSED_MEMORY);
     if (result == -ENOSPC)
         http_answer_error(post->exchange, 507, NULL, "the list is full: MAX_LOG is %" PRId64 " bytes",
                           append->base->settings->max_log);
@@ -340,6 +355,14 @@ static void post_append(struct append *append, struct post *post)
     post_park(append, post);
 }
 
+/* Whether there is a quorum; where not, the exchange is answered. */
+static bool is_admitted(struct append *append, struct http_exchange *exchange)
+{
+    bool admitted = gate_admits(append->gate, exchange);
+    append->counters.refused[APPEND_REFUSED_READ_ONLY] += !admitted;
+    return admitted;
+}
+
 /* The gate has let it through, and was closed again before this pass has come to it: it waits on. */
 static bool gated_again(struct append *append, struct post *post)
 {
@@ -354,13 +377,14 @@ static void gated_release(struct append *append, struct post *post)
         return;
     append->gated_bytes -= post_bytes(post);
     post->share->bytes -= post_bytes(post);
-    if (post->waiter.outcome == ACKS_LATE)
+    if (post->waiter.outcome == ACKS_LATE) {
+        count_refused(append, APPEND_REFUSED_HELD);
         http_answer_unavailable(
             post->exchange, "the time is over while the master waits for what its secondaries hold; nothing "
                             "was appended");
-    else if (post->waiter.outcome == ACKS_ENDED)
+    } else if (post->waiter.outcome == ACKS_ENDED) {
         http_answer_unavailable(post->exchange, "the master is shutting down");
-    else if (gate_admits(append->gate, post->exchange)) {
+    } else if (is_admitted(append, post->exchange)) {
         post_append(append, post);
         return;
     }
@@ -389,7 +413,7 @@ static void post_over(void *owner, struct acks_waiter *waiter)
 void append_post(struct append *append, const struct http_request *request, struct http_exchange *exchange)
 {
     struct append_terms terms = terms_default(append);
-    if (!gate_admits(append->gate, exchange))
+    if (!is_admitted(append, exchange))
         return;
     struct post *post = post_begin(append, exchange);
     if (!post)
@@ -459,7 +483,33 @@ uint64_t append_unannounced_bytes(const struct append *append)
 
 void append_announce(struct append *append)
 {
+    const struct append_line *line = &append->lines.appends;
+    append->counters.messages += line->count;
+    append->counters.bytes += line->bytes;
     append_lines_tell_appended(&append->lines);
+}
+
+const struct append_counters *append_counters(const struct append *append)
+{
+    return &append->counters;
+}
+
+static void waiting_count(void *ctx, struct acks_waiter *waiter)
+{
+    struct append_waiting *found = ctx;
+    const struct post *post = (const struct post *)waiter;
+    if (waiter->over != post_over || post->is_get)
+        return;
+    found->held += !waiter->id;
+    found->for_acks += waiter->id != 0;
+    found->oldest_us = clock_earlier(found->oldest_us, post->began_us);
+}
+
+struct append_waiting append_waiting(const struct append *append)
+{
+    struct append_waiting found = {.oldest_us = CLOCK_NEVER};
+    acks_each(append->base->acks, waiting_count, &found);
+    return found;
 }
 
 int64_t append_pass(struct append *append, int64_t now_ms)

@@ -5,6 +5,7 @@
 #ifndef REPLICATION_APPEND_H
 #define REPLICATION_APPEND_H
 
+#include "histogram.h"
 #include "replication/gate.h"
 #include "replication/members.h"
 
@@ -37,6 +38,32 @@ void append_post(struct append *append, const struct http_request *request, stru
 /* GET /messages/ID with a `w` in its query; `text` is the ID. */
 void append_wait(struct append *append, const struct http_request *request, const char *text,
                  struct http_exchange *exchange);
+
+/* Why a POST was refused although nothing is wrong with it. */
+enum append_refusal {
+    APPEND_REFUSED_READ_ONLY,
+    APPEND_REFUSED_FULL,    /* MAX_LOG */
+    APPEND_REFUSED_WAITING, /* too many requests, or bytes, wait already */
+    APPEND_REFUSED_HELD,    /* its time was over at the gate */
+    APPEND_REFUSED_MEMORY,
+    APPEND_REFUSALS
+};
+
+/* Since the start. */
+struct append_counters {
+    uint64_t messages, bytes;  /* appended, and announced: see append_announce */
+    struct histogram answered; /* from a POST to its 201 or 202 */
+    uint64_t refused[APPEND_REFUSALS];
+};
+const struct append_counters *append_counters(const struct append *append);
+
+/* POSTs that wait now. */
+struct append_waiting {
+    uint64_t held;     /* at the gate */
+    uint64_t for_acks; /* appended */
+    int64_t oldest_us; /* when the oldest of them came; CLOCK_NEVER: there is none */
+};
+struct append_waiting append_waiting(const struct append *append);
 
 /* Bytes of the messages that were appended since the last append_announce. */
 uint64_t append_unannounced_bytes(const struct append *append);

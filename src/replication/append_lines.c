@@ -1,5 +1,4 @@
 #include "replication/append_lines.h"
-#include "clock.h"
 #include "format.h"
 #include "logline.h"
 #include <inttypes.h>
@@ -23,17 +22,16 @@ void append_lines_appended(struct append_lines *lines, const struct post *post)
         format_text(line->peer, sizeof line->peer, "%s", http_exchange_peer(post->exchange));
 }
 
-void append_lines_answered(struct append_lines *lines, const struct post *post, int status)
+void append_lines_answered(struct append_lines *lines, const struct post *post, int status, int64_t waited_us)
 {
     struct append_line *line = status == 202 ? &lines->lates : &lines->answers;
     if (status == 200)
         return;
-    int64_t waited_ms = clock_ms() - post->began_ms;
     line_add(line, post);
     line->have = post->waiter.count.have;
     line->need = post->waiter.count.need;
-    if (waited_ms > line->waited_ms)
-        line->waited_ms = waited_ms;
+    if (waited_us / 1000 > line->waited_ms)
+        line->waited_ms = waited_us / 1000;
 }
 
 void append_lines_tell_appended(struct append_lines *lines)

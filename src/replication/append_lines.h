@@ -23,7 +23,8 @@ struct append_lines {
 void append_lines_appended(struct append_lines *lines, const struct post *post);
 
 /* The post is about to be answered. A wait that appended nothing has no line. */
-void append_lines_answered(struct append_lines *lines, const struct post *post, int status);
+void append_lines_answered(struct append_lines *lines, const struct post *post, int status,
+                           int64_t waited_us);
 
 /* Log what was appended, or answered, since the last call. */
 void append_lines_tell_appended(struct append_lines *lines);

@@ -117,6 +117,24 @@ static void log_sending(const struct link *link, uint64_t first, uint64_t count)
                       count);
 }
 
+/* The member has all of the list but what is sent now for the first time. */
+static void lag_begin(struct link *link, int64_t now_us)
+{
+    struct link_counters *counters = link->counters;
+    counters->held_us = counters->mark_us = now_us;
+}
+
+static void lag_end(struct link *link, int64_t now_us)
+{
+    struct link_counters *counters = link->counters;
+    uint64_t last = log_last(link->base->log);
+    if (link->position < counters->mark)
+        return;
+    counters->held_us = link->position == last ? now_us : counters->mark_us;
+    counters->mark = last;
+    counters->mark_us = now_us;
+}
+
 static int send_messages(struct link *link, int64_t now_ms)
 {
     uint64_t first = link->next.id;
@@ -133,6 +151,8 @@ static int send_messages(struct link *link, int64_t now_ms)
     flight_add(link,
                (struct flight){.last = link->next.id - 1, .digest = link->next.digest, .bytes = slice.len},
                now_ms);
+    if (link->position + 1 == first)
+        lag_begin(link, link->flights[(link->oldest + link->under_way - 1) % LINK_WINDOW].sent_us);
     log_sending(link, first, slice.count);
     return request_send(link, start, &source, WIRE_REPLICATE_END);
 }
@@ -163,7 +183,8 @@ static void log_ack(const struct link *link, const struct flight *flight, uint64
 {
     if (!flight->last)
         return;
-    int64_t tenths = (clock_us() - flight->sent_us + 50) / 100; /* of a millisecond */
+    histogram_observe(&link->counters->acks, link->round_us);
+    int64_t tenths = (link->round_us + 50) / 100; /* of a millisecond */
     events_tell(link->base->events, .kind = EVENT_ACK, .node = link->id, .last = position,
                 .ms = (double)tenths / 10);
     logline_event(LOGLINE_INFO, "ack",
@@ -268,12 +289,14 @@ static int position_take(struct link *link, const struct flight *flight, uint64_
         link_greeted(link, last_id, digest);
     else
         link->progressed = true;
-    link->round_us = clock_us() - flight->sent_us;
+    int64_t now_us = clock_us();
+    link->round_us = now_us - flight->sent_us;
     link->asked_us = flight->sent_us;
     /* A sign of life is answered with the position at its arrival, and leaves behind the answers before it.
      */
     if (last_id > link->position)
         link->position = last_id;
+    lag_end(link, now_us);
     log_ack(link, flight, last_id);
     return link->told(link);
 }

@@ -13,6 +13,7 @@
 #ifndef REPLICATION_LINK_H
 #define REPLICATION_LINK_H
 
+#include "histogram.h"
 #include "replication/base.h"
 
 enum {
@@ -48,6 +49,17 @@ struct flight {
     int64_t sent_us;
 };
 
+/* What the links to a member have measured. */
+struct link_counters {
+    struct histogram acks; /* from a request with messages to its ACK */
+    uint64_t failures;     /* of links; their owner counts them */
+    /* How long the member has been behind. At `mark_us` the list ended at message `mark`: an ACK that reaches
+     * that shows that the member had by now what the master had then, which is what `held_us` becomes. */
+    uint64_t mark;
+    int64_t mark_us;
+    int64_t held_us;
+};
+
 struct link {
     const struct base *base;
     const char *id; /* of the member */
@@ -55,8 +67,9 @@ struct link {
     /* A proven answer came: `position` is news. Returns 0, or a negative errno after link_fail, to end the
      * link. It must not close the link. */
     int (*told)(struct link *link);
-    void *owner, *ctx; /* the owner's */
-    bool claimed;      /* the owner's */
+    void *owner, *ctx;              /* the owner's */
+    bool claimed;                   /* the owner's */
+    struct link_counters *counters; /* the owner's */
     struct http_client *client;
     enum link_state state;
 
@@ -95,8 +108,9 @@ struct link {
 };
 
 /* Begins to dial, for this master's log and epoch as they are now. `target` is copied, `id` outlives the
- * link. Set `told`, what is the owner's, `sent_before`, `batch_bytes` and `attempt_ms` before the next pass.
- * NULL where there is no memory; a connection that fails at once is a link that has failed. */
+ * link. Set `told`, what is the owner's (`counters` too), `sent_before`, `batch_bytes` and `attempt_ms`
+ * before the next pass. NULL where there is no memory; a connection that fails at once is a link that has
+ * failed. */
 struct link *link_open(const struct base *base, const char *id, const struct link_target *target,
                        int64_t now_ms);
 void link_close(struct link *link);

@@ -37,6 +37,7 @@ struct member {
     uint64_t batch_bytes;
     uint64_t sent; /* the last id that was sent on a link that failed */
     struct retry retry;
+    struct link_counters counters;
     char complaint[512]; /* why its last link failed; "": all is well */
     char held[512]; /* a complaint that is told at hold_ms, unless a goodbye explains it before; "": none */
     int64_t hold_ms;
@@ -83,6 +84,7 @@ static struct link *member_dial(struct members *members, struct member *member,
     link->told = member_told;
     link->owner = member;
     link->ctx = members;
+    link->counters = &member->counters;
     link->sent_before = member->sent;
     link->batch_bytes = member->batch_bytes;
     link->attempt_ms = member->attempt_ms;
@@ -201,6 +203,7 @@ static void targets_swap(struct member *member)
 static void member_lost(struct members *members, struct member *member, int64_t now_ms)
 {
     struct link *link = member->link;
+    member->counters.failures++;
     member_learn(members, member, link);
     member_complain(members, member, link, now_ms);
     if (member->candidate)
@@ -429,6 +432,7 @@ static struct member *member_new(const struct members *members, const char *id, 
     snprintf(member->id, sizeof member->id, "%s", id);
     member->joined_at = log_last(members->base->log);
     member->seen_ms = now_ms;
+    member->counters.held_us = now_ms * 1000;
     member->batch_bytes = LINK_BATCH_BYTES;
     member->attempt_ms = attempt_least_ms(members);
     return member;
@@ -636,16 +640,27 @@ unsigned members_answered_since(const struct members *members, int64_t since_us)
     return answered;
 }
 
-void members_each(const struct members *members, void (*each)(void *ctx, const struct member_view *member),
-                  void *ctx)
+static struct member_view member_view(const struct members *members, const struct member *member,
+                                      int64_t now_us)
+{
+    uint64_t acked = member->ack ? acks_position(members->base->acks, member->ack) : 0;
+    uint64_t last = log_last(members->base->log);
+    return (struct member_view){.id = member->id,
+                                .state = member->state,
+                                .position = acked,
+                                .number = member->number,
+                                .counts = member->ack && acks_counts(members->base->acks, member->ack),
+                                .lag = acked < last ? last - acked : 0,
+                                .lag_us = acked < last ? now_us - member->counters.held_us : 0,
+                                .silent_ms = member_silent_ms(member, now_us / 1000),
+                                .counters = &member->counters};
+}
+
+void members_each(const struct members *members, int64_t now_us,
+                  void (*each)(void *ctx, const struct member_view *member), void *ctx)
 {
     for (const struct member *member = members->first; member; member = member->next) {
-        const struct member_view view = {
-            .id = member->id,
-            .number = member->number,
-            .position = member->ack ? acks_position(members->base->acks, member->ack) : 0,
-            .counts = member->ack && acks_counts(members->base->acks, member->ack),
-        };
+        struct member_view view = member_view(members, member, now_us);
         each(ctx, &view);
     }
 }
@@ -654,16 +669,14 @@ static void member_write(const struct members *members, const struct member *mem
                          struct buf *out)
 {
     char authority[HTTP_AUTHORITY_MAX];
-    uint64_t acked = member->ack ? acks_position(members->base->acks, member->ack) : 0;
-    uint64_t last = log_last(members->base->log);
+    struct member_view view = member_view(members, member, now_ms * 1000);
     http_url_authority(&member->target.url, authority, sizeof authority);
     buf_add_text(out, "{\"id\":");
     json_quote(span_of(member->id), out);
     buf_addf(out,
              ",\"url\":\"http://%s\",\"state\":\"%s\",\"acked\":%" PRIu64 ",\"lag\":%" PRIu64
              ",\"last_seen\":%.3f",
-             authority, state_names[member->state], acked, acked < last ? last - acked : 0,
-             (double)member_silent_ms(member, now_ms) / 1000);
+             authority, state_names[member->state], view.position, view.lag, (double)view.silent_ms / 1000);
     if (member->complaint[0]) {
         buf_add_text(out, ",\"error\":");
         json_quote_sentence(member->complaint, out);

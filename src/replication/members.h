@@ -80,9 +80,16 @@ struct member_view {
     uint64_t number;   /* no other one has it, or had it before */
     uint64_t position; /* what it holds; 0 where it is not proven yet */
     bool counts;       /* for CONCERN_ALL */
+    enum member_state state;
+    uint64_t lag;      /* messages that it lacks */
+    int64_t lag_us;    /* for how long it has lacked some; 0: it has all */
+    int64_t silent_ms; /* since its last sign of life */
+    const struct link_counters *counters;
 };
-void members_each(const struct members *members, void (*each)(void *ctx, const struct member_view *member),
-                  void *ctx);
+
+/* Calls `each` for every member, in the order in which they joined. */
+void members_each(const struct members *members, int64_t now_us,
+                  void (*each)(void *ctx, const struct member_view *member), void *ctx);
 
 /* Adds the array for GET /health: [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…,"error":…}];
  * the error is there while there is something wrong with the link. */

@@ -1,5 +1,6 @@
 #include "replication/node.h"
 #include "clock.h"
+#include "exposition.h"
 #include "http/accept.h"
 #include "http/guard.h"
 #include "http/router.h"
@@ -10,11 +11,13 @@
 #include "replication/follow.h"
 #include "replication/gate.h"
 #include "replication/health.h"
+#include "replication/metrics.h"
 #include "replication/pending.h"
 #include "replication/registrar.h"
 #include "replication/tail.h"
 #include "replication/token.h"
 #include "ui/ui.h"
+#include "usage.h"
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -35,6 +38,7 @@ struct node {
     struct tail *tail;
     struct complaints complaints;
     int64_t suspended_ms;       /* as the clock told last */
+    int64_t started_us;         /* since 1970 */
     bool looked;                /* pause_notice was asked in this pass */
     int64_t due_ms;             /* when the next pass was to be called at the latest */
     _Atomic int64_t stop_by_ms; /* set by any thread; CLOCK_NEVER: not to stop */
@@ -241,6 +245,27 @@ static void handle_pending(void *ctx, const struct http_request *request, const 
     pending_answer(&node->base, node->members, node->append, request, exchange);
 }
 
+static void handle_metrics(void *ctx, const struct http_request *request, const char *rest,
+                           struct http_exchange *exchange)
+{
+    const struct node *node = ctx;
+    struct health health = node_health(node);
+    struct metrics metrics = {.health = &health,
+                              .append = node->append,
+                              .http = http_exchange_counters(exchange),
+                              .followers = tail_count(node->tail),
+                              .started_us = node->started_us};
+    struct buf body = {0};
+    (void)request;
+    (void)rest;
+    metrics_write(&metrics, clock_us(), &body);
+    if (body.failed)
+        http_answer_unavailable(exchange, "there is no memory for the answer");
+    else
+        http_answer(exchange, 200, EXPOSITION_TYPE NO_STORE, buf_span(&body));
+    buf_free(&body);
+}
+
 /* ---- calls between nodes */
 
 static void handle_register(void *ctx, const struct http_request *request, const char *rest,
@@ -327,6 +352,8 @@ static const struct http_route master_routes[] = {
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
     {.method = "GET", .path = "/pending", .handle = handle_pending},
+    {.method = "GET", .path = "/metrics", .handle = handle_metrics},
+    {.method = "GET", .path = "/openapi.json", .handle = handle_file},
     {.method = "POST",
      .path = "/register",
      .handle = handle_register,
@@ -349,6 +376,8 @@ static const struct http_route secondary_routes[] = {
     {.method = "GET", .path = "/events", .handle = handle_events},
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
     {.method = "GET", .path = "/livez", .handle = handle_live},
+    {.method = "GET", .path = "/metrics", .handle = handle_metrics},
+    {.method = "GET", .path = "/openapi.json", .handle = handle_file},
     {.method = "POST",
      .path = "/replicate",
      .handle = handle_replicate,
@@ -544,6 +573,7 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
     node->due_ms = node->check_ms = CLOCK_NEVER;
     atomic_init(&node->stop_by_ms, CLOCK_NEVER);
     node->suspended_ms = clock_suspended_ms();
+    node->started_us = usage_wall_us();
     wire_name_new(node->base.own.boot);
     token_fields(settings->cluster_token, node->base.fields);
     node->base.log = log_open();

@@ -40,8 +40,8 @@ static void member_add(void *ctx, const struct member_view *member)
 static int older_first(const void *one, const void *other)
 {
     const struct row *a = one, *b = other;
-    if (a->post->began_ms != b->post->began_ms)
-        return a->post->began_ms < b->post->began_ms ? -1 : 1;
+    if (a->post->began_us != b->post->began_us)
+        return a->post->began_us < b->post->began_us ? -1 : 1;
     if (a->post->waiter.id != b->post->waiter.id)
         return a->post->waiter.id < b->post->waiter.id ? -1 : 1;
     return a->place < b->place ? -1 : 1;
@@ -50,7 +50,7 @@ static int older_first(const void *one, const void *other)
 static size_t rows_gather(struct pending *pending, const struct members *members)
 {
     acks_each(pending->base->acks, row_add, pending);
-    members_each(members, member_add, pending);
+    members_each(members, clock_us(), member_add, pending);
     size_t count = pending->rows.len / sizeof(struct row);
     if (count)
         qsort(pending->rows.data, count, sizeof(struct row), older_first);
@@ -110,7 +110,7 @@ static void row_write(const struct pending *pending, const struct post *post, st
     buf_add_text(out, "{\"id\":");
     id_write(waiter->id, out);
     buf_addf(out, ",\"w\":%u,\"acks\":%u,\"age\":%.3f,\"timeout\":", count.need, count.have,
-             (double)(pending->now_ms - post->began_ms) / 1000);
+             (double)(pending->now_ms - post->began_us / 1000) / 1000);
     timeout_write(waiter->deadline_ms, pending->now_ms, out);
     buf_add_text(out, ",\"waits_for\":");
     waits_for_write(pending, post, count, out);

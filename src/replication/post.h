@@ -15,7 +15,7 @@ struct post {
     bool is_get;
     bool gone;           /* its client, while it waited at the gate */
     struct share *share; /* of its client's address; NULL: it does not wait */
-    int64_t began_ms;
+    int64_t began_us;
     uint64_t expect;         /* the id that the first message is to get; 0: any */
     struct receipt *receipt; /* NULL: none is wanted */
     struct append_messages messages;

@@ -120,6 +120,6 @@ void receipt_write(const struct receipt *receipt, const struct members *members,
     buf_add_char(out, '[');
     node_write(out, "master");
     time_write(receipt, receipt->held_us, out);
-    members_each(members, member_write, &writing);
+    members_each(members, clock_us(), member_write, &writing);
     buf_add_char(out, ']');
 }

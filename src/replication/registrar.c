@@ -73,6 +73,11 @@ static bool is_calling(const struct registrar *registrar)
     return registrar->state == REGISTRAR_CALLS || registrar->state == REGISTRAR_LEAVES;
 }
 
+int64_t registrar_silent_ms(const struct registrar *registrar, int64_t now_ms)
+{
+    return registrar->heard_ms ? now_ms - registrar->heard_ms : -1;
+}
+
 int64_t registrar_heartbeat_ms(const struct registrar *registrar)
 {
     return registrar->heartbeat_ms;

@@ -37,6 +37,9 @@ enum registrar_status registrar_status(const struct registrar *registrar);
 /* One sentence that says why the status is not REGISTRAR_OK. */
 const char *registrar_reason(const struct registrar *registrar);
 
+/* How long ago the master was heard last, in milliseconds; -1: never. */
+int64_t registrar_silent_ms(const struct registrar *registrar, int64_t now_ms);
+
 /* The master's heartbeat interval, as far as it is known. */
 int64_t registrar_heartbeat_ms(const struct registrar *registrar);
 

@@ -10,5 +10,6 @@
         file ui_html, "src/ui/ui.html"
         file ui_js, "src/ui/ui.js"
         file ui_css, "src/ui/ui.css"
+        file openapi_json, "src/ui/openapi.json"
 
         .section .note.GNU-stack, "", %progbits

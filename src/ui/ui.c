@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* See files.S. */
-extern const char ui_html[], ui_js[], ui_css[];
+extern const char ui_html[], ui_js[], ui_css[], openapi_json[];
 
 /* A browser asks each time: the page and what belongs to it are of one version. */
 #define NO_CACHE "Cache-Control: no-cache\r\n"
@@ -19,6 +19,7 @@ static const struct ui_file files[] = {
     {UI_PAGE, "Content-Type: text/html; charset=utf-8\r\n" NO_CACHE "Vary: Accept\r\n" POLICY, ui_html},
     {"/ui.js", "Content-Type: text/javascript; charset=utf-8\r\n" NO_CACHE, ui_js},
     {"/ui.css", "Content-Type: text/css; charset=utf-8\r\n" NO_CACHE, ui_css},
+    {"/openapi.json", "Content-Type: application/json\r\n" NO_CACHE, openapi_json},
 };
 
 const struct ui_file *ui_file(const char *path)
