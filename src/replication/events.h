@@ -3,9 +3,9 @@
  *
  * All that happens within EVENTS_WINDOW_MS is told together, in the order of enum event_kind, and what is of
  * one kind and of one member and follows on one another as one event; the first event after a quiet while is
- * told at once. So a page that is looked at costs a busy node next to nothing, and nothing at all where nobody
- * looks. What is told is written once for all readers and kept for a while; a reader is a position in that,
- * and one who falls behind is told how many events it has missed.
+ * told at once. So a page that is looked at costs a busy node next to nothing, and nothing at all where
+ * nobody looks. What is told is written once for all readers and kept for a while; a reader is a position in
+ * that, and one who falls behind is told how many events it has missed.
  *
  * Belongs to the loop's thread. */
 #ifndef REPLICATION_EVENTS_H
