@@ -537,8 +537,8 @@ void tail_stop(struct tail *tail)
 
 void tail_close(struct tail *tail)
 {
-    while (tail->readers) {
-        struct reader *reader = tail->readers;
+    for (struct reader *reader = tail->readers, *next; reader; reader = next) {
+        next = reader->next;
         if (reader->state == READER_RESTS)
             acks_unpark(tail->base->acks, &reader->waiter);
         reader_drop(reader);

@@ -178,13 +178,14 @@ static bool line_is(const char *line, const char *name, const char **value)
 
 bool stream_event(struct stream *stream, int limit_ms, struct event *out)
 {
-    char *block = stream_next(stream, "\n\n", limit_ms);
-    if (block && strncmp(block, "retry: ", 7) == 0)
-        block = stream_next(stream, "\n\n", limit_ms);
-    if (!block)
-        return false;
+    do {
+        free(stream->event);
+        stream->event = stream_next(stream, "\n\n", limit_ms);
+        if (!stream->event)
+            return false;
+    } while (strncmp(stream->event, "retry: ", 7) == 0);
     *out = (struct event){.name = "", .id = -1, .data = ""};
-    for (char *line = strtok(block, "\n"); line; line = strtok(NULL, "\n")) {
+    for (char *line = strtok(stream->event, "\n"); line; line = strtok(NULL, "\n")) {
         const char *id = NULL;
         if (line_is(line, "id", &id))
             out->id = atoll(id);
@@ -217,5 +218,6 @@ void stream_close(struct stream *stream)
     free(stream->head);
     free(stream->raw);
     free(stream->text);
+    free(stream->event);
     free(stream);
 }

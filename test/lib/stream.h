@@ -18,6 +18,7 @@ struct stream {
     size_t chunk_left; /* bytes of the present chunk, its CRLF included */
     char *text;        /* behind the head, without the chunks; up to at it was given back */
     size_t len, at, room;
+    char *event; /* the text of the latest */
 };
 
 struct event {
@@ -44,7 +45,8 @@ bool stream_more(struct stream *stream, int limit_ms);
  * answer ended. */
 char *stream_next(struct stream *stream, const char *delimiter, int limit_ms);
 
-/* The next event; a `retry` alone is passed over. Returns false as stream_next does. */
+/* The next event, which lasts until this is called again; a `retry` alone is passed over. Returns false as
+ * stream_next does. */
 bool stream_event(struct stream *stream, int limit_ms, struct event *out);
 
 /* Everything up to the end of the answer; NULL where it did not come within limit_ms. */
