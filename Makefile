@@ -213,6 +213,10 @@ slow: $(PROGRAMS) ## slowhttptest's attacks on a master and a secondary, SLOW_SE
 proxy: $(PROGRAMS) ## docs/nginx.conf in front of a cluster, and curl, node and Python as its clients
 	@test/proxy/run $(OUT)
 
+.PHONY: browser
+browser: $(PROGRAMS) ## Debian's chromium: a hostile page tries to append, register, remove and read
+	@test/browser/run $(OUT) attack.mjs
+
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20
 FUZZ_JOBS ?= 2
