@@ -109,16 +109,16 @@ const hears = {
     run.worst = Math.max(run.worst, status);
     if (run.count === 1) run.end = Math.min(now(), run.at + ms);
     if (run.answered >= run.count) runEnds(run, run.worst);
-    // of more than 16 answers within 20 ms the last event stands for those that have none
-    burst = now() - burstAt < 10 ? burst + 1 : 1;
+    // of many answers within 20 ms the 16th event stands for those that have none
+    burst = now() - burstAt < 20 ? burst + 1 : 1;
     if (burst === 1) burstAt = now();
-    if (burst > 16)
+    if (burst > 15)
       for (const one of runs)
-        if (one.status === OPEN && one.last <= id) runEnds(one, one.worst = Math.max(one.worst, status));
+        if (one.status <= NOBODY && one.last <= id && !(one.end < now() - 100)) runEnds(one, one.worst = status);
     if (waited) say(`message ${id} is answered with ${status} after ${duration(ms)}: ${acks} of ${w} hold it`);
   },
   member({ id, state }) {
-    const row = health?.secondaries?.find((member) => member.id === id);
+    const row = health.secondaries.find((member) => member.id === id);
     if (row) row.state = state;
     showNode();
     say(`${id} is ${state}`);
@@ -161,7 +161,7 @@ function setAway(away) {
   say(`the node ${away ? 'does not answer' : 'answers'}`);
 }
 
-// It is another list, or a shorter one than before: nothing that is shown here holds any more.
+// It is another list than before.
 function startOver() {
   [runs, rows, waiting] = [[], [], []];
   messages = new Map();
@@ -201,7 +201,7 @@ async function askPending() {
   asksPending = false;
 }
 
-let messages = new Map(); // the last 50 texts, by id
+let messages = new Map(); // texts by id, the last 50
 let shownTo = 0; // the last id that was fetched
 let askTo = 0; // the last id that shows
 let askTimer;
@@ -219,7 +219,6 @@ async function fetchMessages() {
       texts.forEach((text, i) => list.set(from + i, text));
       shownTo = from + texts.length - 1;
       for (const id of list.keys()) if (id <= shownTo - 50) list.delete(id);
-      showMessages();
     }
   } catch { /* the next `at` asks again */ }
   askTimer = undefined;
@@ -270,12 +269,10 @@ function showSentences() {
 // The classes that give a colour.
 const kind = (status) => status === OPEN ? 'waits' : status === NOBODY ? 'nobody' : status >= 400 ? 'failed'
   : status === 202 ? 'late' : 'held';
-const STATES = { ok: 'held', healthy: 'held', unhealthy: 'failed', refused: 'failed' }; // others: 'late'
+const STATES = { ok: 'held', healthy: 'held', unhealthy: 'failed', refused: 'failed' };
 
-// A lane's head: the name, which leads to the node's own page, its state, how it goes, what is wrong.
 function makeChip(name, url) {
-  const title = isUrl(url) ? make('a', { href: `${url}/ui` }) : make('span');
-  title.textContent = name;
+  const title = isUrl(url) ? make('a', { href: `${url}/ui` }, name) : name;
   return make('li', {}, make('strong', {}, title), make('span'), make('span', { className: 'words' }),
     make('span', { className: 'error' }));
 }
@@ -292,14 +289,14 @@ function fillChip(lane, state, words, error = '') {
 }
 
 const LANES_MAX = 12;
-let lanes; // the members' ids; the node's own lane is above them
+let lanesKey, lanes; // the members' ids; the node's own lane is above them
 function showNode() {
-  if (!health) return;
   const { role, last_id: last, secondaries: members = [], refused = [] } = health;
   const shown = members.slice(0, LANES_MAX);
-  const next = shown.map(({ id }) => id);
-  if (next.join() !== lanes?.join()) {
-    lanes = next;
+  const key = JSON.stringify([role, shown.map(({ id, url }) => [id, url])]);
+  if (key !== lanesKey) {
+    lanesKey = key;
+    lanes = shown.map(({ id }) => id);
     ui.chips.replaceChildren(makeChip(role), ...shown.map(({ id, url }) => makeChip(id, url)));
     rebuild();
     return;
@@ -313,10 +310,10 @@ function showNode() {
   setText(ui.node, `${role} at ${location.host}`);
   setText(ui.what, isMaster() ? 'answer' : 'shown');
   document.title = `${role} · Replicated log`;
-  ui.append.hidden = !isMaster();
+  ui.append.hidden = ui.legend.hidden = !isMaster();
   ui.elsewhere.hidden = isMaster();
   if (isUrl(health.master)) Object.assign(ui.master, { href: `${health.master}/ui`, textContent: health.master });
-  for (let w = ui.w.length - 2; w <= members.length + 1; w++) ui.w.add(make('option', {}, w));
+  for (let w = ui.w.length - 2; w <= members.length + 2; w++) ui.w.add(make('option', {}, w));
 }
 
 function showMessages() {
@@ -340,11 +337,11 @@ function showAnswer(row) {
   else if (run && !isMaster()) setText(cell, run.end ? `after ${duration(run.end - run.at)}` : 'not yet');
 }
 
-// ---- the picture: what has changed is drawn anew, and the strip moves to the left
+// ---- the picture: what has changed is drawn anew, the strip moves to the left
 
 const LANE = 64, OWN_LANE = 112, ROW = 16, ROWS = 6, BIN_MS = 250;
 const FAR = 100000; // what goes on ends beyond the right edge
-let width = 0, scale = 0.1, base = 0; // pixels; pixels a millisecond; the strip's x = 0
+let width, scale, base; // in pixels; in pixels a millisecond; the time at the strip's x = 0
 let banded = false; // too much for bars: bands of BIN_MS
 let rows = []; // of the master's bars: the last run in each
 const dirty = new Set();
@@ -364,7 +361,7 @@ function changed(run) {
 function rebuild() {
   if (!lanes) return;
   width = ui.chart.clientWidth;
-  scale = Math.max(0.08, Math.min(0.11, width / 8000));
+  scale = narrow.matches ? 0.08 : 0.11;
   base = now();
   groups.clear();
   ui.strip.replaceChildren();
@@ -385,7 +382,7 @@ function rebuild() {
   showNode();
 }
 
-// What is drawn next is of this run or bin, and takes the place of what was drawn of it before.
+// What is drawn next is of this run or bin, and replaces what was drawn of it.
 function drawInto(key) {
   into = ui.strip;
   if (!groups.has(key)) groups.set(key, shape('g'));
@@ -510,8 +507,6 @@ async function append(event) {
   }
 }
 
-// ---- begin
-
 ui.form.addEventListener('submit', append);
 ui.form.addEventListener('input', showCurl);
 document.addEventListener('visibilitychange', rebuild);
@@ -520,12 +515,13 @@ calm.addEventListener('change', frame);
 setInterval(() => {
   if (now() - heardAt > 3500) setAway(true);
   if (now() - heardAt > 10000 && source.readyState === EventSource.OPEN) connect(); // it is silent
-  if (!document.hidden) showSentences();
+  if (document.hidden) return;
+  showSentences();
+  showMessages();
 }, 100);
 setInterval(() => {
   prune();
   if (calm.matches) frame();
-  showMessages();
 }, 1000);
 showCurl();
 connect();
