@@ -167,7 +167,7 @@ function startOver() {
   messages = new Map();
   shownTo = askTo = 0;
   ui.rows.replaceChildren();
-  mark('another log begins');
+  mark('another log');
   rebuild();
 }
 
@@ -225,8 +225,6 @@ async function fetchMessages() {
   if (shownTo >= from) askMessages(askTo);
 }
 
-// ---- words
-
 // Whom a POST waits for: a row of GET /pending.
 function names({ w, acks, waits_for: nodes }) {
   const some = nodes.slice(0, 3).join(', ') + (nodes.length > 3 ? ` and ${nodes.length - 3} more` : '');
@@ -254,7 +252,7 @@ function showSentences() {
     const run = runs.findLast((one) => one.answers[one.last]);
     const { status, w, acks, ms } = run?.answers[run.last] ?? {};
     lines.push(status ? `message ${run.last}: w=${w}, ${acks} of ${w} hold it, ${status} after ${duration(ms)}`
-      : isMaster() ? 'No POST waits.' : 'All that is stored here is shown.');
+      : isMaster() ? 'No POST waits.' : 'All is shown.');
     colour = status ? kind(status) : '';
   }
   const list = ui.sentences.children;
@@ -345,6 +343,7 @@ let width, scale, base; // in pixels; in pixels a millisecond; the time at the s
 let banded = false; // too much for bars: bands of BIN_MS
 let rows = []; // of the master's bars: the last run in each
 const dirty = new Set();
+let changedAt;
 const groups = new Map();
 
 const x = (time) => (time - base) * scale;
@@ -355,6 +354,7 @@ const laneTop = (lane) => lane === 0 ? 0 : OWN_LANE + labelled() + (lane - 1) * 
 const laneMiddle = (lane) => laneTop(lane) + labelled() + (lane === 0 ? OWN_LANE : LANE) / 2;
 
 function changed(run) {
+  changedAt = now();
   if (!document.hidden) dirty.add(run);
 }
 
@@ -378,7 +378,7 @@ function rebuild() {
     line('tick', at, at, 0, bottom);
     write('', at + 4, bottom - 5, `${ago} s ago`);
   }
-  runs.forEach(changed);
+  runs.forEach((run) => dirty.add(run));
   showNode();
 }
 
@@ -471,7 +471,7 @@ function draw() {
 }
 
 function frame() {
-  if (lanes) draw();
+  if (lanes && (dirty.size || marks.length || now() - changedAt < spanMs() + 1000)) draw();
   if (!calm.matches) requestAnimationFrame(frame);
 }
 

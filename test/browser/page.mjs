@@ -14,9 +14,11 @@ async function clusterStart() {
   const common = { HOST: '127.0.64.22', MASTER_URL: master.url };
   const secondary = await nodeStart('secondary', { ...common, SECONDARY_ID: 'secondary' });
   await eventually('it registers', async () => (await ask(master, '/health')).secondaries.length === 1);
-  const slow = await nodeStart('secondary', { ...common, SECONDARY_ID: 'secondary_slow', SECONDARY_DELAYS: `${SLOW_S}` });
+  const settings = { ...common, SECONDARY_ID: 'secondary_slow', SECONDARY_DELAYS: String(SLOW_S) };
+  const slow = await nodeStart('secondary', settings);
   await eventually('both are ready', async () => (await fetch(`${slow.url}/readyz`)).ok);
-  return { master, secondary, slow, stop: async () => { for (const node of [slow, secondary, master]) await node.stop(); } };
+  const stop = async () => { for (const node of [slow, secondary, master]) await node.stop(); };
+  return { master, secondary, slow, stop };
 }
 
 // ---- a page that complains: of errors, of what its policy forbids, of requests to others, of a width that overflows
@@ -40,10 +42,12 @@ async function pageOpen(browser, url, options = {}) {
     assert(has <= fits, `${what}: ${has} pixels wide in a window of ${fits}`);
     const { violations } = await page.evaluate(`${axe}; axe.run()`);
     const grave = violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));
-    assert.deepEqual(grave.map(({ id, nodes }) => [id, nodes.map(({ html, any }) => [html, any[0]?.message])]), [], what);
+    const words = grave.map(({ id, nodes }) => [id, nodes.map(({ html, any }) => [html, any[0]?.message])]);
+    assert.deepEqual(words, [], what);
   };
   page.count = (selector) => page.locator(selector).count();
   page.sentence = () => page.locator('#sentences li').first().textContent();
+  page.says = (pattern) => eventually(`the sentence ${pattern}`, async () => pattern.test(await page.sentence()));
   page.close = () => context.close();
   return page;
 }
@@ -77,7 +81,7 @@ async function waits(page, id, text) {
   await eventually('its time goes on', async () => await waited() > first || await page.count('rect.bar.held'));
   await page.waitForSelector('rect.bar.held');
   assert.deepEqual([await page.count('rect.bar.waits'), await page.count('circle.ack')], [0, 2]);
-  assert.match(await page.sentence(), new RegExp(`^message ${id}: w=3, 3 of 3 hold it, 201 after ${SLOW_S}\\.\\d s$`));
+  await page.says(new RegExp(`^message ${id}: w=3, 3 of 3 hold it, 201 after ${SLOW_S}\\.\\d s$`));
   await page.waitForSelector(`#answers li:first-child:has-text('201 after ${SLOW_S}.')`);
   assert.match(await page.locator('#answers li').first().textContent(), new RegExp(`{"id":${id},"w":3,"acks":3}`));
   assert.equal(await row(page, id).locator('td').nth(1).textContent(), text);
@@ -90,7 +94,7 @@ async function late(page, id) {
   await post(page, 'not enough nodes', { w: '4', timeout: '0.3' });
   await page.waitForSelector('rect.bar.late');
   await page.waitForSelector(`#answers li:first-child:has-text('202 after')`);
-  assert.match(await page.sentence(), new RegExp(`^message ${id}: w=4, \\d of 4 hold it, 202 after \\d+ ms$`));
+  await page.says(new RegExp(`^message ${id}: w=4, \\d of 4 hold it, 202 after \\d+ ms$`));
   console.log(await page.sentence());
 }
 
@@ -100,11 +104,12 @@ async function rightToLeft(page, id) {
   await post(page, text, { w: '1' });
   await row(page, id).waitFor();
   assert.equal(await row(page, id).locator('td').nth(1).textContent(), text);
-  const [before, after] = await Promise.all([id, id - 1].map((one) => row(page, one).evaluate((line) =>
-    [...line.children].map((cell) => [Math.round(cell.getBoundingClientRect().left), getComputedStyle(cell).direction]))));
+  const cells = (one) => row(page, one).evaluate((line) => [...line.children].map((cell) =>
+    [Math.round(cell.getBoundingClientRect().left), getComputedStyle(cell).direction]));
+  const [before, after] = await Promise.all([cells(id), cells(id - 1)]);
   assert.deepEqual(before.map(([left]) => left), after.map(([left]) => left));
   assert.deepEqual(before.map(([, direction]) => direction), ['ltr', 'rtl', 'ltr']);
-  await eventually('its answer', async () => /^201 · 1 of 1 · /.test(await row(page, id).locator('td').last().innerText()));
+  await row(page, id).locator('td:text("201 · 1 of 1 · ")').waitFor();
 }
 
 // The curl line does what the form does, in a shell.
@@ -173,7 +178,7 @@ async function deadMember(browser, { master, secondary }) {
   await secondary.stop('SIGKILL');
   await page.waitForSelector('.state.failed:text("unhealthy")');
   await post(page, 'who lacks it?');
-  await eventually('the sentence names it', async () => / waits for secondary \(/.test(await page.sentence()));
+  await page.says(/ waits for secondary \(/);
   await page.check('with a dead member');
   await page.close();
 }
@@ -202,7 +207,8 @@ async function restart(browser) {
 
 async function sizes({ master }) {
   let bytes = 0;
-  for (const path of ['/ui', '/ui.js', '/ui.css']) bytes += (await (await fetch(master.url + path)).arrayBuffer()).byteLength;
+  for (const path of ['/ui', '/ui.js', '/ui.css'])
+    bytes += (await (await fetch(master.url + path)).arrayBuffer()).byteLength;
   assert(bytes <= 30000, `${bytes} bytes`);
   console.log(`the page has ${bytes} bytes`);
 }
@@ -212,7 +218,8 @@ async function sizes({ master }) {
 async function picture(cluster, file) {
   const { master } = cluster;
   const browser = await browserStart({ '127.0.0.2:5000': `${master.host}:${master.port}` });
-  const page = await pageOpen(browser, 'http://127.0.0.2:5000/', { deviceScaleFactor: 1.5, viewport: { width: 1280, height: 860 } });
+  const size = { deviceScaleFactor: 1.5, viewport: { width: 1280, height: 860 } };
+  const page = await pageOpen(browser, 'http://127.0.0.2:5000/', size);
   await post(page, 'all three nodes hold this');
   await sleep(2600);
   await post(page, 'this one waits for a second', { timeout: '1' });
@@ -220,7 +227,7 @@ async function picture(cluster, file) {
   await post(page, 'two are enough', { w: '2' });
   await sleep(700);
   await post(page, 'who holds me?');
-  await eventually('a sentence', async () => /\(1\.4 s\)/.test(await page.sentence()));
+  await page.says(/\(1\.4 s\)/);
   await page.screenshot({ path: file });
   await browser.close();
 }
