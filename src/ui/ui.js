@@ -10,16 +10,14 @@ const narrow = matchMedia('(max-width: 719px)');
 const OPEN = 0, NOBODY = 1; // a run's status, beside HTTP's: it waits; nobody saw the answer
 
 // A run is what was appended (on a secondary: stored) in one moment.
-let health; // what GET /health says here, each second
+let health; // what GET /health says
 let runs = []; // in the order of their ids: { first, last, count, at, end, status, … }
 let waiting = []; // the rows of GET /pending
 let marks = []; // what concerns all lanes: { at, end, text }
-let heardAt = 0; // when the node last said how it is
+let heardAt = 0; // when it said so
 let isAway; // it does not answer
 let rate = 0; // messages a second
 let burst = 0, burstAt = 0; // answers at once
-
-// ---- small helpers
 
 function make(name, properties, ...children) {
   const element = Object.assign(document.createElement(name), properties);
@@ -143,11 +141,11 @@ let source;
 function connect() {
   source?.close();
   source = new EventSource('/events');
-  heardAt = now() - 2000; // it has a moment
+  heardAt = now() - 2000;
   for (const type in hears) source.addEventListener(type, ({ data }) => hears[type](JSON.parse(data)));
   source.onerror = () => {
     setAway(true);
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000); // it was answered with an error
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000);
   };
 }
 
@@ -188,7 +186,7 @@ async function askPending() {
     if (!before && count) say(sentence(waiting[0]));
     waiting.more = count - pending.length;
     for (const { id, since, age } of waiting) // since before this page was here
-      if (age > 1 && !runOf(id)) runBegins(id, id, since);
+      if (id && age > 1 && !runOf(id)) runBegins(id, id, since);
     runs.sort((a, b) => a.first - b.first);
     for (const run of runs)
       if (run.at < asked && run.last <= known) {
@@ -235,8 +233,9 @@ function names({ w, acks, waits_for: nodes }) {
 
 function sentence({ id, w, acks, since, asked, timeout, ...row }) {
   const left = timeout ? `, gives up in ${seconds(Math.max(0, asked + timeout * 1000 - now()))}` : '';
-  return `message ${id}: w=${w}, ${acks} of ${w} hold it, waits for ${names({ w, acks, ...row })} `
-    + `(${seconds(now() - since)})${left}`;
+  const what = id ? `message ${id}: w=${w}, ${acks} of ${w} hold it, waits for ${names({ w, acks, ...row })}`
+    : 'a POST waits to be appended: members must answer first';
+  return `${what} (${seconds(now() - since)})${left}`;
 }
 
 const copying = ({ first, last, count, at }) => `message${count > 1 ? `s ${first} to` : ''} ${last}: stored, `
@@ -497,6 +496,7 @@ async function append(event) {
   ui.answers.prepend(item);
   ui.answers.children[3]?.remove();
   ui.text.select();
+  setTimeout(() => item.className === 'waits' && askPending(), 150);
   try {
     const answer = await fetch(path(), { method: 'POST', body: text });
     outcome.textContent = `${answer.status} after ${duration(now() - begun)}: ${await answer.text()}`;

@@ -183,6 +183,22 @@ async function deadMember(browser, { master, secondary }) {
   await page.close();
 }
 
+// A master that waits for its members appends nothing, and the page says why.
+async function gate(browser) {
+  const master = await nodeStart('master', { HOST: '127.0.64.24', NODES: '2' });
+  const page = await pageOpen(browser, `${master.url}/ui`);
+  await post(page, 'the very first');
+  await page.says(/^a POST waits to be appended: members must answer first \(\d\.\d s\)$/);
+  const settings = { HOST: '127.0.64.24', MASTER_URL: master.url, SECONDARY_ID: 'late' };
+  const secondary = await nodeStart('secondary', settings);
+  await page.says(/^message 1: w=2, 2 of 2 hold it, 201 after /);
+  await page.waitForSelector('rect.bar.held');
+  await page.check('behind the gate');
+  await page.close();
+  await secondary.stop();
+  await master.stop();
+}
+
 // The node goes away and comes back with another log: the page says so and starts over, by itself.
 async function restart(browser) {
   const before = await nodeStart('master', { HOST: '127.0.64.23' });
@@ -242,6 +258,7 @@ else {
   await onSecondary(browser, cluster);
   await calm(browser, cluster);
   await deadMember(browser, cluster);
+  await gate(browser);
   await restart(browser);
   await browser.close();
   console.log('the page is as it should be');
