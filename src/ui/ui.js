@@ -318,7 +318,7 @@ function showMessages() {
   const newest = table[0]?.messageId ?? 0;
   for (const [messageId, text] of messages)
     if (messageId > newest)
-      ui.rows.prepend(make('tr', { messageId }, make('td', {}, messageId), make('td', { dir: 'auto' }, cut(text, 500)),
+      ui.rows.prepend(make('tr', { messageId }, make('td', {}, messageId), make('td', { dir: 'auto' }, cut(text, 200)),
         make('td')));
   while (table.length > 50) ui.rows.lastChild.remove();
   for (const row of table) showAnswer(row);

@@ -163,6 +163,17 @@ async function onSecondary(browser, { master, slow }) {
   await page.close();
 }
 
+// No other page can show it in a frame, to have its visitor click there.
+async function framed(browser, { master, slow }) {
+  const page = await browser.newPage();
+  await page.goto(`${slow.url}/messages`);
+  await page.evaluate((src) => document.body.append(Object.assign(document.createElement('iframe'), { src })),
+    `${master.url}/ui`);
+  const place = () => page.frames()[1]?.evaluate(() => location.href).catch(() => '');
+  await eventually('the frame shows an error', async () => (await place())?.startsWith('chrome-error:'));
+  await page.close();
+}
+
 // Without motion the picture is drawn anew once a second.
 async function calm(browser, { master }) {
   const page = await pageOpen(browser, `${master.url}/ui`, { reducedMotion: 'reduce' });
@@ -256,6 +267,7 @@ else {
   await onMaster(browser, cluster, '/', 1280, 'light');
   await onMaster(browser, cluster, '/ui', 400, 'dark');
   await onSecondary(browser, cluster);
+  await framed(browser, cluster);
   await calm(browser, cluster);
   await deadMember(browser, cluster);
   await gate(browser);
