@@ -12,7 +12,7 @@ const OPEN = 0, NOBODY = 1; // a run's status, beside HTTP's: it waits; nobody s
 // A run is what was appended (on a secondary: stored) in one moment.
 let health; // what GET /health says
 let runs = []; // in the order of their ids: { first, last, count, at, end, status, … }
-let waiting = []; // the rows of GET /pending
+let waiting = [], more = 0; // rows of GET /pending, and how many are not told
 let marks = []; // what concerns all lanes: { at, end, text }
 let heardAt = 0; // when it said so
 let isAway; // it does not answer
@@ -35,7 +35,7 @@ function shape(name, attributes) {
 const line = (kind, x1, x2, y1, y2) => shape('line', { class: kind, x1, x2, y1, y2 });
 const box = (kind, x, y, width, height) => shape('rect', { class: kind, x, y, width, height });
 const dot = (kind, cx, cy, r) => shape('circle', { class: kind, cx, cy, r });
-const write = (kind, x, y, text) => { shape('text', { class: kind, x, y }).textContent = text; };
+const write = (kind, x, y, text) => shape('text', { class: kind, x, y }).append(text);
 
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -108,16 +108,14 @@ const hears = {
     if (run.count === 1) run.end = Math.min(now(), run.at + ms);
     if (run.answered >= run.count) runEnds(run, run.worst);
     // of many answers within 20 ms the 16th event stands for those that have none
-    burst = now() - burstAt < 20 ? burst + 1 : 1;
-    if (burst === 1) burstAt = now();
-    if (burst > 15)
+    if (now() - burstAt > 20) [burst, burstAt] = [0, now()];
+    if (++burst > 15)
       for (const one of runs)
         if (one.status <= NOBODY && one.last <= id && !(one.end < now() - 100)) runEnds(one, one.worst = status);
-    if (waited) say(`message ${id} is answered with ${status} after ${duration(ms)}: ${acks} of ${w} hold it`);
+    if (waited) say(`message ${id}: ${status} after ${duration(ms)}, ${acks} of ${w} hold it`);
   },
   member({ id, state }) {
-    const row = health.secondaries.find((member) => member.id === id);
-    if (row) row.state = state;
+    for (const row of health.secondaries) if (row.id === id) row.state = state;
     showNode();
     say(`${id} is ${state}`);
   },
@@ -184,7 +182,7 @@ async function askPending() {
     const before = waiting.length;
     waiting = pending.map((row) => ({ ...row, since: asked - row.age * 1000, asked }));
     if (!before && count) say(sentence(waiting[0]));
-    waiting.more = count - pending.length;
+    more = count - pending.length;
     for (const { id, since, age } of waiting) // since before this page was here
       if (id && age > 1 && !runOf(id)) runBegins(id, id, since);
     runs.sort((a, b) => a.first - b.first);
@@ -243,7 +241,7 @@ const copying = ({ first, last, count, at }) => `message${count > 1 ? `s ${first
 
 function showSentences() {
   const all = isMaster() ? waiting : runs.filter((run) => run.status === OPEN);
-  const rest = all.length + (all.more ?? 0) - 2;
+  const rest = all.length + more - 2;
   const lines = all.slice(0, rest > 1 ? 2 : 3).map(isMaster() ? sentence : copying);
   let colour = 'waits';
   if (rest > 1) lines.push(`and ${rest} more`);
@@ -264,8 +262,8 @@ function showSentences() {
 }
 
 // The classes that give a colour.
-const kind = (status) => status === OPEN ? 'waits' : status === NOBODY ? 'nobody' : status >= 400 ? 'failed'
-  : status === 202 ? 'late' : 'held';
+const KINDS = { [OPEN]: 'waits', [NOBODY]: 'nobody', 202: 'late' };
+const kind = (status) => KINDS[status] ?? (status >= 400 ? 'failed' : 'held');
 const STATES = { ok: 'held', healthy: 'held', unhealthy: 'failed', refused: 'failed' };
 
 function makeChip(name, url) {
@@ -334,7 +332,7 @@ function showAnswer(row) {
   else if (run && !isMaster()) setText(cell, run.end ? `after ${duration(run.end - run.at)}` : 'not yet');
 }
 
-// ---- the picture: what has changed is drawn anew, the strip moves to the left
+// ---- the picture: what changes is drawn anew, the strip moves
 
 const LANE = 64, OWN_LANE = 112, ROW = 16, ROWS = 6, BIN_MS = 250;
 const FAR = 100000; // what goes on ends beyond the right edge
@@ -381,7 +379,7 @@ function rebuild() {
   showNode();
 }
 
-// What is drawn next is of this run or bin, and replaces what was drawn of it.
+// What is drawn next replaces what was drawn of this run or bin.
 function drawInto(key) {
   into = ui.strip;
   if (!groups.has(key)) groups.set(key, shape('g'));
@@ -448,7 +446,7 @@ function drawMarks() {
   write('', edge + 13, laneMiddle(0) + 4, `${older} older`);
 }
 
-// Forgets what has left the picture, but for what waits and what the table shows.
+// Forgets what neither waits nor shows any more.
 function prune() {
   const oldest = now() - spanMs() - 2000;
   runs = runs.filter((run) => run.at > oldest || run.end > oldest || run.last > shownTo - 50
@@ -474,7 +472,7 @@ function frame() {
   if (!calm.matches) requestAnimationFrame(frame);
 }
 
-// ---- the form: text, w and timeout go as curl would send them
+// ---- the form sends what curl would
 
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 
@@ -488,6 +486,7 @@ function showCurl() {
   setText(ui.curl, `curl ${option} ${quoted(ui.text.value)} ${quoted(location.origin + path())}`);
 }
 
+let posts = 0; // of a browser's six connections to a node one has the events; three may wait
 async function append(event) {
   event.preventDefault();
   const begun = now(), text = ui.text.value;
@@ -495,6 +494,7 @@ async function append(event) {
   const outcome = item.appendChild(make('span', {}, 'waits …'));
   ui.answers.prepend(item);
   ui.answers.children[3]?.remove();
+  ui.go.disabled = ++posts > 2;
   ui.text.select();
   setTimeout(() => item.className === 'waits' && askPending(), 150);
   try {
@@ -503,8 +503,9 @@ async function append(event) {
     item.className = kind(answer.status);
   } catch {
     item.className = 'failed';
-    outcome.textContent = `no answer; it may be appended, or not`;
+    outcome.textContent = 'no answer; it may be appended, or not';
   }
+  ui.go.disabled = --posts > 2;
 }
 
 ui.form.addEventListener('submit', append);

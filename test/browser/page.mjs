@@ -12,13 +12,14 @@ const SLOW_S = 2;
 async function clusterStart() {
   const master = await nodeStart('master', { HOST: '127.0.64.21', NODES: '3', HEARTBEAT_INTERVAL: '0.5' });
   const common = { HOST: '127.0.64.22', MASTER_URL: master.url };
-  const secondary = await nodeStart('secondary', { ...common, SECONDARY_ID: 'secondary' });
+  const secondaryStart = () => nodeStart('secondary', { ...common, SECONDARY_ID: 'secondary' });
+  const secondary = await secondaryStart();
   await eventually('it registers', async () => (await ask(master, '/health')).secondaries.length === 1);
   const settings = { ...common, SECONDARY_ID: 'secondary_slow', SECONDARY_DELAYS: String(SLOW_S) };
   const slow = await nodeStart('secondary', settings);
   await eventually('both are ready', async () => (await fetch(`${slow.url}/readyz`)).ok);
   const stop = async () => { for (const node of [slow, secondary, master]) await node.stop(); };
-  return { master, secondary, slow, stop };
+  return { master, secondary, slow, secondaryStart, stop };
 }
 
 // ---- a page that complains: of errors, of what its policy forbids, of requests to others, of a width that overflows
@@ -184,14 +185,21 @@ async function calm(browser, { master }) {
   await page.close();
 }
 
-async function deadMember(browser, { master, secondary }) {
+async function deadMember(browser, { master, secondary, secondaryStart }) {
   const page = await pageOpen(browser, `${master.url}/ui`);
   await secondary.stop('SIGKILL');
   await page.waitForSelector('.state.failed:text("unhealthy")');
   await post(page, 'who lacks it?');
   await page.says(/ waits for secondary \(/);
   await page.check('with a dead member');
+  await post(page, 'the second');
+  assert(await page.isEnabled('button'));
+  await post(page, 'the third'); // no more of this page's: the browser would have no connection left to ask
+  assert(await page.isDisabled('button'));
+  const again = await secondaryStart();
+  await page.waitForSelector('button:enabled');
   await page.close();
+  await again.stop();
 }
 
 // A master that waits for its members appends nothing, and the page says why.
