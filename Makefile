@@ -226,9 +226,12 @@ slow: $(PROGRAMS) ## slowhttptest's attacks on a master and a secondary, SLOW_SE
 proxy: $(PROGRAMS) ## docs/nginx.conf in front of a cluster, and curl, node and Python as its clients
 	@test/proxy/run $(OUT)
 
-.PHONY: browser
-browser: $(PROGRAMS) ## Debian's chromium: a hostile page tries to append, register, remove and read
+.PHONY: browser picture
+browser: $(PROGRAMS) ## the live page in Debian's chromium; a hostile page that tries to append, register, remove and read
+	@test/browser/run $(OUT) page.mjs
 	@test/browser/run $(OUT) attack.mjs
+picture: $(PROGRAMS) ## docs/ui.png, the live page while a POST waits
+	@test/browser/run $(OUT) page.mjs --picture docs/ui.png
 
 .PHONY: clients
 clients: $(PROGRAMS) ## EventSource, curl and Python follow a node that is restarted, and one behind nginx

@@ -6,12 +6,14 @@ const children = new Set();
 process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
 
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
 // eventually(what, condition): what the condition gives, as soon as that is true; an error after ten seconds.
 export async function eventually(what, condition, ms = 10000) {
   for (const end = Date.now() + ms; Date.now() < end;) {
     const found = await condition();
     if (found) return found;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
   }
   throw new Error(`${what}: not within ${ms} ms`);
 }
@@ -43,7 +45,7 @@ export const ask = async (node, path) => (await fetch(node.url + path)).json();
 // Other hosts than loopback's have no address for this browser, but for those in `names`.
 export function browserStart(names = {}) {
   const rules = Object.entries(names).map(([name, address]) => `MAP ${name} ${address}`);
-  const args = [`--host-resolver-rules=${[...rules, 'MAP * ~NOTFOUND', 'EXCLUDE 127.*'].join(', ')}`];
+  const args = [`--host-resolver-rules=${[...rules, 'MAP * ~NOTFOUND', 'EXCLUDE 127.0.64.*'].join(', ')}`];
   if (process.getuid() === 0) args.push('--no-sandbox'); // chromium asks for that
   return chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args });
 }
