@@ -168,9 +168,20 @@ SCENARIO(cluster_events, under_load_everything_is_told_in_few_events)
 
 /* ---- readers */
 
-SCENARIO(cluster_events, sixty_four_may_read_and_no_more)
+/* Asks for the events from another address, and returns the connection. */
+static int follow_from(const char *from, int status)
 {
-    enum { MOST = 64 };
+    char text[64] = "";
+    int fd = raw_open_from(from, master->port);
+    raw_text(fd, "GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+    cr_assert_gt(raw_receive(fd, text, sizeof text - 1, SOON), 12);
+    cr_assert_eq(atoi(text + strlen("HTTP/1.1 ")), status, "%s", text);
+    return fd;
+}
+
+SCENARIO(cluster_events, thirty_two_of_an_address_may_read_and_sixty_four_of_all)
+{
+    enum { MOST = 32 };
     struct stream *streams[MOST];
     pair_start();
     for (int i = 0; i < MOST; i++)
@@ -179,6 +190,9 @@ SCENARIO(cluster_events, sixty_four_may_read_and_no_more)
     expect_status(more, 503);
     cr_assert_not_null(http_field(&more, "Retry-After"));
     cr_assert_not_null(json_text_of(more.body, "error"));
+    for (int i = 0; i < MOST; i++)
+        follow_from("127.0.68.2", 200);
+    follow_from("127.0.68.3", 503);
     struct reply head = http_request(s1->port, "HEAD", "/events", NULL, NULL, 0, HTTP_LIMIT_MS);
     expect_status(head, 200);
     expect_status(post(master, "", "a"), 201);

@@ -99,7 +99,8 @@ static int kept_condition(const char *method, const struct row *row)
         head.fields[head.field_count++] = (struct http_field){span_of(text), span_of(value)};
     if (row->none_match)
         head.fields[head.field_count++] = (struct http_field){span_of("if-none-match"), span_of(other)};
-    struct http_head *kept = http_condition_keep(&head);
+    struct http_head *kept;
+    cr_assert_eq(http_condition_keep(&head, &kept), 0);
     memset(name, 'x', sizeof name);
     memset(text, 'x', sizeof text); /* the request's bytes are others' by then */
     memset(value, 'x', sizeof value);
@@ -122,9 +123,27 @@ Test(condition, a_head_that_is_kept_gives_the_same_status)
 
 Test(condition, a_head_for_which_there_is_no_memory_is_not_kept)
 {
-    struct http_head head = {.method = span_of("GET")};
+    struct http_head *kept;
+    struct http_head head = {
+        .method = span_of("GET"), .field_count = 1, .fields = {{span_of("If-Match"), span_of("\"a\"")}}};
     failing_after(0);
-    struct http_head *kept = http_condition_keep(&head);
+    int status = http_condition_keep(&head, &kept);
     failing_after(-1);
-    cr_expect_null(kept);
+    cr_expect(status == 503 && !kept);
+}
+
+Test(condition, a_head_without_conditions_needs_none_kept_and_long_ones_are_not)
+{
+    static char value[HTTP_CONDITION_KEPT_MAX + 1];
+    struct http_head *kept;
+    struct http_head head = {
+        .method = span_of("GET"), .field_count = 1, .fields = {{span_of("Accept"), span_of("*/*")}}};
+    cr_expect(http_condition_keep(&head, &kept) == 0 && !kept);
+    memset(value, 'x', HTTP_CONDITION_KEPT_MAX - strlen("If-Match"));
+    head.fields[0] = (struct http_field){span_of("If-Match"), span_of(value)};
+    cr_expect(http_condition_keep(&head, &kept) == 0 && kept);
+    free(kept);
+    memset(value, 'x', HTTP_CONDITION_KEPT_MAX);
+    head.fields[0].value = span_of(value);
+    cr_expect(http_condition_keep(&head, &kept) == 431 && !kept);
 }

@@ -82,3 +82,8 @@ int http_accept(const struct http_head *head, const char *const *types, int coun
     }
     return chosen;
 }
+
+bool http_accept_names(const struct http_head *head, const char *type)
+{
+    return head_fit(head, type).closeness == 3;
+}

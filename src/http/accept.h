@@ -9,4 +9,7 @@
  * where it takes none of them, the first. */
 int http_accept(const struct http_head *head, const char *const *types, int count);
 
+/* Whether the field names that very type, and not only a range that it is in. */
+bool http_accept_names(const struct http_head *head, const char *type);
+
 #endif

@@ -58,21 +58,27 @@ static struct span span_keep(struct span span, char **at)
     return kept;
 }
 
-struct http_head *http_condition_keep(const struct http_head *head)
+int http_condition_keep(const struct http_head *head, struct http_head **out)
 {
-    size_t bytes = head->method.len;
+    size_t bytes = 0;
     for (size_t i = 0; i < head->field_count; i++)
         bytes += is_condition(&head->fields[i]) ? head->fields[i].name.len + head->fields[i].value.len : 0;
-    struct http_head *kept = calloc(1, sizeof *kept + bytes);
+    *out = NULL;
+    if (!bytes)
+        return 0;
+    if (bytes > HTTP_CONDITION_KEPT_MAX)
+        return 431;
+    struct http_head *kept = calloc(1, sizeof *kept + head->method.len + bytes);
     if (!kept)
-        return NULL;
+        return 503;
     char *at = (char *)(kept + 1);
     kept->method = span_keep(head->method, &at);
     for (size_t i = 0; i < head->field_count; i++)
         if (is_condition(&head->fields[i]))
             kept->fields[kept->field_count++] = (struct http_field){span_keep(head->fields[i].name, &at),
                                                                     span_keep(head->fields[i].value, &at)};
-    return kept;
+    *out = kept;
+    return 0;
 }
 
 int http_condition(const struct http_head *head, const char *etag)

@@ -10,8 +10,12 @@
  * list of its line: nothing behind it matches. */
 int http_condition(const struct http_head *head, const char *etag);
 
-/* A copy of the head that has its method and these two fields, and nothing else: for a request that is
- * answered later. The caller's, for free(); NULL where there is no memory. */
-struct http_head *http_condition_keep(const struct http_head *head);
+/* The bytes that a request which is answered later may have in these two fields. */
+enum { HTTP_CONDITION_KEPT_MAX = 1024 };
+
+/* For such a request: a copy of the head that has its method and these two fields, and nothing else, is in
+ * *kept, and the caller's, for free(); NULL where the request has neither field. Returns 0, or the status to
+ * refuse it with: 431 where they are too long, 503 where there is no memory. */
+int http_condition_keep(const struct http_head *head, struct http_head **kept);
 
 #endif

@@ -145,8 +145,10 @@ static void conn_stop(struct http_conn *conn, enum conn_state state)
 
 void conn_take_no_more(struct http_conn *conn)
 {
-    if (conn_goes_on(conn))
-        conn_stop(conn, CONN_ENDING);
+    if (!conn_goes_on(conn))
+        return;
+    list_leave(conn, CONNS_TURNS);
+    conn->state = CONN_ENDING;
 }
 
 bool conn_end_behind(struct http_conn *conn)

@@ -82,6 +82,11 @@ void http_exchange_waiter(struct http_exchange *exchange, struct http_waiter *wa
     exchange->waiter = waiter;
 }
 
+bool http_stream_has_room(const struct http_exchange *exchange)
+{
+    return exchange->conns->answering < exchange->conns->answering_limit / 2;
+}
+
 uint64_t http_exchange_connection(const struct http_exchange *exchange)
 {
     return exchange->conn ? conn_number(exchange->conn) : 0;
@@ -340,13 +345,18 @@ static void piece_sent(struct http_exchange *exchange)
     exchange->waiter->sent(exchange->waiter);
 }
 
-/* The first answer has been sent, or its piece. */
+/* The first answer has been sent, or its piece. Behind one that ends with the connection nothing can follow.
+ */
 static void first_sent(struct pipeline *pipeline)
 {
-    if (pipeline->first->streams)
+    bool last = pipeline->first->close;
+    if (pipeline->first->streams) {
         piece_sent(pipeline->first);
-    else
-        exchange_free(pipeline_take(pipeline));
+        return;
+    }
+    exchange_free(pipeline_take(pipeline));
+    if (last)
+        pipeline_drop(pipeline);
 }
 
 enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stream, struct stream_turn *turn)

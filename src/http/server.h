@@ -170,6 +170,10 @@ void http_stream_send(struct http_exchange *exchange, const struct buf *text,
                       const struct http_source *source);
 void http_stream_end(struct http_exchange *exchange);
 
+/* Whether there is memory for a further piece now: those that are under way may have half of what all answers
+ * may (HTTP_ANSWERS_MAX), so that slow readers keep nobody else from being answered. */
+bool http_stream_has_room(const struct http_exchange *exchange);
+
 /* Sends an interim answer (RFC 9110 section 15.2), 100 or 102, as a sign of life; the exchange stays. Does
  * nothing where an earlier answer is still due on the connection, or the client speaks HTTP/1.0. */
 void http_interim(struct http_exchange *exchange, int status);

@@ -255,7 +255,7 @@ static bool post_terms(struct post *post, const struct append_terms *terms, stru
 {
     post->waiter.w = terms->w;
     post->waiter.deadline_ms =
-        terms->timeout_ms ? clock_after(post->began_us / 1000, terms->timeout_ms) : CLOCK_NEVER;
+        terms->timeout_ms ? clock_after((post->began_us + 999) / 1000, terms->timeout_ms) : CLOCK_NEVER;
     post->expect = terms->expect;
     if (!terms->receipt)
         return true;

@@ -30,9 +30,10 @@ struct event_reader {
     struct http_waiter http;
     struct http_exchange *exchange; /* NULL: a free place */
     struct events *events;
-    uint64_t at;   /* the byte that it gets next */
-    uint64_t seen; /* events before that */
-    bool sends;    /* a piece is under way */
+    uint64_t address; /* of its client: see http/shares.h */
+    uint64_t at;      /* the byte that it gets next */
+    uint64_t seen;    /* events before that */
+    bool sends;       /* a piece is under way */
 };
 
 struct events {
@@ -123,13 +124,11 @@ static void run_trim(struct buf *out, size_t before)
         out->len = before;
 }
 
-static void pending_add_text(struct events *events, struct pending *pending)
+static void event_add_text(struct events *events, const struct event *event)
 {
     struct buf *out = run_grow(events);
     size_t before = out->len;
-    if (pending->event.node)
-        pending->event.node = pending->node;
-    event_write(out, &pending->event);
+    event_write(out, event);
     run_trim(out, before);
 }
 
@@ -140,7 +139,7 @@ static void pending_write(struct events *events)
     for (int kind = 0; kind < EVENT_KINDS; kind++)
         for (unsigned i = 0; i < events->pendings; i++)
             if ((int)events->pending[i].event.kind == kind)
-                pending_add_text(events, &events->pending[i]);
+                event_add_text(events, &events->pending[i].event);
     events->pendings = events->answered = 0;
 }
 
@@ -148,12 +147,12 @@ static void pending_write(struct events *events)
 static bool event_join(const struct events *events, struct pending *pending, const struct event *event)
 {
     struct event *before = &pending->event;
-    if (before->kind != event->kind || event->kind == EVENT_MEMBER ||
-        (event->node && strcmp(pending->node, event->node) != 0))
+    if (before->kind != event->kind || (event->node && strcmp(pending->node, event->node) != 0))
         return false;
     if (event->kind == EVENT_ANSWERED && (events->answered < ANSWERED_MAX || before->status != event->status))
         return false;
-    if (event->first && event->first != before->last + 1)
+    if ((event->kind != EVENT_ANSWERED && event->last < before->last) ||
+        (event->first && event->first != before->last + 1))
         return false;
     before->last = event->last > before->last ? event->last : before->last;
     before->bytes += event->bytes;
@@ -170,6 +169,11 @@ bool events_watched(const struct events *events)
 
 void events_add(struct events *events, const struct event *event)
 {
+    if (event->kind == EVENT_MEMBER) { /* what follows may be of another process */
+        pending_write(events);
+        event_add_text(events, event);
+        return;
+    }
     for (unsigned i = events->pendings; i-- > 0;)
         if (event_join(events, &events->pending[i], event))
             return;
@@ -177,8 +181,10 @@ void events_add(struct events *events, const struct event *event)
         pending_write(events);
     struct pending *pending = &events->pending[events->pendings++];
     pending->event = *event;
-    if (event->node)
+    if (event->node) {
         snprintf(pending->node, sizeof pending->node, "%s", event->node);
+        pending->event.node = pending->node;
+    }
     events->answered += event->kind == EVENT_ANSWERED;
 }
 
@@ -254,12 +260,22 @@ static void reader_go_on(struct event_reader *reader)
     buf_free(&text);
 }
 
+static unsigned readers_of(const struct events *events, uint64_t address)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < EVENTS_READERS_MAX; i++)
+        count += events->readers[i].exchange && events->readers[i].address == address;
+    return count;
+}
+
 void events_begin(struct events *events, const struct buf *at, struct http_exchange *exchange)
 {
     struct event_reader *reader = events->readers;
     struct buf text = {0};
-    if (events->count == EVENTS_READERS_MAX) {
-        http_answer_unavailable(exchange, "%d clients follow the events already", EVENTS_READERS_MAX);
+    uint64_t address = http_exchange_address(exchange);
+    if (events->count == EVENTS_READERS_MAX || readers_of(events, address) == EVENTS_READERS_SHARE) {
+        http_answer_unavailable(exchange, "%d clients follow the events already, or %d of one address",
+                                EVENTS_READERS_MAX, EVENTS_READERS_SHARE);
         return;
     }
     if (!http_stream_begin(exchange, "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n"
@@ -271,6 +287,7 @@ void events_begin(struct events *events, const struct buf *at, struct http_excha
     *reader = (struct event_reader){.http = {.gone = reader_gone, .sent = reader_sent},
                                     .exchange = exchange,
                                     .events = events,
+                                    .address = address,
                                     .at = run_end(&events->newer),
                                     .seen = events->written};
     if (events->count++ == 0)

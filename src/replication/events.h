@@ -16,9 +16,10 @@
 
 enum {
     EVENTS_READERS_MAX = 64,
+    EVENTS_READERS_SHARE = 32, /* of one address */
     EVENTS_WINDOW_MS = 20,
-    EVENTS_AT_MS = 1000,           /* so often it is told how the node is */
-    EVENTS_KEPT_BYTES = 128 * 1024 /* of text, twice */
+    EVENTS_AT_MS = 1000,          /* so often it is told how the node is */
+    EVENTS_KEPT_BYTES = 32 * 1024 /* of text, twice; a reader gets so much at a time, and an event more */
 };
 
 struct events;

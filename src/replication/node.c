@@ -156,10 +156,10 @@ static void handle_file(void *ctx, const struct http_request *request, const cha
 static void handle_root(void *ctx, const struct http_request *request, const char *rest,
                         struct http_exchange *exchange)
 {
-    static const char *const types[] = {"application/json", "application/x-ndjson", "text/event-stream",
-                                        "text/html"};
+    static const char *const types[] = {"application/json", "text/html", "application/x-ndjson",
+                                        "text/event-stream"};
     const struct ui_file *page = ui_file(UI_PAGE);
-    if (http_accept(request->head, types, 4) == 3)
+    if (http_accept(request->head, types, 4) == 1)
         http_answer_source(exchange, 200, page->fields, (struct span){0}, NULL, page->text);
     else
         handle_list(ctx, request, rest, exchange);

@@ -60,8 +60,8 @@ static bool query_from(const struct http_request *request, bool end, struct read
     return out->from_end || reads_number(request, "from", 1, &out->from, exchange);
 }
 
-static bool query_wait(const struct http_request *request, struct reads_query *out,
-                       struct http_exchange *exchange)
+static bool query_seconds(const struct http_request *request, struct reads_query *out,
+                          struct http_exchange *exchange)
 {
     char text[32];
     double seconds;
@@ -82,13 +82,24 @@ static bool query_wait(const struct http_request *request, struct reads_query *o
     return true;
 }
 
+static const struct reads_query standard = {.from = 1, .limit = UINT64_MAX, .wait_ms = -1};
+
 bool reads_query_read(const struct http_request *request, bool end, struct reads_query *out,
                       struct http_exchange *exchange)
 {
-    *out = (struct reads_query){.from = 1, .limit = UINT64_MAX, .wait_ms = -1};
+    *out = standard;
     return query_from(request, end, out, exchange) &&
            reads_number(request, "limit", 0, &out->limit, exchange) &&
-           reads_number(request, "min_id", 1, &out->min_id, exchange) && query_wait(request, out, exchange);
+           reads_number(request, "min_id", 1, &out->min_id, exchange) &&
+           query_seconds(request, out, exchange);
+}
+
+bool reads_query_wait(const struct http_request *request, struct reads_query *out,
+                      struct http_exchange *exchange)
+{
+    *out = standard;
+    return reads_number(request, "min_id", 1, &out->min_id, exchange) &&
+           query_seconds(request, out, exchange);
 }
 
 /* ---- the answers */

@@ -21,6 +21,10 @@ struct reads_query {
 bool reads_query_read(const struct http_request *request, bool end, struct reads_query *out,
                       struct http_exchange *exchange);
 
+/* The same of a single message's query, which may wait for min_id and has no part to name. */
+bool reads_query_wait(const struct http_request *request, struct reads_query *out,
+                      struct http_exchange *exchange);
+
 /* The list up to `shown`, from and limit as the query says, with its ETag. `head` has the request's
  * conditions; NULL: none. */
 void reads_list(const struct base *base, uint64_t shown, const struct reads_query *query,

@@ -27,6 +27,8 @@ enum {
     RETRY_MS = 1000 /* a client that has lost its stream comes again after that */
 };
 
+#define NO_ID UINT64_MAX /* what cannot be read as one */
+
 enum reader_kind {
     READER_LIST, /* answered in one piece, as is the next */
     READER_MESSAGE,
@@ -51,8 +53,9 @@ struct reader {
     uint64_t awaits; /* the id without which it does not begin, until until_ms; 0: none */
     int64_t until_ms;
     struct http_head *head; /* the list's conditions; owned; NULL: none */
-    char text[104]; /* the message's id, as it came; events: the log that the id to go on from is of, */
-    bool log_named; /* where one is named */
+    char text[104]; /* the message's id, as it came; events: the log that the id to go on from is of; placed:
+                       the log that was told last */
+    bool log_named; /* events, not placed: there is one */
 
     bool streams; /* the head is sent; the fields below belong to streams alone */
     bool ends;    /* behind the piece that is under way */
@@ -64,15 +67,21 @@ struct reader {
     uint64_t to; /* lines: the last id */
 };
 
+/* Readers that have something to get, in order of arrival. */
+struct line {
+    struct reader *first, **end;
+};
+
 struct tail {
     const struct base *base;
     struct reader *readers;
     unsigned count;
-    struct reader *due, **due_end;
-    uint64_t shown;   /* as of the last pass */
-    int64_t grown_ms; /* when that was less at the pass before */
-    int64_t rest_us;  /* nobody is served before that */
-    int64_t late_ms;  /* the first of the times for which readers were parked in this pass */
+    struct line answers, streams; /* the first goes before the second */
+    uint64_t shown;               /* as of the last pass */
+    int64_t grown_ms;             /* when that was less at the pass before */
+    int64_t rest_us;              /* nobody is served before that, while the list grows */
+    int64_t room_ms;              /* there is no room for a piece before that */
+    int64_t late_ms;              /* the first of the times for which readers were parked in this pass */
     bool stopping;
     struct buf text; /* of the piece that is written */
 };
@@ -83,7 +92,8 @@ struct tail *tail_open(const struct base *base)
     if (!tail)
         return NULL;
     tail->base = base;
-    tail->due_end = &tail->due;
+    tail->answers.end = &tail->answers.first;
+    tail->streams.end = &tail->streams.first;
     return tail;
 }
 
@@ -97,10 +107,11 @@ unsigned tail_count(const struct tail *tail)
 static void reader_due(struct reader *reader)
 {
     struct tail *tail = reader->tail;
+    struct line *line = reader->kind < READER_LINES ? &tail->answers : &tail->streams;
     reader->state = READER_DUE;
     reader->next_due = NULL;
-    *tail->due_end = reader;
-    tail->due_end = &reader->next_due;
+    *line->end = reader;
+    line->end = &reader->next_due;
 }
 
 /* Its exchange was answered; it is in no line. */
@@ -164,7 +175,8 @@ static void reader_sent(struct http_waiter *http)
     struct reader *reader = CONTAINER_OF(http, struct reader, http);
     if (reader->ends)
         reader_end(reader);
-    else if (reader->open || reader->backlog || reader->cursor.id <= reader->tail->shown)
+    else if (reader->open || reader->backlog || reader->cursor.id <= reader->tail->shown ||
+             reader->tail->stopping)
         reader_due(reader);
     else
         reader_rest(reader, reader->cursor.id, clock_ms() + TAIL_SILENCE_MS);
@@ -211,15 +223,15 @@ static struct reader *reader_new(struct tail *tail, enum reader_kind kind, struc
 
 /* ---- streams */
 
-/* Adds messages from the cursor on, up to `last`: each with what stands before and behind it. A long one that
- * stands alone is left to the source, and what stands behind it to the next piece. Returns whether there is a
- * source. */
+/* Adds messages from the cursor on, up to `last`, until the text is long enough: each with what stands before
+ * and behind it. A long one that stands alone is left to the source, and what stands behind it to the next
+ * piece. Returns whether there is a source. */
 static bool messages_write(struct reader *reader, uint64_t last, const char *around[3],
                            struct http_source *source)
 {
     struct buf *text = &reader->tail->text;
     uint64_t id = reader->cursor.id;
-    struct log_slice slice = log_next(reader->tail->base->log, &reader->cursor, TAIL_PIECE_BYTES);
+    struct log_slice slice = log_next(reader->tail->base->log, &reader->cursor, TAIL_PIECE_BYTES / 2);
     if (slice.count == 1 && slice.len > TAIL_COPIED_MOST) {
         buf_addf(text, "%s%" PRIu64 "%s", around[0], id, around[1]);
         *source = reads_source(&slice);
@@ -230,17 +242,17 @@ static bool messages_write(struct reader *reader, uint64_t last, const char *aro
         struct iovec iov;
         log_slice_iov(&slice, &iov, 1);
         size_t len = json_canonical_len((struct span){iov.iov_base, iov.iov_len});
-        if (id <= last) {
-            buf_add_text(text, around[0]);
-            buf_add_uint(text, id++);
-            buf_add_text(text, around[1]);
-            buf_add(text, iov.iov_base, len);
-            buf_add_text(text, around[2]);
-        }
+        if (id > last || text->len >= TAIL_PIECE_BYTES)
+            break;
+        buf_add_text(text, around[0]);
+        buf_add_uint(text, id++);
+        buf_add_text(text, around[1]);
+        buf_add(text, iov.iov_base, len);
+        buf_add_text(text, around[2]);
         log_slice_skip(&slice, slice.len > len ? len + 1 : len); /* the comma */
     }
-    if (reader->cursor.id > last + 1) /* the list has messages that do not show yet */
-        reader->cursor = (struct log_cursor){.id = last + 1};
+    if (reader->cursor.id != id) /* not all of the slice */
+        reader->cursor = (struct log_cursor){.id = id};
     return false;
 }
 
@@ -269,16 +281,32 @@ static void events_place(struct reader *reader)
 {
     const char *log = reader->tail->base->own.log;
     uint64_t shown = reader->tail->shown;
-    reader->reset =
+    bool other =
         reader->log_named ? log[0] && strcmp(reader->text, log) != 0 : reader->query.from > shown + 1;
+    reader->reset = !reader->query.from_end && (other || reader->query.from == NO_ID);
     if (reader->query.from_end)
         reader->query.from = shown + 1;
     if (reader->reset)
         reader->query.from = 1;
+    snprintf(reader->text, sizeof reader->text, "%s", log);
     reader->cursor.id = reader->query.from;
     reader->backlog = reader->query.from <= shown;
     reader->placed = true;
     at_write(reader);
+}
+
+/* Whether the list has become another one, by a take-over or a registration, since the log was told: the ids
+ * that the client has are of the other. Where none was told there are none. */
+static bool events_are_over(struct reader *reader)
+{
+    const char *log = reader->tail->base->own.log;
+    if (!reader->placed || strcmp(reader->text, log) == 0)
+        return false;
+    if (reader->text[0])
+        return true;
+    snprintf(reader->text, sizeof reader->text, "%s", log);
+    at_write(reader);
+    return false;
 }
 
 /* Writes the next piece. Returns whether it has a source. */
@@ -305,6 +333,10 @@ static void stream_go_on(struct reader *reader, int64_t now_ms)
 {
     struct tail *tail = reader->tail;
     struct http_source source;
+    if (events_are_over(reader)) { /* the client comes again, and is told where it stands */
+        reader_end(reader);
+        return;
+    }
     if (reader->kind == READER_EVENTS && !reader->placed && events_may_be_placed(reader))
         events_place(reader);
     bool has_source = piece_write(reader, &source);
@@ -367,7 +399,7 @@ static void refuse_late(struct reader *reader)
 {
     struct tail *tail = reader->tail;
     char fields[READS_FIELDS_SIZE];
-    reads_fields(tail->base, tail->shown, HTTP_RETRY READS_NO_CACHE, fields);
+    reads_fields(tail->base, tail->shown, HTTP_RETRY READS_NO_CACHE READS_VARY, fields);
     buf_addf(&tail->text,
              "{\"error\":\"this node does not show message %" PRIu64 " yet\",\"last_id\":%" PRIu64 "}\n",
              reader->awaits, tail->shown);
@@ -424,12 +456,13 @@ static void wait_begin(struct reader *reader, uint64_t shown, const struct reads
     }
 }
 
-/* Which kind of answer to GET /messages the client wants. */
+/* Which kind of answer to GET /messages the client wants. A stream without an end is for those who name it.
+ */
 static enum reader_kind kind_wanted(const struct http_head *head)
 {
     static const char *const types[] = {"application/json", "application/x-ndjson", "text/event-stream"};
     static const enum reader_kind kinds[] = {READER_LIST, READER_LINES, READER_EVENTS};
-    return kinds[http_accept(head, types, 3)];
+    return kinds[http_accept(head, types, http_accept_names(head, types[2]) ? 3 : 2)];
 }
 
 /* Where a stream of events begins. A client that connects anew tells the last id that it has. */
@@ -441,10 +474,23 @@ static void list_events_from(struct reader *reader, const struct http_request *r
     reader->log_named = len != -1;
     if (len < 0)
         reader->text[0] = '\0'; /* no log has so long a name */
-    if (!last)
+    if (!last || !last->value.len)
         return;
     reader->query.from_end = false;
-    reader->query.from = span_uint(last->value, &id) && id < ACKS_ID_MAX ? id + 1 : ACKS_ID_MAX;
+    reader->query.from = span_uint(last->value, &id) && id < ACKS_ID_MAX ? id + 1 : NO_ID;
+}
+
+/* Returns false where the conditions cannot be kept: the exchange was answered then. */
+static bool conditions_keep(const struct http_request *request, struct http_head **head,
+                            struct http_exchange *exchange)
+{
+    int status = http_condition_keep(request->head, head);
+    if (status == 431)
+        http_answer_error(exchange, 431, NULL, "a read that waits may have %d bytes of conditions",
+                          HTTP_CONDITION_KEPT_MAX);
+    else if (status)
+        http_answer_unavailable(exchange, "there is no memory for the request");
+    return status == 0;
 }
 
 void tail_list(struct tail *tail, uint64_t shown, const struct http_request *request,
@@ -458,15 +504,20 @@ void tail_list(struct tail *tail, uint64_t shown, const struct http_request *req
         reads_list(tail->base, shown, &query, request->head, exchange);
         return;
     }
-    struct reader *reader = reader_new(tail, kind, exchange);
-    if (!reader)
+    struct http_head *head = NULL;
+    if (kind == READER_LIST && !conditions_keep(request, &head, exchange))
         return;
-    if (kind != READER_LIST && !query.min_id)
-        query.wait_ms = -1; /* a stream waits by itself */
+    struct reader *reader = reader_new(tail, kind, exchange);
+    if (!reader) {
+        free(head);
+        return;
+    }
+    reader->head = head;
+    if (kind == READER_EVENTS && !query.min_id)
+        query.wait_ms = -1; /* it waits by itself */
     wait_begin(reader, shown, &query);
     if (kind == READER_EVENTS)
         list_events_from(reader, request);
-    reader->head = kind == READER_LIST ? http_condition_keep(request->head) : NULL;
     reader_due(reader);
 }
 
@@ -474,7 +525,7 @@ void tail_message(struct tail *tail, uint64_t shown, const struct http_request *
                   struct http_exchange *exchange)
 {
     struct reads_query query;
-    if (!reads_query_read(request, false, &query, exchange))
+    if (!reads_query_wait(request, &query, exchange))
         return;
     if (!waits(&query, shown)) {
         reads_message(tail->base, shown, text, exchange);
@@ -490,17 +541,37 @@ void tail_message(struct tail *tail, uint64_t shown, const struct http_request *
 
 /* ---- the pass */
 
-static unsigned due_serve(struct tail *tail, unsigned most, int64_t now_ms)
+/* Serves a line, `most` readers at most, as long as there is room for streams' pieces. Returns how many. */
+static unsigned line_serve(struct line *line, unsigned most, int64_t now_ms)
 {
     unsigned served = 0;
-    for (; tail->due && served < most; served++) {
-        struct reader *reader = tail->due;
-        tail->due = reader->next_due;
-        if (!tail->due)
-            tail->due_end = &tail->due;
+    for (; line->first && served < most; served++) {
+        struct reader *reader = line->first;
+        if (reader->streams && !reader->gone && !http_stream_has_room(reader->exchange))
+            break;
+        line->first = reader->next_due;
+        if (!line->first)
+            line->end = &line->first;
         reader_serve(reader, now_ms);
     }
     return served;
+}
+
+/* Both lines have their turn, and rest then. */
+static void lines_serve(struct tail *tail, int64_t now_ms)
+{
+    int64_t began_us = clock_us();
+    unsigned most = tail->stopping ? UINT_MAX : TAIL_TURN;
+    unsigned served = line_serve(&tail->answers, most, now_ms);
+    served += line_serve(&tail->streams, most - served, now_ms);
+    int64_t ended_us = clock_us();
+    tail->rest_us = ended_us + (ended_us - began_us + PIECE_US * (int64_t)served) * (TAIL_SHARE - 1);
+    tail->room_ms = served || !tail->streams.first ? now_ms : now_ms + TAIL_NO_ROOM_MS;
+}
+
+static bool any_due(const struct tail *tail)
+{
+    return tail->answers.first || tail->streams.first;
 }
 
 int64_t tail_pass(struct tail *tail, uint64_t shown, int64_t now_ms)
@@ -509,18 +580,15 @@ int64_t tail_pass(struct tail *tail, uint64_t shown, int64_t now_ms)
         tail->grown_ms = now_ms;
     tail->shown = shown;
     tail->late_ms = CLOCK_NEVER;
-    if (!tail->due)
+    if (!any_due(tail))
         return CLOCK_NEVER;
-    int64_t began_us = clock_us();
     int64_t quiet_ms = tail->grown_ms + TAIL_QUIET_MS;
-    if (began_us >= tail->rest_us || now_ms >= quiet_ms || tail->stopping) {
-        unsigned served = due_serve(tail, tail->stopping ? UINT_MAX : TAIL_TURN, now_ms);
-        int64_t ended_us = clock_us();
-        tail->rest_us = ended_us + (ended_us - began_us + PIECE_US * (int64_t)served) * (TAIL_SHARE - 1);
-    }
-    if (tail->due)
-        tail->late_ms = clock_earlier(tail->late_ms, clock_earlier((tail->rest_us + 999) / 1000, quiet_ms));
-    return tail->late_ms;
+    if (clock_us() >= tail->rest_us || now_ms >= quiet_ms || tail->stopping)
+        lines_serve(tail, now_ms);
+    if (!any_due(tail))
+        return tail->late_ms;
+    int64_t next_ms = clock_earlier((tail->rest_us + 999) / 1000, quiet_ms);
+    return clock_earlier(tail->late_ms, next_ms > tail->room_ms ? next_ms : tail->room_ms);
 }
 
 /* ---- the end */

@@ -7,8 +7,9 @@
  * reader that takes nothing is cut as any slow client is. One that has all that shows is parked with the ACK
  * count, as whatever waits here, for the next id.
  *
- * Who has something to get stands in one line. A pass serves a few, and the line then rests, for so long that
- * readers take one part in TAIL_SHARE of the loop's time: a thousand of them delay no append. Where nothing
+ * Who has something to get stands in a line, one for what is answered at once, and behind it one for streams.
+ * A pass serves a few, and the lines then rest, for so long that readers take one part in TAIL_SHARE of the
+ * loop's time: a thousand of them do not keep it from appending. Where nothing
  * was appended for a moment it does not rest, and a long list is read as fast as the loop can send it.
  *
  * Belongs to the loop's thread. */
@@ -23,8 +24,9 @@ enum {
     TAIL_TURN = 16,           /* served in a pass */
     TAIL_SHARE = 20,          /* one part in so many of the loop's time */
     TAIL_QUIET_MS = 10,       /* where the list has not grown for so long, the line does not rest */
-    TAIL_PIECE_BYTES = 8192,  /* of the list, as it lies in memory, written for a reader at a time; */
+    TAIL_PIECE_BYTES = 8192,  /* written for a reader at a time, and what the last message is longer; */
     TAIL_COPIED_MOST = 4096,  /* a message that is longer and stands alone is sent from where it lies */
+    TAIL_NO_ROOM_MS = 10,     /* where slow readers have all the memory there is for pieces: a rest */
     TAIL_MIN_ID_MS = 5000,    /* the wait for min_id, unless `wait` tells another */
     TAIL_SILENCE_MS = 10000   /* a stream without messages says so often how far it is */
 };
