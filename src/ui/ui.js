@@ -296,7 +296,7 @@ function showNode() {
     rebuild();
     return;
   }
-  fillChip(0, health.status, `last id ${last}${rate >= 1 ? `, ${Math.round(rate)} a second` : ''}`, health.reason);
+  fillChip(0, health.status, `last id ${last}${rate >= 2 ? `, ${Math.round(rate)} a second` : ''}`, health.reason);
   shown.forEach(({ state, lag, last_seen: seen, error }, i) =>
     fillChip(i + 1, state, `lag ${lag}, seen ${seconds(seen * 1000)} ago`, error));
   const notes = refused.slice(0, 3).map(({ id, reason }) => `${id} is refused: ${reason}`);
