@@ -25,7 +25,8 @@ struct hand {
     struct http_conns conns;
     struct http_service service;
     bool running;
-    int passes; /* left of the present run */
+    int passes;       /* left of the present run */
+    const char *peer; /* of the next connections; NULL: "127.0.0.1:1" */
 
     struct http_exchange *parked[HAND_PARKED_MAX];
     size_t parked_first, parked_end;
@@ -156,7 +157,7 @@ static inline int hand_connect(void)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends) < 0 ||
-        conn_open(&hand.conns, ends[0], "127.0.0.1:1") < 0)
+        conn_open(&hand.conns, ends[0], hand.peer ? hand.peer : "127.0.0.1:1") < 0)
         abort();
     return ends[1];
 }

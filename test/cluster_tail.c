@@ -272,7 +272,10 @@ static const struct start starts[] = {
     {"?log=LOG", "", 1, false},
     {"?log=0123456789abcdef0123456789abcdef", LAST("2"), 1, true},
     {"?log=0123456789abcdef0123456789abcdef", LAST("8"), 1, true},
-    {"?log=0123456789abcdef0123456789abcdef&from=end", "", 1, true},
+    {"?log=0123456789abcdef0123456789abcdef&from=end", "", 4, false},
+    {"?log=LOG", LAST("none"), 1, true},
+    {"?log=LOG", LAST(""), 1, false},
+    {"?log=LOG", LAST("99999999999999999999"), 1, true},
     {"?log=", LAST("2"), 1, true},
     {"?log=012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
      "01234567890123456789",
@@ -488,7 +491,9 @@ SCENARIO(cluster_tail, every_read_tells_how_far_the_node_is_and_of_which_log)
                 {"/messages/1", NULL, 200, false},
                 {"/messages/9", NULL, 404, false},
                 {"/messages/x", NULL, 404, false},
-                {"/messages?min_id=9&wait=0", NULL, 503, false}};
+                {"/messages?min_id=9&wait=0", NULL, 503, true},
+                {"/messages/1?min_id=9&wait=0", NULL, 503, false},
+                {"/messages/1?from=x&limit=x", NULL, 200, false}};
     pair_start();
     post_numbered(master, "", 1, 2);
     const char *log = log_name(master);
@@ -768,11 +773,20 @@ SCENARIO(cluster_tail, who_follows_an_empty_master_from_1_gets_the_list_that_it_
     relay_mode(to_master, RELAY_REFUSE);
     node_restart(master);
     struct stream *stream = events_open(master->port, NULL, "/messages");
+    struct stream *ahead = events_open(master->port, NULL, "/messages?log=%s&from=8", log_name(master));
+    struct stream *end = events_open(master->port, NULL, "/messages?from=end");
     struct call *poll = get_begin(master, NULL, "/messages?from=500&wait=60");
     expect_place(stream, 0, false);
+    expect_place(ahead, 0, false);
+    expect_place(end, 0, false);
     cr_assert_not(stream_more(stream, 100));
     relay_mode(to_master, RELAY_PASS);
+    struct event event;
+    cr_assert(stream_event(stream, SOON, &event) && strcmp(event.name, "at") == 0 && strstr(event.data, log));
     expect_messages(stream, 1, 500);
+    /* what these have an id of, or would take for new, is not of the list that they began with */
+    cr_assert(!stream_event(ahead, SOON, &event) && ahead->last_chunk);
+    cr_assert(!stream_event(end, SOON, &event) && end->last_chunk);
     cr_assert_str_eq(call_end(poll).body, "{\"messages\":[\"m500\"]}");
     cr_assert_str_eq(log_name(master), log);
     expect_status(post(master, "", "m501"), 201);

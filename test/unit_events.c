@@ -332,8 +332,16 @@ Test(events, who_falls_behind_is_told_how_much_it_has_missed_and_goes_on)
 Test(events, a_reader_past_the_most_is_refused_until_one_has_gone)
 {
     int clients[EVENTS_READERS_MAX];
-    for (int i = 0; i < EVENTS_READERS_MAX; i++)
+    for (int i = 0; i < EVENTS_READERS_MAX; i++) {
+        if (i == EVENTS_READERS_SHARE) {
+            int of_same = reader();
+            cr_expect(strstr(told(of_same), "or 32 of one address"));
+            close(of_same);
+            hand.peer = "127.0.0.2:1";
+        }
         clients[i] = reader();
+    }
+    hand.peer = "127.0.0.3:1";
     int more = reader();
     cr_expect(strstr(told(more), "64 clients follow the events already"));
     close(more);

@@ -176,7 +176,7 @@ Test(tail, nothing_is_sent_before_it_shows)
     node_wait(599);
     expect_got(fd, "");
     node_wait(10);
-    expect_got(fd, "id: 1\ndata: \"m1\"\n\n");
+    expect_got(fd, AT(1) "id: 1\ndata: \"m1\"\n\n");
     int second = follow("", "");
     expect_got(second, "retry: 1000\n\n" AT(1) "id: 1\ndata: \"m1\"\n\n" AT(1));
     int lines = node_ask("GET", "/messages", "Accept: application/x-ndjson\r\n", "");

@@ -53,9 +53,8 @@ struct reader {
     uint64_t awaits; /* the id without which it does not begin, until until_ms; 0: none */
     int64_t until_ms;
     struct http_head *head; /* the list's conditions; owned; NULL: none */
-    char text[104]; /* the message's id, as it came; events: the log that the id to go on from is of; placed:
-                       the log that was told last */
-    bool log_named; /* events, not placed: there is one */
+    char text[104];         /* the message's id, as it came; events: the log that the client's ids are of */
+    bool log_named;         /* events, not placed: there is one */
 
     bool streams; /* the head is sent; the fields below belong to streams alone */
     bool ends;    /* behind the piece that is under way */
@@ -288,21 +287,22 @@ static void events_place(struct reader *reader)
         reader->query.from = shown + 1;
     if (reader->reset)
         reader->query.from = 1;
-    snprintf(reader->text, sizeof reader->text, "%s", log);
+    if (log[0] || !reader->log_named)
+        snprintf(reader->text, sizeof reader->text, "%s", log);
     reader->cursor.id = reader->query.from;
     reader->backlog = reader->query.from <= shown;
     reader->placed = true;
     at_write(reader);
 }
 
-/* Whether the list has become another one, by a take-over or a registration, since the log was told: the ids
- * that the client has are of the other. Where none was told there are none. */
+/* Whether the list has become another one, by a take-over or a registration, and the client has ids of the
+ * one before. One that has none is told of the new list. */
 static bool events_are_over(struct reader *reader)
 {
     const char *log = reader->tail->base->own.log;
-    if (!reader->placed || strcmp(reader->text, log) == 0)
+    if (!reader->placed || !log[0] || strcmp(reader->text, log) == 0)
         return false;
-    if (reader->text[0])
+    if (reader->cursor.id > 1 || reader->query.from_end)
         return true;
     snprintf(reader->text, sizeof reader->text, "%s", log);
     at_write(reader);
@@ -399,7 +399,10 @@ static void refuse_late(struct reader *reader)
 {
     struct tail *tail = reader->tail;
     char fields[READS_FIELDS_SIZE];
-    reads_fields(tail->base, tail->shown, HTTP_RETRY READS_NO_CACHE READS_VARY, fields);
+    reads_fields(tail->base, tail->shown,
+                 reader->kind == READER_MESSAGE ? HTTP_RETRY READS_NO_CACHE
+                                                : HTTP_RETRY READS_NO_CACHE READS_VARY,
+                 fields);
     buf_addf(&tail->text,
              "{\"error\":\"this node does not show message %" PRIu64 " yet\",\"last_id\":%" PRIu64 "}\n",
              reader->awaits, tail->shown);
