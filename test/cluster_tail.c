@@ -836,3 +836,59 @@ SCENARIO(cluster_tail, a_list_that_was_lost_makes_those_who_followed_it_begin_an
     expect_place(stream, 30, true);
     expect_messages(stream, 1, 30);
 }
+
+/* ---- what others may not feel */
+
+SCENARIO(cluster_tail, lines_may_wait_for_their_first_message)
+{
+    pair_start();
+    post_numbered(master, "", 1, 2);
+    char text[1024] = "";
+    int fd = raw_open(s1->port);
+    raw_text(fd, "GET /messages?from=3&wait=60 HTTP/1.1\r\nHost: a\r\nAccept: application/x-ndjson\r\n\r\n");
+    expect_status(http_get(s1->port, "/livez"), 200);
+    cr_assert_eq(raw_receive(fd, text, sizeof text - 1, 50), -1);
+    expect_status(post(master, "", "m3"), 201);
+    for (size_t len = 0; !strstr(text, "{\"id\":3,\"message\":\"m3\"}\n"); len = strlen(text))
+        cr_assert_gt(raw_receive(fd, text + len, sizeof text - 1 - len, SOON), 0);
+}
+
+/* Its end is the connection's end: a second answer would be a part of it. */
+SCENARIO(cluster_tail, nothing_follows_a_stream_to_a_client_of_http_1_0)
+{
+    char text[4096] = "";
+    size_t len = 0;
+    long got;
+    pair_start();
+    post_numbered(master, "", 1, 2);
+    int fd = raw_open(master->port);
+    raw_text(fd, "GET /messages HTTP/1.0\r\nConnection: keep-alive\r\nAccept: application/x-ndjson\r\n\r\n"
+                 "GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    while ((got = raw_receive(fd, text + len, sizeof text - 1 - len, SOON)) > 0)
+        len += (size_t)got;
+    cr_assert_eq(got, 0);
+    const char *last = strstr(text, "{\"id\":2,\"message\":\"m2\"}\n");
+    cr_assert(last && strcmp(last, "{\"id\":2,\"message\":\"m2\"}\n") == 0, "%s", text);
+}
+
+/* Slow readers may have half of the memory for answers; the master's link waits for its answers, too. */
+SCENARIO(cluster_tail, many_readers_that_take_nothing_keep_no_link_from_being_read)
+{
+    enum { READERS = 1500, BATCH = 50, TEXTS = 8000 };
+    master = master_start("");
+    s1 = member_start(master, "s1", "--secondary-delays 0.2");
+    static char batch[16 + 4 * TEXTS + 2] = "{\"messages\":[";
+    for (int i = 0; i < TEXTS; i++)
+        memcpy(batch + strlen("{\"messages\":[") + 4 * (size_t)i, "\"a\",", 4);
+    memcpy(batch + strlen("{\"messages\":[") + 4 * TEXTS - 1, "]}", 3);
+    for (int i = 0; i < BATCH; i++)
+        expect_status(http_post_json(master->port, "/messages?w=1", batch), 201);
+    for (int i = 0; i < READERS; i++)
+        raw_text(raw_open(s1->port),
+                 "GET /messages HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    for (int i = 0; i < 5; i++) {
+        struct reply reply = post(master, "?w=2", "b");
+        expect_status(reply, 201);
+        cr_assert(reply.ms < late(2000), "%d ms", reply.ms);
+    }
+}

@@ -77,3 +77,12 @@ Test(accept, lines_of_the_field_count_as_one)
     cr_expect_eq(chosen("text/html", "*/*"), HTML);
     cr_expect_eq(chosen("*/*", "application/json;q=0.1"), LINES);
 }
+
+Test(accept, a_type_is_named_by_itself_and_by_no_range)
+{
+    struct http_head head = {.field_count = 1,
+                             .fields = {{span_of("accept"), span_of("a/b, Text/Event-Stream;q=0.1")}}};
+    cr_expect(http_accept_names(&head, "text/event-stream"));
+    head.fields[0].value = span_of("text/*, */*");
+    cr_expect_not(http_accept_names(&head, "text/event-stream"));
+}

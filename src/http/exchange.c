@@ -322,13 +322,14 @@ bool pipeline_is_ready(const struct pipeline *pipeline)
     return pipeline->first && pipeline->first->ready;
 }
 
-/* The answers that are ready, up to one that is not, or not all of it, or for which there was no memory. */
+/* The answers that are ready, up to one that is not, or not all of it, or for which there was no memory; and
+ * up to the last one of the connection. */
 static int ready_list(const struct pipeline *pipeline, struct outgoing *list[SEND_TOGETHER])
 {
     int count = 0;
     for (struct http_exchange *exchange = pipeline->first;
          exchange && exchange->ready && !exchange->out.head.failed && count < SEND_TOGETHER;
-         exchange = exchange->streams ? NULL : exchange->next)
+         exchange = exchange->streams || exchange->close ? NULL : exchange->next)
         list[count++] = &exchange->out;
     return count;
 }
