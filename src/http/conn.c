@@ -640,7 +640,7 @@ void conns_sweep(struct http_conns *conns)
         conns->lists[CONNS_CLOSED] = conn->next[CONNS_CLOSED];
         conn_free(conn, conns);
     }
-    intakes_give_back(&conns->intakes);
+    intakes_give_back(&conns->intakes, conns->answering + (size_t)conns->open * sizeof(struct http_conn));
 }
 
 /* Whether the client has connected, asked or begun to ask a moment ago: it may send more before it can know

@@ -8,7 +8,8 @@ enum {
     READ_MOST = 256 * 1024,
     SHRINK_LEAST = 32 * 1024,          /* a smaller buffer stays as it is */
     SHRINK_SHARE = 4,                  /* one of which no more than a quarter is used is replaced */
-    GIVE_BACK_BYTES = 32 * 1024 * 1024 /* see intakes_give_back */
+    GIVE_BACK_BYTES = 4 * 1024 * 1024, /* see intakes_give_back */
+    GIVE_BACK_LEAST = 512 * 1024
 };
 
 /* ---- what is kept */
@@ -78,13 +79,16 @@ void intake_drop(struct intake *intake)
     intake_begin_next(intake);
 }
 
-void intakes_give_back(struct intake_total *total)
+void intakes_give_back(struct intake_total *total, size_t others)
 {
-    if (total->bytes > total->most)
-        total->most = total->bytes;
-    if (total->most < GIVE_BACK_BYTES || total->bytes > total->most / 4)
+    size_t bytes = total->bytes + others;
+    if (bytes > total->most)
+        total->most = bytes;
+    bool falls = total->most >= GIVE_BACK_BYTES && bytes <= total->most / 4;
+    if (!falls && !(total->flooded && bytes <= GIVE_BACK_LEAST))
         return;
-    total->most = total->bytes;
+    total->most = bytes;
+    total->flooded = falls; /* what is left lies all over: once more when that has gone */
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif

@@ -15,7 +15,8 @@
 struct intake_total {
     size_t limit; /* see intake_receive */
     size_t bytes; /* allocated */
-    size_t most;  /* its highest since memory was last given back to the system */
+    size_t most;  /* its highest, with the others', since memory was last given back to the system */
+    bool flooded; /* there is more to give back */
 };
 
 /* What is known of the request that comes in. All zero but for `total` and `share`: nothing of one is there.
@@ -70,8 +71,9 @@ bool intake_keep(struct intake *intake, const struct intake_bytes *bytes);
 /* Drops all. */
 void intake_drop(struct intake *intake);
 
-/* The allocator may keep what long requests took, for ever: after many of them at a time the system gets it
- * back. Called now and then. */
-void intakes_give_back(struct intake_total *total);
+/* The allocator may keep what long requests, or many short ones, or many connections took, for ever: after a
+ * flood of them the system gets it back. `others`: bytes of complete requests and of connections. Called now
+ * and then. */
+void intakes_give_back(struct intake_total *total, size_t others);
 
 #endif
