@@ -58,26 +58,26 @@ static struct span span_keep(struct span span, char **at)
     return kept;
 }
 
-int http_condition_keep(const struct http_head *head, struct http_head **out)
+int http_condition_keep(const struct http_head *head, struct http_head **kept)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < head->field_count; i++)
         bytes += is_condition(&head->fields[i]) ? head->fields[i].name.len + head->fields[i].value.len : 0;
-    *out = NULL;
+    *kept = NULL;
     if (!bytes)
         return 0;
     if (bytes > HTTP_CONDITION_KEPT_MAX)
         return 431;
-    struct http_head *kept = calloc(1, sizeof *kept + head->method.len + bytes);
-    if (!kept)
+    struct http_head *copy = calloc(1, sizeof *copy + head->method.len + bytes);
+    if (!copy)
         return 503;
-    char *at = (char *)(kept + 1);
-    kept->method = span_keep(head->method, &at);
+    char *at = (char *)(copy + 1);
+    copy->method = span_keep(head->method, &at);
     for (size_t i = 0; i < head->field_count; i++)
         if (is_condition(&head->fields[i]))
-            kept->fields[kept->field_count++] = (struct http_field){span_keep(head->fields[i].name, &at),
+            copy->fields[copy->field_count++] = (struct http_field){span_keep(head->fields[i].name, &at),
                                                                     span_keep(head->fields[i].value, &at)};
-    *out = kept;
+    *kept = copy;
     return 0;
 }
 

@@ -110,7 +110,7 @@ static void row_write(const struct pending *pending, const struct post *post, st
     buf_add_text(out, "{\"id\":");
     id_write(waiter->id, out);
     buf_addf(out, ",\"w\":%u,\"acks\":%u,\"age\":%.3f,\"timeout\":", count.need, count.have,
-             (double)(pending->now_ms - post->began_us / 1000) / 1000);
+             (double)(clock_us() - post->began_us) / 1e6);
     timeout_write(waiter->deadline_ms, pending->now_ms, out);
     buf_add_text(out, ",\"waits_for\":");
     waits_for_write(pending, post, count, out);
