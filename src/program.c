@@ -38,6 +38,12 @@ static void dangers_log(const struct settings *settings, enum settings_role role
         logline_event(LOGLINE_WARN, "token", NULL,
                       "whoever reaches %s can join as a node: set CLUSTER_TOKEN on all nodes",
                       settings->host);
+    if (role == SETTINGS_MASTER && settings->nodes && settings->quorum > (int)settings->nodes)
+        logline_event(
+            LOGLINE_WARN, "quorum", NULL,
+            "QUORUM=%d is more than NODES=%u: nothing is appended while there are no more nodes than "
+            "NODES tells of",
+            settings->quorum, settings->nodes);
     if (role == SETTINGS_MASTER && settings->idle_timeout_ms <= settings->heartbeat_ms)
         logline_event(LOGLINE_WARN, "idle_timeout", NULL,
                       "IDLE_TIMEOUT is not above HEARTBEAT_INTERVAL: a secondary with such a one closes "

@@ -11,7 +11,7 @@ enum {
     DESCRIPTORS_LINKS = 2000, /* by default also for a master's links: two to each of 1000 members */
     SHOWN_MAX = 100,          /* bytes of a wrong value that its error repeats */
     FLAG_MAX = 32,
-    LINE_WIDTH = 80 /* of the log lines that tell the settings */
+    LINE_WIDTH = 56 /* of the log lines that tell the settings; with what is before it, 100 at a terminal */
 };
 
 static const char *const role_names[] = {"master", "secondary"};
@@ -224,6 +224,8 @@ static enum settings_result take_values(struct reading *reading, char *const env
         if (has_role(setting, reading->role) && value &&
             !setting_take(setting, value, (char *)&reading->settings + setting->field))
             return wrong_value(reading, i);
+        if (given->value)
+            reading->settings.given |= UINT32_C(1) << i;
     }
     return SETTINGS_RUN;
 }
@@ -297,21 +299,22 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
     return result;
 }
 
-static void line_log(struct buf *line)
+static void line_log(enum logline_level level, struct buf *line)
 {
     if (line->len)
-        logline_event(LOGLINE_INFO, "settings", NULL, "settings%.*s", (int)line->len, line->data);
+        logline_event(level, "settings", NULL, "settings%.*s", (int)line->len, line->data);
     buf_clear(line);
 }
 
-void settings_log(const struct settings *settings, enum settings_role role)
+/* Logs the role's settings among those whose bits are set in `which`, as many a line as fit. */
+static void settings_list(const struct settings *settings, enum settings_role role, enum logline_level level,
+                          uint32_t which)
 {
     struct buf line = {0};
-    logline_event(LOGLINE_INFO, "version", NULL, "%s", SETTINGS_VERSION);
     for (size_t i = 0; i < SETTINGS_COUNT; i++) {
         const struct setting *setting = &settings_table[i];
         size_t before = line.len;
-        if (!has_role(setting, role))
+        if (!has_role(setting, role) || !(which >> i & 1))
             continue;
         buf_addf(&line, " %s=", setting->name);
         setting_show(setting, (const char *)settings + setting->field, &line);
@@ -319,11 +322,18 @@ void settings_log(const struct settings *settings, enum settings_role role)
             struct buf next = {0};
             buf_add_span(&next, span_after(buf_span(&line), before));
             line.len = before;
-            line_log(&line);
+            line_log(level, &line);
             buf_free(&line);
             line = next;
         }
     }
-    line_log(&line);
+    line_log(level, &line);
     buf_free(&line);
+}
+
+void settings_log(const struct settings *settings, enum settings_role role)
+{
+    logline_event(LOGLINE_INFO, "version", NULL, "%s", SETTINGS_VERSION);
+    settings_list(settings, role, LOGLINE_INFO, settings->given);
+    settings_list(settings, role, LOGLINE_DEBUG, ~settings->given);
 }

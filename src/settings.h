@@ -22,6 +22,7 @@ enum {
 };
 
 struct settings {
+    uint32_t given; /* bit i: settings_table[i] was given, by a flag or in the environment */
     char host[SETTINGS_TEXT_MAX];
     uint16_t port; /* 0: the kernel chooses */
     enum logline_level log_level;
@@ -67,7 +68,8 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
                                    char *const argv[], char *const environment[], uint64_t descriptor_limit,
                                    FILE *out_file, FILE *err_file);
 
-/* Logs the version, and each setting in force (the token only as "set" or "none"). */
+/* Logs the version and the settings that were given, and at debug the others, which are at their defaults
+ * (the token only as "set" or "none"). */
 void settings_log(const struct settings *settings, enum settings_role role);
 
 #endif

@@ -69,10 +69,11 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .name = "MAX_MESSAGE",
         .of = OF_BOTH,
         NUMBER(max_message, 1, 1 << 30),
+        .bytes = true,
         .standard = "1048576",
         .about = "BYTES",
-        .want = "a number of bytes from 1 to 1073741824",
-        .meaning = "longest message that is taken",
+        .want = "a number of bytes from 1 to 1073741824, such as 500k or 4m",
+        .meaning = "longest message, in bytes; k, m and g may stand behind it",
     },
     {
         .name = "MAX_LOG",

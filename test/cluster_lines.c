@@ -251,6 +251,16 @@ SCENARIO(cluster_lines, an_idle_timeout_below_the_heartbeat_interval_is_told_of_
     expect_logged(s2, "WARN  secondary IDLE_TIMEOUT", 0);
 }
 
+SCENARIO(cluster_lines, a_quorum_of_more_nodes_than_there_are_to_be_is_told_of_at_the_start)
+{
+    struct node *more = master_start("--nodes 2 --quorum 3");
+    struct node *all = master_start("--nodes 3 --quorum 3");
+    struct node *most = master_start("--nodes 3 --quorum majority");
+    expect_logged(more, "WARN  master QUORUM=3 is more than NODES=2", 1);
+    expect_logged(all, "WARN  master QUORUM", 0);
+    expect_logged(most, "WARN  master QUORUM", 0);
+}
+
 SCENARIO(cluster_lines, a_host_without_an_address_is_named)
 {
     struct node *master = master_start("");

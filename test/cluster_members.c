@@ -326,8 +326,10 @@ SCENARIO(cluster_members, a_secondary_with_another_token_stays_outside_and_says_
     struct node *master = master_start("CLUSTER_TOKEN=secret");
     struct node *s1 = secondary_start(master, "--cluster-token other");
     struct node *s2 = secondary_start(master, "");
-    eventually(SOON, node_logged(s1, "the master answered 401 to the registration"));
-    eventually(SOON, node_logged(s2, "the master answered 401 to the registration"));
+    eventually(SOON, node_told(s1, "the master answered 401 to the registration",
+                               "CLUSTER_TOKEN must be the same on all nodes"));
+    eventually(SOON, node_told(s2, "the master answered 401 to the registration",
+                               "CLUSTER_TOKEN must be the same on all nodes"));
     cr_assert(!registered(s1) && !registered(s2));
     cr_assert_eq(members(master), 0);
     expect_stored(post(master, "", "a"), 201, 1, 1, 1);

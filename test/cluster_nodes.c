@@ -207,7 +207,8 @@ SCENARIO(cluster_nodes, who_was_filled_up_by_a_master_that_was_not_sure_is_no_wi
     struct node *s3 = member_start(master, "s3", "");
     expect_stored(post(master, "?w=4", "a"), 201, 1, 4, 4);
     node_freeze(s3);
-    expect_logged(master, "s3: it is silent for", 1); /* nothing but greetings is sent to it from now on */
+    /* nothing but greetings is sent to it from now on */
+    expect_logged(master, "s3: it did not answer within", 1);
     expect_stored(post(master, "", "b"), 201, 2, 3, 3);
     node_freeze(s2);
     node_kill(master);

@@ -143,6 +143,7 @@ SCENARIO(cluster_ready, a_master_that_is_away_for_some_seconds_is_one_warning)
 {
     struct node *s1 = node_start("secondary", "--secondary-id s1 --master-url http://127.0.0.1:9");
     always(PATIENCE_MS - 500, node_told(s1, "WARN", "") == 0);
+    cr_assert_eq(node_logged(s1, "cannot register with the master"), 1);
     eventually(SOON, node_told(s1, "WARN", "cannot register with the master") == 1);
     always(3000, node_told(s1, "WARN", "") == 1);
 }

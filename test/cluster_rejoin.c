@@ -109,7 +109,7 @@ SCENARIO(cluster_rejoin, one_that_was_frozen_goes_on_where_it_was)
     eventually(SOON, shows_numbered(s1, 11));
     post_numbered(master, "?w=2", 12, 60);
     eventually(SOON, member_is(master, "s2", "unhealthy"));
-    eventually(SOON, node_logged(master, "s2: it is silent for"));
+    eventually(SOON, node_logged(master, "s2: it did not answer within"));
     cr_assert_not(call_done(waiting));
     node_thaw(s2);
     expect_stored(call_end(waiting), 201, 11, 3, 3);

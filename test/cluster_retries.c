@@ -65,12 +65,12 @@ SCENARIO(cluster_retries, a_200_that_tells_of_too_little_is_no_ack)
 
 SCENARIO(cluster_retries, a_secondary_that_takes_requests_and_never_answers_is_noticed)
 {
-    expect_retries(FAKE_SILENT, false, "f1: it is silent for 2.0 s; trying again");
+    expect_retries(FAKE_SILENT, false, "f1: it did not answer within 2.0 s; trying again");
 }
 
 SCENARIO(cluster_retries, a_link_is_given_up_after_five_intervals_of_silence)
 {
-    static const char line[] = "f1: it is silent for ";
+    static const char line[] = "f1: it did not answer within ";
     struct node *master = master_start("--heartbeat-interval 0.5");
     struct fake *fake = fake_open(FAKE_GOOD);
     fake_join(fake, master, "f1");
@@ -200,7 +200,7 @@ SCENARIO(cluster_retries, a_message_arrives_over_links_that_were_black_holes_for
     relay_mode(to_s1, RELAY_HOLD);
     struct call *call = post_begin(master, "", "a");
     eventually(SOON, member_is(master, "s1", "unhealthy"));
-    eventually(SOON, node_logged(master, "s1: it is silent for 2.0 s"));
+    eventually(SOON, node_logged(master, "s1: it did not answer within 2.0 s"));
     cr_assert(shows(s1, "") && !call_done(call));
     relay_mode(to_s1, RELAY_PASS); /* and all the requests that were held come through at once */
     relay_mode(to_master, RELAY_PASS);

@@ -51,8 +51,8 @@ enum { W_BEFORE = 7, TIMEOUT_BEFORE_MS = 1234 };
 
 static struct append_messages messages; /* that were read last */
 
-/* Reads a POST with such a query and, unless NULL, such a JSON body, else with the message as it is. */
-static const char *read_post(const char *query, const char *json, struct append_terms *terms)
+/* Reads a POST with such a query and body. */
+static const char *read_body(const char *query, bool is_json, const char *body, struct append_terms *terms)
 {
     char text[512];
     size_t scanned = 0;
@@ -61,17 +61,22 @@ static const char *read_post(const char *query, const char *json, struct append_
     struct http_target target;
     const char *why = NULL;
     int len = snprintf(text, sizeof text, "POST /messages%s HTTP/1.1\r\nHost: a\r\n%s\r\n", query,
-                       json ? "Content-Type: application/json\r\n" : "");
+                       is_json ? "Content-Type: application/json\r\n" : "");
     cr_assert_eq(http_parse_request((struct span){text, (size_t)len}, &scanned, &head, &refusal),
                  HTTP_PARSE_DONE);
     cr_assert_eq(http_target_parse(head.method, head.target, &target, &why), 0, "%s", query);
-    const struct http_request request = {
-        .head = &head, .target = &target, .body = span_of(json ? json : "m")};
+    const struct http_request request = {.head = &head, .target = &target, .body = span_of(body)};
     *terms = (struct append_terms){.w = W_BEFORE, .timeout_ms = TIMEOUT_BEFORE_MS};
     static char sentence[JSON_WHY_SIZE];
     buf_free(&messages.json);
     buf_free(&messages.lens);
     return append_read(&request, &messages, terms, sentence);
+}
+
+/* Reads a POST with such a query and, unless NULL, such a JSON body, else with the message as it is. */
+static const char *read_post(const char *query, const char *json, struct append_terms *terms)
+{
+    return read_body(query, json, json ? json : "m", terms);
 }
 
 static const char *read_value(const char *name, const char *value, bool in_body, struct append_terms *terms)
@@ -174,6 +179,19 @@ Test(append_request, a_byte_order_mark_is_passed_over)
     cr_assert_null(read_post("", "\xef\xbb\xbf{\"message\":\"m\"}", &terms));
     cr_assert_not_null(read_post("", "\xef\xbb\xbf\xef\xbb\xbf{\"message\":\"m\"}", &terms));
     cr_assert_not_null(read_post("", "\xef\xbb{\"message\":\"m\"}", &terms));
+}
+
+Test(append_request, a_body_in_utf_16_is_told_so)
+{
+    static const char *const bodies[] = {"\xff\xfe{", "\xfe\xff", "\xff\xfe\xfe\xff"};
+    static const char said[] = "the body is UTF-16 (PowerShell's > writes that): send it as UTF-8";
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct append_terms terms;
+        cr_expect_str_eq(read_post("", bodies[i], &terms), said);
+        cr_expect_str_eq(read_body("", false, bodies[i], &terms), said);
+    }
+    struct append_terms terms;
+    cr_expect_str_eq(read_body("", false, "\xff\xff", &terms), "the message is not UTF-8");
 }
 
 static void expect_error(const char *json, const char *error)

@@ -662,7 +662,7 @@ static void expect_overdue_after(int64_t ms)
     pump();
     clock_move(1);
     link_pass(the_link, since_ms + ms);
-    expect_failure(ETIMEDOUT, "it is silent for ");
+    expect_failure(ETIMEDOUT, "it did not answer within ");
 }
 
 Test(link, a_greeting_has_a_time_of_its_own)

@@ -237,7 +237,8 @@ Test(settings, which_values_are_taken)
            "fe80::1%lo", LABEL_63 "a", "\xc3\xa9", LABEL_63 "." LABEL_63 "." LABEL_63 "." LABEL_63);
     VALUES(SETTINGS_MASTER, "--log-level", "debug", "info", "warn", "error", NULL, "INFO", "warning", "");
     VALUES(SETTINGS_MASTER, "--log-format", "auto", "text", "json", "terminal", NULL, "JSON", "xml", "");
-    VALUES(SETTINGS_MASTER, "--max-message", "1", "1073741824", NULL, "0", "1073741825", "1k", "-1", "");
+    VALUES(SETTINGS_MASTER, "--max-message", "1", "1073741824", "1k", "1024M", "1g", NULL, "0", "1073741825",
+           "1025m", "2g", "1t", "k", "-1", "");
     VALUES(SETTINGS_MASTER, "--max-connections", "1", "19872", NULL, "0", "19873", "x",
            "99999999999999999999");
     VALUES(SETTINGS_MASTER, "--idle-timeout", "0.001", "75", "315360000", NULL, "0", "0.0", "315360001", "");
@@ -448,14 +449,14 @@ Test(settings, the_token_is_never_shown)
 }
 
 /* What settings_log writes for the last run. */
-static char *logged(enum settings_role role)
+static char *logged(enum settings_role role, enum logline_level level)
 {
     static char text[4096];
     char path[] = "/tmp/settingsXXXXXX";
     int fd = mkstemp(path);
     cr_assert(fd >= 0);
     unlink(path);
-    cr_assert_eq(logline_start(fd, LOGLINE_INFO, LOGLINE_TEXT, "r"), 0);
+    cr_assert_eq(logline_start(fd, level, LOGLINE_TEXT, "r"), 0);
     settings_log(&settings, role);
     logline_stop();
     ssize_t len = pread(fd, text, sizeof text - 1, 0);
@@ -465,44 +466,53 @@ static char *logged(enum settings_role role)
     return strstr(text, "INFO");
 }
 
-/* All words of the lines behind the first, which must be short, begin with "INFO  r settings " and be parted
- * between settings. */
-static const char *logged_settings(enum settings_role role)
+/* All words of the lines of a level behind the first, which must be short, begin with "r settings " and be
+ * parted between settings. */
+static const char *logged_settings(enum settings_role role, enum logline_level level)
 {
     static char words[4096];
-    static const char begin[] = "INFO  r settings ";
-    const char *line = logged(role);
+    const char *begin = level == LOGLINE_INFO ? "INFO  r settings " : "DEBUG r settings ";
+    const char *line = logged(role, level);
     cr_assert(strncmp(line, "INFO  r " SETTINGS_VERSION "\n", strlen("INFO  r " SETTINGS_VERSION "\n")) == 0,
               "%s", line);
     words[0] = '\0';
-    while ((line = strstr(line + 1, "INFO "))) {
-        cr_assert(strncmp(line, begin, strlen(begin)) == 0, "%s", line);
+    while ((line = strstr(line + 1, begin))) {
         line += strlen(begin);
         size_t len = strcspn(line, "\n");
-        cr_expect(len <= 80, "%zu columns: %.*s", len, (int)len, line);
+        cr_expect(len <= 56, "%zu columns: %.*s", len, (int)len, line);
         sprintf(words + strlen(words), "%s%.*s", words[0] ? " " : "", (int)len, line);
     }
     return words;
 }
 
-Test(settings, the_log_tells_the_version_and_all_settings_in_short_lines)
+Test(settings, the_log_tells_the_version_and_what_was_given_in_short_lines)
 {
     cr_assert_eq(FLAGS(SETTINGS_MASTER, "--cluster-token", "secret", "--ack-timeout", "0.250", "--quorum=2",
                        "--max-log=3g", "--allowed-hosts=a.example,b.example"),
                  SETTINGS_RUN);
-    cr_assert_str_eq(
-        logged_settings(SETTINGS_MASTER),
-        "HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 MAX_LOG=3221225472 "
-        "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0.25 NODES=none QUORUM=2 "
-        "HEARTBEAT_INTERVAL=1 ALLOWED_HOSTS=a.example,b.example CLUSTER_TOKEN=set CLUSTER_TOKEN_FILE=none");
-    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--secondary-delays", "1.005", "--secondary-errors", "0.10",
-                       "--max-log=1k"),
+    cr_assert_str_eq(logged_settings(SETTINGS_MASTER, LOGLINE_INFO),
+                     "MAX_LOG=3221225472 ACK_TIMEOUT=0.25 QUORUM=2 ALLOWED_HOSTS=a.example,b.example "
+                     "CLUSTER_TOKEN=set");
+    cr_assert_eq(run(SETTINGS_SECONDARY, LIST("--secondary-delays", "1.005"),
+                     LIST("PORT=5001", "SECONDARY_ERRORS=0.10", "QUORUM=2", "SECONDARY_ID=")),
                  SETTINGS_RUN);
+    cr_assert_str_eq(logged_settings(SETTINGS_SECONDARY, LOGLINE_INFO),
+                     "PORT=5001 SECONDARY_DELAYS=1.005 SECONDARY_ERRORS=0.1");
+}
+
+Test(settings, at_debug_the_log_tells_the_defaults_too)
+{
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--max-log=3g", "--quorum=2"), SETTINGS_RUN);
+    cr_assert_str_eq(logged_settings(SETTINGS_MASTER, LOGLINE_DEBUG),
+                     "HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 "
+                     "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0 NODES=none "
+                     "HEARTBEAT_INTERVAL=1 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none CLUSTER_TOKEN_FILE=none");
+    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--max-log=1k"), SETTINGS_RUN);
     cr_assert_str_eq(
-        logged_settings(SETTINGS_SECONDARY),
-        "HOST=127.0.0.1 PORT=5001 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 MAX_LOG=1024 "
+        logged_settings(SETTINGS_SECONDARY, LOGLINE_DEBUG),
+        "HOST=127.0.0.1 PORT=5001 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 "
         "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 MASTER_URL=http://127.0.0.1:5000 ADVERTISE_URL=auto "
-        "SECONDARY_ID=auto SECONDARY_DELAYS=1.005 SECONDARY_ERRORS=0.1 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none "
+        "SECONDARY_ID=auto SECONDARY_DELAYS=0 SECONDARY_ERRORS=0 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none "
         "CLUSTER_TOKEN_FILE=none");
 }
 
@@ -512,7 +522,7 @@ Test(settings, a_long_setting_has_a_line_to_itself)
     memset(url + 7, 'a', 60);
     strcpy(url + 67, ".a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a:5000");
     cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--master-url", url), SETTINGS_RUN);
-    char *text = logged(SETTINGS_SECONDARY);
+    char *text = logged(SETTINGS_SECONDARY, LOGLINE_INFO);
     char line[400];
     snprintf(line, sizeof line, "INFO  r settings MASTER_URL=%s\n", url);
     cr_assert(strstr(text, line), "%s", text);

@@ -232,11 +232,21 @@ static const char *object_read(struct json *json, struct append_messages *messag
     return messages->count ? NULL : no_message;
 }
 
-/* A byte order mark in front of the text is passed over (RFC 8259 section 8.1). */
+static const char utf16[] = "the body is UTF-16 (PowerShell's > writes that): send it as UTF-8";
+
+/* Whether the body begins with a byte order mark of UTF-16. */
+static bool is_utf16(struct span body)
+{
+    return body.len >= 2 && (memcmp(body.at, "\xff\xfe", 2) == 0 || memcmp(body.at, "\xfe\xff", 2) == 0);
+}
+
+/* A byte order mark of UTF-8 in front of the text is passed over (RFC 8259 section 8.1). */
 static const char *body_json(struct span body, struct append_messages *messages, struct append_terms *terms,
                              char why[JSON_WHY_SIZE])
 {
     static const char mark[] = "\xef\xbb\xbf";
+    if (is_utf16(body))
+        return utf16;
     bool marked = body.len >= 3 && memcmp(body.at, mark, 3) == 0;
     struct json json = json_text(body);
     if (marked)
@@ -253,7 +263,7 @@ static const char *body_raw(struct span body, struct append_messages *messages)
     if (!body.len)
         return no_message;
     if (!json_utf8_valid(body))
-        return "the message is not UTF-8";
+        return is_utf16(body) ? utf16 : "the message is not UTF-8";
     messages_count(messages, body.len);
     json_quote(body, &messages->json);
     return NULL;

@@ -457,7 +457,7 @@ int64_t link_pass(struct link *link, int64_t now_ms)
         return now_ms;
     if (now_ms < link_overdue_ms(link))
         return link_due_ms(link, now_ms);
-    link_fail(link, ETIMEDOUT, "it is silent for %.1f s",
+    link_fail(link, ETIMEDOUT, "it did not answer within %.1f s",
               (double)(now_ms - link_silent_since_ms(link)) / 1000);
     return now_ms;
 }

@@ -151,21 +151,22 @@ void registrar_ended(struct registrar *registrar, uint64_t connection)
 
 /* ---- calls */
 
-/* The master may just be a little later than this secondary, or be restarted. `status`: of its answer, or 0.
- */
+/* The master may just be a little later than this secondary, or be restarted: the first failure tells so, and
+ * then a warning after PATIENCE_MS. `status`: of its answer, or 0. */
 __attribute__((format(printf, 4, 5))) static void registration_failed(struct registrar *registrar,
                                                                       enum logline_level level, int status,
                                                                       const char *format, ...)
 {
-    bool expected = registrar->farewell || clock_ms() - registrar->lost_ms < PATIENCE_MS;
+    bool patient = clock_ms() - registrar->lost_ms < PATIENCE_MS;
     va_list args;
+    if (level == LOGLINE_WARN && (patient || registrar->farewell))
+        level = patient && registrar->why[0] ? LOGLINE_DEBUG : LOGLINE_INFO;
     va_start(args, format);
     vsnprintf(registrar->why, sizeof registrar->why, format, args);
     va_end(args);
     registrar->refused = status && status != 503;
-    complain(registrar->base->complaints, level == LOGLINE_WARN && expected ? LOGLINE_INFO : level, "",
-             "register_failed", status ? LOG_FIELDS(LOG_NUMBER("status", status)) : NULL, "%s",
-             registrar->why);
+    complain(registrar->base->complaints, level, "", "register_failed",
+             status ? LOG_FIELDS(LOG_NUMBER("status", status)) : NULL, "%s", registrar->why);
 }
 
 static void complain_unreachable(struct registrar *registrar, int error, const char *why)
@@ -182,7 +183,8 @@ static void complain_refused(struct registrar *registrar, int status, struct spa
     struct wire_ack answer;
     wire_ack_read(body, &answer);
     registration_failed(registrar, status == 503 ? LOGLINE_WARN : LOGLINE_ERROR, status,
-                        "the master answered %d to the registration: %s", status, answer.error);
+                        "the master answered %d to the registration: %s%s", status, answer.error,
+                        status == 401 ? "; CLUSTER_TOKEN must be the same on all nodes" : "");
 }
 
 /* Whether the master took the list that there is: not where the list is not any more what another master was
