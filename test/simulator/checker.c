@@ -71,12 +71,14 @@ static unsigned holders_of(const struct machine *master, const struct posted *po
     return count;
 }
 
-/* "id":"s1" in a report of the master's members. */
+/* "id":"s1" in a report of the master's members; those that it refused stand behind them. */
 static bool member_row(struct span report, const char *id)
 {
+    static const char refused[] = "\"refused\":";
     char row[64];
     int len = snprintf(row, sizeof row, "\"id\":\"%s\",", id);
-    return memmem(report.at, report.len, row, (size_t)len) != NULL;
+    const char *end = memmem(report.at, report.len, refused, strlen(refused));
+    return end && memmem(report.at, (size_t)(end - report.at), row, (size_t)len) != NULL;
 }
 
 /* Nobody who counts for w=all may be without it. */
