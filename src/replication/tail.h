@@ -22,7 +22,7 @@ enum {
     TAIL_READERS_MAX = 16384, /* that wait; more that would have to get 503, but for the first of a
                                  connection */
     TAIL_TURN = 16,           /* served in a pass */
-    TAIL_SHARE = 20,          /* one part in so many of the loop's time */
+    TAIL_SHARE = 40,          /* one part in so many of the loop's time */
     TAIL_QUIET_MS = 10,       /* where the list has not grown for so long, the line does not rest */
     TAIL_PIECE_BYTES = 8192,  /* written for a reader at a time, and what the last message is longer; */
     TAIL_COPIED_MOST = 4096,  /* a message that is longer and stands alone is sent from where it lies */
