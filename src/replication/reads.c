@@ -69,7 +69,8 @@ static bool query_seconds(const struct http_request *request, struct reads_query
     if (len == -1)
         return true;
     struct json number = json_text((struct span){text, len > 0 ? (size_t)len : 0});
-    if (!json_number(&number, &seconds) || !json_end(&number) || seconds < 0 || seconds > (double)WAIT_MAX_S) {
+    if (!json_number(&number, &seconds) || !json_end(&number) || seconds < 0 ||
+        seconds > (double)WAIT_MAX_S) {
         http_answer_error(exchange, 400, NULL, "wait must be a number of seconds from 0 to %d", WAIT_MAX_S);
         return false;
     }
