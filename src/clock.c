@@ -1,22 +1,14 @@
 #include "clock.h"
 #include <limits.h>
-#include <time.h>
-
-static int64_t clock_of_us(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 int64_t clock_us(void)
 {
-    return clock_of_us(CLOCK_MONOTONIC);
+    return clock_read_us(CLOCK_MONOTONIC);
 }
 
 int64_t clock_suspended_ms(void)
 {
-    return (clock_of_us(CLOCK_BOOTTIME) - clock_of_us(CLOCK_MONOTONIC)) / 1000;
+    return (clock_read_us(CLOCK_BOOTTIME) - clock_read_us(CLOCK_MONOTONIC)) / 1000;
 }
 
 int64_t clock_ms(void)

@@ -4,12 +4,21 @@
 #define CLOCK_H
 
 #include <stdint.h>
+#include <time.h>
 
 /* A deadline that never comes. */
 #define CLOCK_NEVER INT64_MAX
 
 /* Ten years: the longest time that anyone may set, which is for ever, and far from the end of any clock. */
 #define CLOCK_LONGEST_S 315360000
+
+/* What a clock of the system tells, in microseconds. */
+static inline int64_t clock_read_us(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
 
 /* Microseconds since an arbitrary start. */
 int64_t clock_us(void);

@@ -1,21 +1,14 @@
 #include "usage.h"
+#include "clock.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-static int64_t now_us(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 int64_t usage_wall_us(void)
 {
-    return now_us(CLOCK_REALTIME);
+    return clock_read_us(CLOCK_REALTIME);
 }
 
 static void memory_read(struct usage *usage)
@@ -52,7 +45,7 @@ static uint64_t descriptors_open(void)
 
 struct usage usage_now(void)
 {
-    struct usage usage = {.cpu_us = now_us(CLOCK_PROCESS_CPUTIME_ID), .open_fds = descriptors_open()};
+    struct usage usage = {.cpu_us = clock_read_us(CLOCK_PROCESS_CPUTIME_ID), .open_fds = descriptors_open()};
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
         usage.max_fds = limit.rlim_cur;

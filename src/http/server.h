@@ -170,6 +170,13 @@ void http_stream_send(struct http_exchange *exchange, const struct buf *text,
                       const struct http_source *source);
 void http_stream_end(struct http_exchange *exchange);
 
+/* The first fields of an answer that no cache keeps, and of a stream of server-sent events (WHATWG HTML
+ * section 9.2), which no proxy is to gather, and what that begins with: a client that has lost it comes again
+ * after a second. */
+#define HTTP_NO_STORE "Cache-Control: no-store\r\n"
+#define HTTP_EVENT_STREAM "Content-Type: text/event-stream\r\n" HTTP_NO_STORE "X-Accel-Buffering: no\r\n"
+#define HTTP_EVENTS_BEGIN "retry: 1000\n\n"
+
 /* Whether there is memory for a further piece now: those that are under way may have half of what all answers
  * may (HTTP_ANSWERS_MAX), so that slow readers keep nobody else from being answered. */
 bool http_stream_has_room(const struct http_exchange *exchange);

@@ -278,8 +278,7 @@ void events_begin(struct events *events, const struct buf *at, struct http_excha
                                 EVENTS_READERS_MAX, EVENTS_READERS_SHARE);
         return;
     }
-    if (!http_stream_begin(exchange, "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-                                     "X-Accel-Buffering: no\r\n"))
+    if (!http_stream_begin(exchange, HTTP_EVENT_STREAM))
         return;
     while (reader->exchange)
         reader++;
@@ -293,7 +292,7 @@ void events_begin(struct events *events, const struct buf *at, struct http_excha
     if (events->count++ == 0)
         events->at_ms = clock_ms() + EVENTS_AT_MS;
     http_exchange_waiter(exchange, &reader->http);
-    buf_add_text(&text, "retry: 1000\n\n");
+    buf_add_text(&text, HTTP_EVENTS_BEGIN);
     at_write(&text, at);
     reader_send(reader, &text);
     buf_free(&text);

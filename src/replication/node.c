@@ -31,8 +31,6 @@ enum {
     INTERIM_LEAST_MS = 20 /* between two interim answers: fewer than HTTP_INTERIM_MOST */
 };
 
-#define NO_STORE "Cache-Control: no-store\r\n"
-
 struct node {
     struct base base;
     struct tail *tail;
@@ -186,7 +184,7 @@ static void handle_health(void *ctx, const struct http_request *request, const c
     (void)request;
     (void)rest;
     health_write(&health, clock_ms(), &body);
-    http_answer_json(exchange, 200, NO_STORE, &body);
+    http_answer_json(exchange, 200, HTTP_NO_STORE, &body);
 }
 
 static void handle_events(void *ctx, const struct http_request *request, const char *rest,
@@ -223,7 +221,7 @@ static void handle_ready(void *ctx, const struct http_request *request, const ch
     (void)request;
     (void)rest;
     bool ready = health_write_ready(&health, &body);
-    http_answer_json(exchange, ready ? 200 : 503, NO_STORE, &body);
+    http_answer_json(exchange, ready ? 200 : 503, HTTP_NO_STORE, &body);
 }
 
 static void handle_live(void *ctx, const struct http_request *request, const char *rest,
@@ -234,7 +232,7 @@ static void handle_live(void *ctx, const struct http_request *request, const cha
     (void)request;
     (void)rest;
     buf_add_text(&body, "{\"status\":\"alive\"}");
-    http_answer_json(exchange, 200, NO_STORE, &body);
+    http_answer_json(exchange, 200, HTTP_NO_STORE, &body);
 }
 
 static void handle_pending(void *ctx, const struct http_request *request, const char *rest,
@@ -262,7 +260,7 @@ static void handle_metrics(void *ctx, const struct http_request *request, const 
     if (body.failed)
         http_answer_unavailable(exchange, "there is no memory for the answer");
     else
-        http_answer(exchange, 200, EXPOSITION_TYPE NO_STORE, buf_span(&body));
+        http_answer(exchange, 200, EXPOSITION_TYPE HTTP_NO_STORE, buf_span(&body));
     buf_free(&body);
 }
 

@@ -17,7 +17,7 @@ struct pending {
     struct buf rows;    /* of struct row */
     struct buf members; /* of struct member_view */
     unsigned counting;  /* nodes that count for CONCERN_ALL */
-    int64_t now_ms;
+    int64_t now_us;
 };
 
 /* ---- what is there */
@@ -50,7 +50,7 @@ static int older_first(const void *one, const void *other)
 static size_t rows_gather(struct pending *pending, const struct members *members)
 {
     acks_each(pending->base->acks, row_add, pending);
-    members_each(members, clock_us(), member_add, pending);
+    members_each(members, pending->now_us, member_add, pending);
     size_t count = pending->rows.len / sizeof(struct row);
     if (count)
         qsort(pending->rows.data, count, sizeof(struct row), older_first);
@@ -110,8 +110,8 @@ static void row_write(const struct pending *pending, const struct post *post, st
     buf_add_text(out, "{\"id\":");
     id_write(waiter->id, out);
     buf_addf(out, ",\"w\":%u,\"acks\":%u,\"age\":%.3f,\"timeout\":", count.need, count.have,
-             (double)(clock_us() - post->began_us) / 1e6);
-    timeout_write(waiter->deadline_ms, pending->now_ms, out);
+             (double)(pending->now_us - post->began_us) / 1e6);
+    timeout_write(waiter->deadline_ms, pending->now_us / 1000, out);
     buf_add_text(out, ",\"waits_for\":");
     waits_for_write(pending, post, count, out);
     buf_add_text(out, ",\"client\":");
@@ -122,7 +122,7 @@ static void row_write(const struct pending *pending, const struct post *post, st
 void pending_answer(const struct base *base, const struct members *members, const struct append *append,
                     const struct http_request *request, struct http_exchange *exchange)
 {
-    struct pending pending = {.base = base, .append = append, .counting = 1, .now_ms = clock_ms()};
+    struct pending pending = {.base = base, .append = append, .counting = 1, .now_us = clock_us()};
     struct buf out = {0};
     uint64_t limit = PENDING_ROWS;
     if (!reads_number(request, "limit", 0, &limit, exchange))
@@ -139,5 +139,5 @@ void pending_answer(const struct base *base, const struct members *members, cons
     out.failed = out.failed || pending.rows.failed || pending.members.failed;
     buf_free(&pending.rows);
     buf_free(&pending.members);
-    http_answer_json(exchange, 200, "Cache-Control: no-store\r\n", &out);
+    http_answer_json(exchange, 200, HTTP_NO_STORE, &out);
 }

@@ -22,10 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    PIECE_US = 10,  /* what it takes to send a piece, or an answer */
-    RETRY_MS = 1000 /* a client that has lost its stream comes again after that */
-};
+enum { PIECE_US = 10 /* what it takes to send a piece, or an answer */ };
 
 #define NO_ID UINT64_MAX /* what cannot be read as one */
 
@@ -124,13 +121,21 @@ static void reader_free(struct reader *reader)
     free(reader);
 }
 
+/* Ends a stream. */
+static void reader_end(struct reader *reader)
+{
+    http_stream_end(reader->exchange);
+    reader_free(reader);
+}
+
 /* Answers one whose client has gone, or that the end of the node cuts off. */
 static void reader_drop(struct reader *reader)
 {
-    if (reader->streams)
-        http_stream_end(reader->exchange);
-    else
-        http_answer_error(reader->exchange, 503, NULL, "the client has gone");
+    if (reader->streams) {
+        reader_end(reader);
+        return;
+    }
+    http_answer_error(reader->exchange, 503, NULL, "the client has gone");
     reader_free(reader);
 }
 
@@ -148,12 +153,6 @@ static void reader_gone(struct http_waiter *http)
         reader_drop(reader);
     else /* due, or about to be */
         reader->gone = true;
-}
-
-static void reader_end(struct reader *reader)
-{
-    http_stream_end(reader->exchange);
-    reader_free(reader);
 }
 
 /* Waits until the id shows, or for the time. Where it shows already, or the node stops, it is due again. */
@@ -361,7 +360,7 @@ static void list_events_begin(struct reader *reader)
 {
     reader->to = UINT64_MAX;
     reader->cursor.id = reader->tail->shown + 1;
-    buf_addf(&reader->tail->text, "retry: %d\n\n", RETRY_MS);
+    buf_add_text(&reader->tail->text, HTTP_EVENTS_BEGIN);
 }
 
 static void lines_begin(struct reader *reader)
@@ -378,8 +377,7 @@ static void stream_begin(struct reader *reader, int64_t now_ms)
     bool events = reader->kind == READER_EVENTS;
     char fields[READS_FIELDS_SIZE];
     reads_fields(reader->tail->base, reader->tail->shown,
-                 events ? "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-                          "X-Accel-Buffering: no\r\n" READS_VARY
+                 events ? HTTP_EVENT_STREAM READS_VARY
                         : "Content-Type: application/x-ndjson\r\n" READS_NO_CACHE READS_VARY,
                  fields);
     reader->streams = http_stream_begin(reader->exchange, fields);
