@@ -177,6 +177,17 @@ int64_t answer_number(const struct answer *answer, const char *name)
     return at ? strtoll(at + len, NULL, 10) : -1;
 }
 
+int64_t answer_acked(const struct answer *health, const char *id)
+{
+    char member[64];
+    int len = snprintf(member, sizeof member, "{\"id\":\"%s\",\"url\":", id);
+    const char *at = memmem(health->body, health->body_len, member, (size_t)len);
+    if (!at)
+        return -1;
+    struct answer rest = {.body = at, .body_len = health->body_len - (size_t)(at - health->body)};
+    return answer_number(&rest, "acked");
+}
+
 bool answer_name(const struct answer *answer, const char *name, char *out, size_t out_size)
 {
     char member[64];

@@ -42,6 +42,10 @@ bool client_get(struct client *client, const char *target, struct answer *answer
 /* The number behind the first `"name":` in the body, or -1. */
 int64_t answer_number(const struct answer *answer, const char *name);
 
+/* How much of the list the master's GET /health says that member `id` holds; -1 where it is no member. Those
+ * that were turned away stand there too, as no members. */
+int64_t answer_acked(const struct answer *health, const char *id);
+
 /* The text behind the first `"name":`, which has no escapes. False where there is none, or a longer one. */
 bool answer_name(const struct answer *answer, const char *name, char *out, size_t out_size);
 

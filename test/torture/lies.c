@@ -3,6 +3,7 @@
 #include "liar.h"
 #include "report.h"
 #include "storm_parts.h"
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -172,12 +173,10 @@ static void liar_uncounted(struct storm *storm)
     struct answer answer;
     if (!client_get(&storm->master, "/health", &answer, now_ms() + HEALTH_MS))
         return;
-    const char *at = memmem(answer.body, answer.body_len, "\"id\":\"liar\"", 11);
-    if (!at)
-        return;
-    struct answer rest = {.body = at, .body_len = answer.body_len - (size_t)(at - answer.body)};
-    if (answer_number(&rest, "acked") != 0)
-        report_fail("the master counts somebody who has proven nothing: %.*s", (int)rest.body_len, rest.body);
+    int64_t acked = answer_acked(&answer, "liar");
+    if (acked > 0)
+        report_fail("the master counts somebody who has proven nothing, up to %" PRId64 ": %.*s", acked,
+                    (int)answer.body_len, answer.body);
 }
 
 static int member_remove(struct storm *storm, const char *id, const char *boot)

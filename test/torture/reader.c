@@ -184,13 +184,9 @@ static void read_members(struct state *state)
     if (!reader_get(state, &state->client, "/health", &answer))
         return;
     for (unsigned i = 1; i < NODES; i++) {
-        char member[32];
-        int len = snprintf(member, sizeof member, "\"id\":\"s%u\"", i);
-        const char *at = memmem(answer.body, answer.body_len, member, (size_t)len);
-        if (!at)
-            continue;
-        struct answer rest = {.body = at, .body_len = answer.body_len - (size_t)(at - answer.body)};
-        history_member(i, state->client.life, (uint32_t)answer_number(&rest, "acked"));
+        int64_t acked = answer_acked(&answer, state->cluster->nodes[i].name);
+        if (acked >= 0)
+            history_member(i, state->client.life, (uint32_t)acked);
     }
 }
 
