@@ -1,4 +1,5 @@
 #include "program.h"
+#include "data_check.h"
 #include "health_check.h"
 #include "replication/process.h"
 #include <pthread.h>
@@ -70,7 +71,8 @@ static void node_wait(const struct settings *settings, uint16_t port, const sigs
 static int node_run(const struct settings *settings, enum settings_role role)
 {
     struct process *process;
-    char why[256];
+    char why[512];
+    bool failed = false;
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -92,11 +94,12 @@ static int node_run(const struct settings *settings, enum settings_role role)
         logline_event(LOGLINE_ERROR, "cannot_start", NULL, "cannot start: %s", why);
     } else {
         node_wait(settings, process_port(process), &signals);
+        failed = process_failed(process);
         process_stop(process);
         logline_event(LOGLINE_INFO, "stopped", NULL, "stopped");
     }
     logline_stop();
-    return result < 0;
+    return result < 0 || failed;
 }
 
 int program_main(enum settings_role role, int argc, char *argv[])
@@ -106,5 +109,7 @@ int program_main(enum settings_role role, int argc, char *argv[])
         settings_read(&settings, role, argc, argv, environ, descriptors_raise(), stdout, stderr);
     if (result != SETTINGS_RUN)
         return result == SETTINGS_DONE ? 0 : 2;
+    if (settings.check_data)
+        return data_check(settings.check_data);
     return settings.check ? health_check(&settings) : node_run(&settings, role);
 }

@@ -118,12 +118,18 @@ static enum settings_result print_help(FILE *file, enum settings_role role)
     for (size_t i = 0; i < SETTINGS_COUNT; i++)
         if (has_role(&settings_table[i], role))
             print_setting(file, &settings_table[i]);
-    fputs("\n  --health-check                 asks the node that runs at HOST and PORT for its health: exit\n"
-          "                                 code 0 or 1\n"
-          "  --ready-check                  asks it whether it can do its work, as --health-check does\n"
-          "  --version                      prints the version\n"
-          "  --help, -h                     prints this\n",
-          file);
+    fputs(
+        "\n  --health-check                 asks the node that runs at HOST and PORT for its health: exit\n"
+        "                                 code 0 or 1\n"
+        "  --ready-check                  asks it whether it can do its work, as --health-check does\n"
+        "  --check-data DIR               says what a data directory holds, and changes nothing: exit code\n"
+        "                                 0 whole, 1 torn tail, 2 damage or loss, 3 not to be read, 4 in "
+        "use\n"
+        "  --accept-loss                  for one start: goes on without messages that were damaged in\n"
+        "                                 DATA_DIR and that no other node has\n"
+        "  --version                      prints the version\n"
+        "  --help, -h                     prints this\n",
+        file);
     return SETTINGS_DONE;
 }
 
@@ -154,6 +160,8 @@ static enum settings_result unknown_flag(const struct reading *reading, const ch
                 role_names[reading->role], number);
         return SETTINGS_WRONG;
     }
+    if (strcmp(flag, "--check-data") == 0)
+        return wrong_flag(reading, flag, "want the path of a directory behind it", "");
     if (find_flag(flag, other) < SETTINGS_COUNT)
         return wrong_flag(reading, flag, "a flag of another program, the ", role_names[other]);
     return wrong_flag(reading, flag, "no such flag; --help lists them", "");
@@ -180,6 +188,26 @@ static const char *check_path(const char *flag)
                                                 : NULL;
 }
 
+/* Takes a flag that is no setting. Returns whether it was one. */
+static bool take_option(struct reading *reading, int argc, char *const argv[], int *i)
+{
+    static const char check_data[] = "--check-data";
+    const char *flag = argv[*i];
+    size_t len = strlen(check_data);
+    const char *check = check_path(flag);
+    if (check)
+        reading->settings.check = check;
+    else if (strcmp(flag, "--accept-loss") == 0)
+        reading->settings.accept_loss = true;
+    else if (strcmp(flag, check_data) == 0 && *i + 1 < argc)
+        reading->settings.check_data = argv[++*i];
+    else if (strncmp(flag, check_data, len) == 0 && flag[len] == '=')
+        reading->settings.check_data = flag + len + 1;
+    else
+        return false;
+    return true;
+}
+
 static enum settings_result take_flags(struct reading *reading, int argc, char *const argv[], FILE *out_file)
 {
     for (int i = 1; i < argc; i++) {
@@ -189,11 +217,8 @@ static enum settings_result take_flags(struct reading *reading, int argc, char *
             fprintf(out_file, "%s\n", SETTINGS_VERSION);
             return SETTINGS_DONE;
         }
-        const char *check = check_path(argv[i]);
-        if (check) {
-            reading->settings.check = check;
+        if (take_option(reading, argc, argv, &i))
             continue;
-        }
         enum settings_result result = take_setting(reading, argc, argv, &i);
         if (result != SETTINGS_RUN)
             return result;
@@ -291,6 +316,8 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
         result = fit_connections(&reading, descriptor_limit);
     if (result == SETTINGS_RUN)
         result = take_token(&reading);
+    if (result == SETTINGS_RUN && reading.settings.accept_loss && !*reading.settings.data_dir)
+        result = wrong_flag(&reading, "--accept-loss", "want DATA_DIR with it", "");
     reading.settings.memory = memory_size();
     if (!reading.settings.max_log)
         reading.settings.max_log = (int64_t)(reading.settings.memory / 5 * 4);

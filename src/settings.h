@@ -18,7 +18,9 @@ enum settings_role { SETTINGS_MASTER, SETTINGS_SECONDARY };
 
 enum {
     SETTINGS_TEXT_MAX = 256, /* bytes of a text setting, its terminator included */
-    SETTINGS_QUORUM_OFF = 0
+    SETTINGS_QUORUM_OFF = 0,
+    SETTINGS_FSYNC_ALWAYS = 0,
+    SETTINGS_FSYNC_OFF = -1
 };
 
 struct settings {
@@ -35,6 +37,8 @@ struct settings {
     char allowed_hosts[SETTINGS_TEXT_MAX];      /* "" or names with commas between them */
     char cluster_token[SETTINGS_TEXT_MAX];      /* "" for none; visible ASCII without spaces */
     char cluster_token_file[SETTINGS_TEXT_MAX]; /* where cluster_token is from; or "" */
+    char data_dir[SETTINGS_TEXT_MAX];           /* where the list is kept, too; "": in memory alone */
+    int64_t fsync_ms;                           /* SETTINGS_FSYNC_ALWAYS, SETTINGS_FSYNC_OFF, or how often */
 
     /* master */
     int write_concern;      /* see concern.h */
@@ -52,6 +56,8 @@ struct settings {
 
     const char *check; /* what to ask of a node that runs at HOST:PORT, to exit with 0 or 1: "/health" for
                         * --health-check, "/readyz" for --ready-check; NULL: run a node */
+    const char *check_data; /* a directory to look at instead of running a node (--check-data); or NULL */
+    bool accept_loss;       /* --accept-loss: go on without ids that are damaged in DATA_DIR */
 };
 
 enum settings_result {

@@ -1,5 +1,5 @@
 /* The worker, with jobs that wait until the test lets them go on. */
-#include "http/worker.h"
+#include "worker.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -11,9 +11,9 @@
 
 #include "http/loop.h"
 #include "http/parser.h"
-#include "http/worker.h"
 #include "http/writer.h"
 #include "url.h"
+#include "worker.h"
 #include <sys/socket.h>
 
 enum {

@@ -15,6 +15,7 @@ enum http_refused {
     HTTP_REFUSED_SITE,        /* 403 */
     HTTP_REFUSED_TOKEN,       /* 401 */
     HTTP_REFUSED_TYPE,        /* what its row denies by the head */
+    HTTP_REFUSED_CLOSED,      /* the service takes none now */
     HTTP_REFUSED_REQUEST,     /* it cannot be read, or is too long */
     HTTP_REFUSED_LATE,        /* 408 */
     HTTP_REFUSED_MEMORY,      /* too many bytes of incomplete requests */

@@ -120,6 +120,10 @@ const struct http_denial *http_guard_denies(const struct http_service *service,
         return &other_host;
     if (!changes_nothing(head->method) && !is_own_page(head, host))
         return &other_site;
+    const struct http_denial *closed =
+        service->closed && !(route && route->always) ? service->closed(service->ctx) : NULL;
+    if (closed)
+        return closed;
     if (route && route->token && service->admits && !service->admits(service->ctx, head))
         return &no_token;
     return route && route->denies ? route->denies(head) : NULL;
@@ -172,6 +176,8 @@ static enum http_refused denial_refusal(const struct http_denial *denial)
         return HTTP_REFUSED_SITE;
     case 401:
         return HTTP_REFUSED_TOKEN;
+    case 503:
+        return HTTP_REFUSED_CLOSED;
     default:
         return HTTP_REFUSED_TYPE;
     }

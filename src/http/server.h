@@ -73,6 +73,7 @@ struct http_route {
     uint64_t (*body_limit)(void *ctx, const struct http_head *head);
     /* Optional: what the row refuses by the head alone, such as a body of another type; NULL: nothing. */
     const struct http_denial *(*denies)(const struct http_head *head);
+    bool always;   /* is answered even while the service is closed */
     bool token;    /* for nodes, and only for those that the service admits: others get 401 */
     bool at_head;  /* needs no body: answered as soon as the head is there */
     bool unlisted; /* answers with a refusal of its own: Allow does not name it */
@@ -84,6 +85,9 @@ struct http_service {
     struct http_guard *guard;        /* see http/guard.h; NULL: any Host is right */
     /* Whether the head carries what rows with `token` ask for; NULL: everybody's does. */
     bool (*admits)(void *ctx, const struct http_head *head);
+    /* Optional: why no request is taken now, but of rows that are `always` answered; NULL: they are. It lasts
+     * until the next call. */
+    const struct http_denial *(*closed)(void *ctx);
     /* Optional, both: a request with this head has begun to come, and is not complete. Where watches_body
      * returns a mark other than 0, body_came gets it then and whenever more has come, until it is complete.
      * It returns how many milliseconds to leave between two 100s, which tell the client that its bytes come,

@@ -314,6 +314,19 @@ int64_t acks_expire(struct acks *acks, int64_t now_ms)
     return next_ms;
 }
 
+void acks_strand(struct acks *acks, const void *owner)
+{
+    pthread_mutex_lock(&acks->lock);
+    struct acks_waiter *waiter = waiter_from(acks, CONCERN_MAJORITY);
+    while (waiter) {
+        struct acks_waiter *next = waiter_next(waiter);
+        if (waiter->owner == owner)
+            waiter_release(acks, waiter, ACKS_STRANDED);
+        waiter = next;
+    }
+    count_unlock(acks);
+}
+
 void acks_each(struct acks *acks, void (*each)(void *ctx, struct acks_waiter *waiter), void *ctx)
 {
     pthread_mutex_lock(&acks->lock);

@@ -32,6 +32,7 @@ enum acks_outcome {
     ACKS_REACHED,  /* as many nodes as w stands for hold the message */
     ACKS_ADMITTED, /* the gate is open: the message is to be appended now */
     ACKS_LATE,     /* the waiter's deadline came first */
+    ACKS_STRANDED, /* acks_strand */
     ACKS_ENDED     /* acks_end came first */
 };
 
@@ -121,6 +122,10 @@ void acks_hand_back(struct acks *acks);
 /* Releases the waiters whose deadline is not after now_ms, as ACKS_LATE; they are in the released list at
  * return. Returns the earliest deadline left, or CLOCK_NEVER. */
 int64_t acks_expire(struct acks *acks, int64_t now_ms);
+
+/* The node holds nothing more than it does: releases those of this owner who wait for a message, as
+ * ACKS_STRANDED. Who parks later may wait as ever, for other nodes. */
+void acks_strand(struct acks *acks, const void *owner);
 
 /* Calls `each` for every parked waiter: those at the gate in the order in which they were parked, then the
  * others by w, those with the same w in order of id. `each` calls no function of the count. */

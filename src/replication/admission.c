@@ -13,7 +13,8 @@
 enum {
     QUIET_MS = 2000,          /* a take-over that brings nothing for so long gives its place to another */
     REFUSED_SHOWN_MS = 60000, /* so long a refusal is told in GET /health, */
-    REFUSED_SHOWN_MOST = 100  /* and so many of them */
+    REFUSED_SHOWN_MOST = 100, /* and so many of them */
+    REASON_SIZE = WIRE_ERROR_SIZE
 };
 
 /* Who registers, and where. */
@@ -24,8 +25,9 @@ struct applicant {
 
 /* Why a list is refused. */
 struct reason {
-    const char *told; /* for a log line, which should fit a terminal: why, and what to do */
-    const char *why;  /* the same for GET /health and the secondary */
+    const char *told;  /* for a log line, which should fit a terminal */
+    const char *why;   /* the same for GET /health and the secondary */
+    const char *raise; /* the setting of the master that it does not fit; NULL: one of the lists must go */
 };
 
 /* The latest refusal of an id. */
@@ -80,7 +82,7 @@ static const char *applicant_complete(struct applicant *applicant, const char *p
         snprintf(registration->url, sizeof registration->url, "http://%.*s:%u", (int)(colon - peer), peer,
                  registration->port);
     }
-    *at = (struct link_target){.complete = registration->complete};
+    *at = (struct link_target){.complete = registration->complete, .durable = registration->durable};
     snprintf(at->boot, sizeof at->boot, "%s", registration->from.boot);
     if (!http_url_parse(span_of(registration->url), &at->url))
         return "\"url\" must be http://HOST:PORT and nothing else";
@@ -151,39 +153,67 @@ static void refused_remember(struct admission *admission, const struct wire_regi
     *last = (struct refusal){.says = *registration, .reason = reason, .at_ms = clock_ms()};
 }
 
-#define TO_CHOOSE "restart it, or the master to keep its list"
-#define HOW_TO_CHOOSE                                                                                        \
-    "; nothing is thrown away: restart the secondary to have it take this master's list, or restart the "    \
-    "master empty and let this secondary register first to keep the secondary's"
-#define HOW_TO_RAISE(setting)                                                                                \
-    "; nothing is thrown away: restart the master with a greater " setting " to keep the list, or restart "  \
-    "the secondary to have it take this master's"
-
-static const struct reason reason_other = {"another log: " TO_CHOOSE,
-                                           "its list belongs to another log" HOW_TO_CHOOSE};
+static const struct reason reason_other = {"another log", "its list belongs to another log", NULL};
 static const struct reason reason_ahead = {
-    "ahead: " TO_CHOOSE,
-    "its list is ahead of this master's, to which others were appended since its start" HOW_TO_CHOOSE};
+    "ahead", "its list is ahead of this master's, to which others were appended since its start", NULL};
 static const struct reason reason_differs = {
-    "another list: " TO_CHOOSE,
-    "its list differs from this master's although both have the same log id" HOW_TO_CHOOSE};
+    "another list", "its list differs from this master's although both have the same log id", NULL};
 static const struct reason reason_long_list = {
-    "its list is too long: restart the master with a greater MAX_LOG",
-    "its list is longer than this master's MAX_LOG allows" HOW_TO_RAISE("MAX_LOG")};
+    "its list is too long", "its list is longer than this master's MAX_LOG allows", "MAX_LOG"};
 static const struct reason reason_long_message = {
-    "a message is too long: restart the master with a greater MAX_MESSAGE",
-    "a message of its list is longer than this master's MAX_MESSAGE allows" HOW_TO_RAISE("MAX_MESSAGE")};
+    "a message is too long", "a message of its list is longer than this master's MAX_MESSAGE allows",
+    "MAX_MESSAGE"};
+
+/* What a person can do: a list in memory goes with a restart, one on disk when its directory is moved away.
+ */
+static void reason_say(const struct admission *admission, const struct wire_register *registration,
+                       const struct reason *reason, char out[REASON_SIZE])
+{
+    const char *secondary =
+        registration->durable ? "move the secondary's DATA_DIR away and restart it" : "restart the secondary";
+    const char *master =
+        admission->base->store ? "move the master's DATA_DIR away, restart it" : "restart the master empty";
+    if (reason->raise)
+        snprintf(out, REASON_SIZE,
+                 "%s; nothing is thrown away: restart the master with a greater %s to keep the list, or %s "
+                 "to have it "
+                 "take this master's",
+                 reason->why, reason->raise, secondary);
+    else
+        snprintf(
+            out, REASON_SIZE,
+            "%s; nothing is thrown away: %s to have it take this master's list, or %s and let this secondary "
+            "register first to keep the secondary's",
+            reason->why, secondary, master);
+}
+
+/* The same in few words. */
+static void reason_tell(const struct admission *admission, const struct wire_register *registration,
+                        const struct reason *reason, char out[REASON_SIZE])
+{
+    if (reason->raise)
+        snprintf(out, REASON_SIZE, "%s: restart the master with a greater %s", reason->told, reason->raise);
+    else if (registration->durable)
+        snprintf(out, REASON_SIZE, "%s: move its DATA_DIR away, or the master's to keep its list",
+                 reason->told);
+    else
+        snprintf(out, REASON_SIZE, "%s: restart it, or the master%s to keep its list", reason->told,
+                 admission->base->store ? " without its DATA_DIR" : "");
+}
 
 /* A secondary that is refused tries again and again. */
 static void registration_refuse(struct admission *admission, const struct wire_register *registration,
                                 const struct reason *reason, struct http_exchange *exchange)
 {
+    char why[REASON_SIZE];
+    reason_tell(admission, registration, reason, why);
     complain(admission->base->complaints, LOGLINE_ERROR, registration->from.id, "refused",
              LOG_FIELDS(LOG_TEXT("member", registration->from.id), LOG_NUMBER("last", registration->stored),
                         LOG_NUMBER("status", 409)),
-             "refused %s, %s", registration->from.id, reason->told);
+             "refused %s, %s", registration->from.id, why);
     refused_remember(admission, registration, reason);
-    answer_conflict(admission, exchange, reason->why);
+    reason_say(admission, registration, reason, why);
+    answer_conflict(admission, exchange, why);
 }
 
 void admission_write_refused(const struct admission *admission, int64_t now_ms, struct buf *out)
@@ -194,9 +224,11 @@ void admission_write_refused(const struct admission *admission, int64_t now_ms, 
         const struct refusal *refusal = &admission->refused[i];
         if (!refusal->at_ms || now_ms - refusal->at_ms > REFUSED_SHOWN_MS)
             continue;
+        char why[REASON_SIZE];
+        reason_say(admission, &refusal->says, refusal->reason, why);
         buf_add_text(out, rows++ ? ",{\"id\":" : "{\"id\":");
         json_quote(span_of(refusal->says.from.id), out);
-        buf_addf(out, ",\"reason\":\"%s\"}", refusal->reason->why);
+        buf_addf(out, ",\"reason\":\"%s\"}", why);
     }
     buf_add_char(out, ']');
 }
@@ -270,6 +302,7 @@ static void takeover_adopt(struct admission *admission)
         return;
     snprintf(own->log, sizeof own->log, "%s", holder->from.log);
     own->epoch = holder->from.epoch < WIRE_EPOCH_MAX ? holder->from.epoch + 1 : WIRE_EPOCH_MAX;
+    store_changed(admission->base->store);
     members_renew(admission->members);
 }
 
@@ -322,7 +355,7 @@ static void takeover_go_on(struct admission *admission)
     assert(!admission->base->appended); /* the gate is closed */
     takeover_adopt(admission);
     takeover_append(admission->takeover);
-    acks_appended(admission->base->acks, log_last(admission->base->log));
+    acks_appended(admission->base->acks, base_held(admission->base).last);
 }
 
 int64_t admission_pass(struct admission *admission, int64_t now_ms, bool stop)

@@ -219,7 +219,7 @@ static bool may_wait(struct append *append, struct post *post, const struct appe
                      struct http_exchange *exchange)
 {
     bool gated = acks_gate_closed(append->base->acks);
-    if (!gated && terms->w == 1)
+    if (!gated && terms->w == 1 && base_holds_at_once(append->base))
         return true;
     if (!has_place(append, post))
         http_answer_unavailable(exchange, "too many requests are waiting");
@@ -254,8 +254,9 @@ static bool condition_holds(const struct append *append, const struct http_reque
 static bool post_terms(struct post *post, const struct append_terms *terms, struct http_exchange *exchange)
 {
     post->waiter.w = terms->w;
-    post->waiter.deadline_ms =
+    post->deadline_ms =
         terms->timeout_ms ? clock_after((post->began_us + 999) / 1000, terms->timeout_ms) : CLOCK_NEVER;
+    post->waiter.deadline_ms = post->deadline_ms;
     post->expect = terms->expect;
     if (!terms->receipt)
         return true;
@@ -284,7 +285,7 @@ static void post_answer(struct append *append, struct post *post)
                     .w = post->waiter.count.need, .acks = post->waiter.count.have,
                     .ms = (double)waited_us / 1000);
     buf_clear(&append->answer);
-    append_answer_write(&append->answer, post, append->members);
+    append_answer_write(&append->answer, post, append->base, append->members);
     http_answer(post->exchange, status, append_fields(post, append->base, fields), buf_span(&append->answer));
     post_free(append, post);
 }
@@ -348,16 +349,23 @@ static void post_append(struct append *append, struct post *post)
     append->base->appended = true;
     if (post->receipt)
         receipt_await(append->base->receipts, post->receipt, post->waiter.id, false);
-    acks_appended(append->base->acks, post->waiter.id);
+    post->waiter.deadline_ms = post->deadline_ms;
+    acks_appended(append->base->acks, base_held(append->base).last);
     events_tell(append->base->events, .kind = EVENT_APPENDED, .first = post_first(post),
                 .last = post->waiter.id, .bytes = post->messages.value_len);
     append_lines_appended(&append->lines, post);
     post_park(append, post);
 }
 
-/* Whether there is a quorum; where not, the exchange is answered. */
+/* Whether there is a quorum, and a disk that takes messages; where not, the exchange is answered. */
 static bool is_admitted(struct append *append, struct http_exchange *exchange)
 {
+    const char *refuses = append->base->store ? store_refuses(append->base->store) : NULL;
+    if (refuses) {
+        count_refused(append, APPEND_REFUSED_DISK);
+        http_answer_unavailable(exchange, "%s; nothing was appended", refuses);
+        return false;
+    }
     bool admitted = gate_admits(append->gate, exchange);
     append->counters.refused[APPEND_REFUSED_READ_ONLY] += !admitted;
     return admitted;
@@ -391,10 +399,14 @@ static void gated_release(struct append *append, struct post *post)
     post_free(append, post);
 }
 
-/* Waits at the gate. It keeps its text, and no more room than that takes. */
+/* Waits at the gate. It keeps its text, and no more room than that takes. Where the gate waits for messages
+ * that this disk has lost, nobody knows whether they come. */
 static void post_gate(struct append *append, struct post *post)
 {
+    const struct base *base = append->base;
     post->waiter.id = 0;
+    if (post->deadline_ms == CLOCK_NEVER && base->store && store_missing(base->store))
+        post->waiter.deadline_ms = clock_ms() + MEMBER_UNHEALTHY_INTERVALS * base->settings->heartbeat_ms;
     append->gated_bytes += post_bytes(post);
     post->share->bytes += post_bytes(post);
     if (!acks_park(append->base->acks, &post->waiter))
@@ -472,6 +484,11 @@ static void post_gone(struct http_waiter *http)
         post_forget(append, post);
     else /* at the gate, or just released: answered in its turn, into nothing */
         post->gone = true;
+}
+
+void append_strand(struct append *append)
+{
+    acks_strand(append->base->acks, append);
 }
 
 /* ---- the end of a pass */

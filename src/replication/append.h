@@ -45,6 +45,7 @@ enum append_refusal {
     APPEND_REFUSED_FULL,    /* MAX_LOG */
     APPEND_REFUSED_WAITING, /* too many requests, or bytes, wait already */
     APPEND_REFUSED_HELD,    /* its time was over at the gate */
+    APPEND_REFUSED_DISK,    /* full, or failed */
     APPEND_REFUSED_MEMORY,
     APPEND_REFUSALS
 };
@@ -64,6 +65,9 @@ struct append_waiting {
     int64_t oldest_us; /* when the oldest of them came; CLOCK_NEVER: there is none */
 };
 struct append_waiting append_waiting(const struct append *append);
+
+/* The master's disk has failed: nobody waits for it any more. Who waits is answered in the next pass. */
+void append_strand(struct append *append);
 
 /* Bytes of the messages that were appended since the last append_announce. */
 uint64_t append_unannounced_bytes(const struct append *append);

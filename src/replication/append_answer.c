@@ -12,6 +12,10 @@ static const char *outcome_text(enum acks_outcome outcome)
     case ACKS_LATE:
         return ",\"error\":\"the time is over before enough nodes hold the message; it is in the log and "
                "is still being replicated\"";
+    case ACKS_STRANDED:
+        return ",\"error\":\"the master's own disk has failed before enough nodes hold the message; it is "
+               "still "
+               "being replicated\"";
     case ACKS_ENDED:
         return ",\"error\":\"the master is shutting down before enough nodes hold the message\"";
     case ACKS_REACHED:
@@ -27,7 +31,7 @@ const char *append_fields(const struct post *post, const struct base *base, char
     char location[96];
     if (post->is_get) {
         snprintf(location, sizeof location, "%s%" PRIu64 "\r\n" READS_NO_CACHE, field, post->waiter.id);
-        reads_fields(base, log_last(base->log), location, out);
+        reads_fields(base, base_held(base).last, location, out);
         return out;
     }
     if (post->messages.is_list) {
@@ -41,18 +45,20 @@ const char *append_fields(const struct post *post, const struct base *base, char
     return memcpy(at - strlen(field), field, strlen(field));
 }
 
-static void receipt_add(struct buf *out, const struct post *post, const struct members *members)
+static void receipt_add(struct buf *out, const struct post *post, const struct base *base,
+                        const struct members *members)
 {
     size_t before = out->len;
     buf_add_text(out, ",\"nodes\":");
-    receipt_write(post->receipt, members, post->waiter.id, out);
+    receipt_write(post->receipt, members, base_held(base).last, post->waiter.id, out);
     if (!out->failed)
         return;
     buf_clear(out);
     out->len = before;
 }
 
-void append_answer_write(struct buf *out, const struct post *post, const struct members *members)
+void append_answer_write(struct buf *out, const struct post *post, const struct base *base,
+                         const struct members *members)
 {
     const struct acks_waiter *waiter = &post->waiter;
     buf_add_text(out, "{\"id\":");
@@ -69,7 +75,7 @@ void append_answer_write(struct buf *out, const struct post *post, const struct 
     buf_add_uint(out, waiter->count.have);
     buf_add_text(out, outcome_text(waiter->outcome));
     if (post->receipt)
-        receipt_add(out, post, members);
+        receipt_add(out, post, base, members);
     buf_add_text(out, "}\n");
     assert(!out->failed);
 }

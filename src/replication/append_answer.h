@@ -16,6 +16,7 @@ enum { APPEND_ANSWER_MAX = 320 };
 
 /* Writes the body into `out`, which is empty and has APPEND_ANSWER_MAX bytes. It cannot fail: a receipt for
  * which there is no memory is left out. */
-void append_answer_write(struct buf *out, const struct post *post, const struct members *members);
+void append_answer_write(struct buf *out, const struct post *post, const struct base *base,
+                         const struct members *members);
 
 #endif

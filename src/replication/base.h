@@ -8,6 +8,7 @@
 #include "replication/acks.h"
 #include "replication/events.h"
 #include "replication/receipts.h"
+#include "replication/store.h"
 #include "replication/token.h"
 #include "replication/wire.h"
 #include "settings.h"
@@ -16,6 +17,7 @@ struct base {
     const struct settings *settings;
     const struct http_dialer *dialer;
     struct log *log;
+    struct store *store; /* the list on disk; NULL: it is in memory alone */
     struct complaints *complaints;
     struct events *events;     /* NULL: nobody can see them */
     struct receipts *receipts; /* a master's */
@@ -27,6 +29,19 @@ struct base {
     uint16_t port;                  /* that it listens on */
     bool sure;     /* a master: nobody is missing who holds what was acknowledged; for good */
     bool appended; /* a master: some POST was appended since the program started */
+    bool kept;     /* a master: its disk has whatever the node ever held, and the node was sure once */
 };
+
+/* The end of the list as this node holds it. */
+static inline struct log_tail base_held(const struct base *base)
+{
+    return base->store ? store_held(base->store) : log_tail(base->log);
+}
+
+/* Whether a message is held as soon as it is in the list. */
+static inline bool base_holds_at_once(const struct base *base)
+{
+    return !base->store || store_holds_at_once(base->store);
+}
 
 #endif

@@ -79,6 +79,19 @@ void follow_close(struct follow *follow)
     free(follow);
 }
 
+void follow_restored(struct follow *follow, bool complete)
+{
+    follow->shown = base_held(follow->base);
+    follow->complete = complete;
+    identity_renew(follow);
+    acks_appended(follow->base->acks, follow->shown.last);
+}
+
+void follow_strand(struct follow *follow)
+{
+    acks_strand(follow->base->acks, follow);
+}
+
 uint64_t follow_shown(const struct follow *follow)
 {
     return follow->shown.last;
@@ -102,6 +115,7 @@ static void list_adopt(struct follow *follow, const char *log, uint64_t epoch)
     own->epoch = epoch;
     follow->mark++;
     identity_renew(follow);
+    store_changed(follow->base->store);
 }
 
 /* Behind a registration, and whenever more shows. */
@@ -143,6 +157,8 @@ static void complete_notice(struct follow *follow, const struct http_head *head)
     uint64_t id;
     if (sure && span_uint(sure->value, &id))
         follow->complete = log_last(follow->base->log) >= id;
+    if (sure && follow->complete)
+        store_changed(follow->base->store);
 }
 
 /* Whether a request of that log and epoch is of the master that is followed. */
@@ -260,10 +276,17 @@ static void show(struct follow *follow, struct log_tail tail)
     acks_appended(follow->base->acks, tail.last);
 }
 
+/* Whether the first of those that arrived may be shown: its time has come, and the disk has it. */
+static bool arrival_is_due(const struct follow *follow, int64_t now_ms)
+{
+    const struct arrival *arrival = follow->arrivals;
+    return arrival && arrival->due_ms <= now_ms && arrival->tail.last <= base_held(follow->base).last;
+}
+
 static void arrivals_show(struct follow *follow, int64_t now_ms)
 {
     uint64_t before = follow->shown.last;
-    while (follow->arrivals && follow->arrivals->due_ms <= now_ms) {
+    while (arrival_is_due(follow, now_ms)) {
         struct arrival *arrival = follow->arrivals;
         follow->arrivals = arrival->next;
         if (!follow->arrivals)
@@ -271,7 +294,7 @@ static void arrivals_show(struct follow *follow, int64_t now_ms)
         show(follow, arrival->tail);
         free(arrival);
     }
-    if (follow->shown.last != before)
+    if (follow->shown.last != before && follow->base->settings->delay_ms)
         logline_event(LOGLINE_INFO, "shown",
                       LOG_FIELDS(LOG_NUMBER("first", before + 1), LOG_NUMBER("last", follow->shown.last),
                                  LOG_NUMBER("ms", follow->base->settings->delay_ms)),
@@ -279,8 +302,8 @@ static void arrivals_show(struct follow *follow, int64_t now_ms)
                       follow->shown.last, follow->base->settings->delay_ms);
 }
 
-/* The messages up to the list's end are stored: they show after the delay. `arrival` is what was allocated
- * for it, unless there is no delay. */
+/* The messages up to the list's end are stored: they show after the delay, and when the disk has them.
+ * `arrival` is what was allocated for that, unless there is neither. */
 static void arrival_add(struct follow *follow, struct arrival *arrival)
 {
     struct log_tail tail = log_tail(follow->base->log);
@@ -288,8 +311,9 @@ static void arrival_add(struct follow *follow, struct arrival *arrival)
         show(follow, tail);
         return;
     }
+    int64_t delay_ms = follow->base->settings->delay_ms;
     /* One more for what clock_ms cuts off: never early. */
-    *arrival = (struct arrival){.due_ms = clock_ms() + 1 + follow->base->settings->delay_ms, .tail = tail};
+    *arrival = (struct arrival){.due_ms = delay_ms ? clock_ms() + 1 + delay_ms : 0, .tail = tail};
     *follow->arrivals_end = arrival;
     follow->arrivals_end = &arrival->next;
 }
@@ -300,6 +324,8 @@ static void waiting_over(void *owner, struct acks_waiter *waiter)
     struct waiting *waiting = (struct waiting *)waiter;
     if (waiting->waiter.outcome == ACKS_REACHED)
         answer_stored(follow, waiting->exchange);
+    else if (waiting->waiter.outcome == ACKS_STRANDED)
+        http_answer_unavailable(waiting->exchange, "%s", store_refuses(follow->base->store));
     else
         http_answer_error(waiting->exchange, 503, NULL, "the secondary is shutting down");
     free(waiting);
@@ -349,7 +375,9 @@ int64_t follow_pass(struct follow *follow, int64_t now_ms, int64_t interim_ms)
         follow->interim_ms = now_ms + interim_ms;
         acks_each(follow->base->acks, interim_send, follow);
     }
-    return clock_earlier(follow->arrivals->due_ms, follow->interim_ms);
+    /* What is due waits for the disk, whose end makes a pass. */
+    int64_t due_ms = follow->arrivals->due_ms > now_ms ? follow->arrivals->due_ms : CLOCK_NEVER;
+    return clock_earlier(due_ms, follow->interim_ms);
 }
 
 /* ---- storing */
@@ -429,8 +457,9 @@ static int elements_store(struct follow *follow, const struct wire_replicate *re
     uint64_t last;
     if (known >= request->count)
         return 0;
-    struct arrival *arrival = follow->base->settings->delay_ms ? malloc(sizeof *arrival) : NULL;
-    if (follow->base->settings->delay_ms && !arrival)
+    bool waits = follow->base->settings->delay_ms || !base_holds_at_once(follow->base);
+    struct arrival *arrival = waits ? malloc(sizeof *arrival) : NULL;
+    if (waits && !arrival)
         return -ENOMEM;
     const size_t *lens = wire_replicate_lens(request);
     struct span elements = elements_skip(request->elements, lens, known);
@@ -455,6 +484,12 @@ static void messages_take(struct follow *follow, const struct wire_replicate *re
                  request->longest, follow->base->settings->max_message);
         refusal_log(follow, exchange, 413, why);
         http_answer_error(exchange, 413, NULL, "%s", why);
+        return;
+    }
+    const char *refuses = follow->base->store ? store_refuses(follow->base->store) : NULL;
+    if (refuses && last > log_last(follow->base->log)) {
+        refusal_log(follow, exchange, 503, refuses);
+        http_answer_unavailable(exchange, "%s", refuses);
         return;
     }
     int result = elements_store(follow, request, http_exchange_peer(exchange));

@@ -1,5 +1,6 @@
 /* A secondary's side of POST /replicate: what comes is stored at once and shows SECONDARY_DELAYS later; its
- * answer leaves when it shows. The delay is a latency: nothing waits behind anything but its own time.
+ * answer leaves when it shows. The delay is a latency: nothing waits behind anything but its own time. With a
+ * disk a message shows when that has it, too.
  *
  * A secondary that is registered follows one master: it takes messages with the log and the epoch that it
  * registered with, and only where the sender tells the digest of what comes before them. One that has never
@@ -19,6 +20,12 @@ struct follow *follow_open(struct base *base);
 
 /* Nobody may be waiting: acks_end and follow_pass come first. */
 void follow_close(struct follow *follow);
+
+/* The list was loaded from disk: it shows. `complete`: as the process before had it, see follow_complete. */
+void follow_restored(struct follow *follow, bool complete);
+
+/* The disk has failed: nothing more shows than does. Who waits for more is refused. */
+void follow_strand(struct follow *follow);
 
 /* The id up to which messages show. */
 uint64_t follow_shown(const struct follow *follow);

@@ -88,15 +88,16 @@ static bool nodes_are_sure(const struct gate *gate)
     struct members_count count = members_count(gate->members);
     if (count.linked + 1 >= settings->nodes)
         return true;
-    return count.witnesses >= settings->nodes - concern_nodes(settings->write_concern, settings->nodes) + 1;
+    return count.witnesses + gate->base->kept >=
+           settings->nodes - concern_nodes(settings->write_concern, settings->nodes) + 1;
 }
 
 /* Whether members that have not answered yet may hold more than they registered with: that can be taken over
  * before the first append only. */
 static bool members_may_have_more(struct gate *gate, int64_t now_ms)
 {
-    bool unmet =
-        gate->base->settings->quorum && !gate->base->appended && members_count(gate->members).unmet > 0;
+    bool asks = gate->base->settings->quorum || gate->base->store;
+    bool unmet = asks && !gate->base->appended && members_count(gate->members).unmet > 0;
     if (!unmet)
         gate->members_until_ms = CLOCK_NEVER;
     else if (gate->members_until_ms == CLOCK_NEVER && acks_gated(gate->base->acks))
@@ -146,11 +147,15 @@ static void waiting_log(struct gate *gate, bool waits)
 int64_t gate_pass(struct gate *gate, int64_t now_ms)
 {
     quorum_log(gate);
-    gate->base->sure = gate->base->sure || nodes_are_sure(gate);
+    if (!gate->base->sure && nodes_are_sure(gate)) {
+        gate->base->sure = true;
+        store_changed(gate->base->store);
+    }
     bool unmet = members_may_have_more(gate, now_ms);
     bool unheard = quorum_is_unheard(gate, now_ms);
     bool waits = !gate->base->sure || unmet || unheard;
-    bool closed = waits || admission_takes_over(gate->admission);
+    bool missing = gate->base->store && store_missing(gate->base->store);
+    bool closed = waits || missing || admission_takes_over(gate->admission);
     waiting_log(gate, waits);
     if (closed != acks_gate_closed(gate->base->acks))
         acks_gate(gate->base->acks, closed);

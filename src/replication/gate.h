@@ -2,11 +2,14 @@
  * lets POSTs wait (acks_gate) as long as it is not known which list this will be, or who is there:
  *
  * - while a list is taken over;
+ * - while its own disk misses messages that it once had (store_missing);
  * - with NODES, from the start until it is sure that nobody is missing who holds what was acknowledged with
  * the default write concern w: all NODES - 1 secondaries have been met, or NODES - w + 1 of them whose
- * process came with messages. One that came empty is no witness of what it may have held before;
- * - with a QUORUM, before the first append, until each member that is not unhealthy has answered once, five
- *   heartbeat intervals at most from when the first POST waits;
+ * process came with messages. One that came empty is no witness of what it may have held before; the master's
+ * own disk is one;
+ * - with a QUORUM, or with a disk, which tells who the members were, before the first append, until each
+ * member that is not unhealthy has answered once, five heartbeat intervals at most from when the first POST
+ * waits;
  * - with a QUORUM, when the master's own process was stopped for a while (SIGSTOP, a suspended machine):
  * until the quorum has answered afresh, or would have been called unhealthy by now.
  *

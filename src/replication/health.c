@@ -22,6 +22,22 @@ static void secondary_write(const struct health *health, struct buf *out)
     json_quote_sentence(registrar_reason(health->registrar), out);
 }
 
+static const char *const disk_names[] = {[STORE_OK] = "ok", [STORE_FULL] = "full", [STORE_FAILED] = "failed"};
+
+static void data_write(const struct base *base, struct buf *out)
+{
+    int64_t fsync_ms = base->settings->fsync_ms;
+    if (store_missing(base->store))
+        buf_addf(out, ",\"missing\":%" PRIu64, store_missing(base->store));
+    buf_add_text(out, ",\"data\":{\"fsync\":");
+    if (fsync_ms > 0)
+        buf_addf(out, "%.3f", (double)fsync_ms / 1000);
+    else
+        buf_add_text(out, fsync_ms == SETTINGS_FSYNC_OFF ? "\"off\"" : "\"always\"");
+    buf_addf(out, ",\"durable\":%" PRIu64 ",\"disk\":\"%s\"}", store_durable(base->store),
+             disk_names[store_disk(base->store)]);
+}
+
 static const char *status_name(const struct health *health)
 {
     static const char *const names[] = {
@@ -41,7 +57,9 @@ void health_write(const struct health *health, int64_t now_ms, struct buf *out)
     else
         buf_add_text(out, "null");
     buf_addf(out, ",\"last_id\":%" PRIu64,
-             health->follow ? follow_shown(health->follow) : log_last(base->log));
+             health->follow ? follow_shown(health->follow) : base_held(base).last);
+    if (base->store)
+        data_write(base, out);
     if (health->members)
         master_write(health, now_ms, out);
     else
@@ -79,10 +97,21 @@ static bool secondary_checks(const struct health *health, struct buf *out)
            caught_up;
 }
 
+static bool disk_checks(const struct store *store, struct buf *out)
+{
+    const char *refuses = store_refuses(store);
+    bool well = check_write(out, "disk", !refuses, refuses);
+    return check_write(out, "missing", !store_missing(store),
+                       "messages that were on its disk are missing, and no other node has sent them yet") &&
+           well;
+}
+
 bool health_write_ready(const struct health *health, struct buf *out)
 {
     struct buf checks = {0};
     bool ready = health->members ? master_checks(health, &checks) : secondary_checks(health, &checks);
+    if (health->base->store)
+        ready = disk_checks(health->base->store, &checks) && ready;
     ready = check_write(&checks, "running", !health->stopping, "it is stopping") && ready;
     buf_addf(out, "{\"status\":\"%s\",\"checks\":{", ready ? "ready" : "unready");
     buf_add_span(out, buf_span(&checks));

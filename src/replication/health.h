@@ -30,6 +30,7 @@ void health_write(const struct health *health, int64_t now_ms, struct buf *out);
  * - a secondary, where it has once registered and caught up since its start, and is not refused. One whose
  *   master is away goes on answering reads;
  * - a master, where no list is being taken over, and it has once been sure (struct base);
+ * - with a disk, where that takes messages and misses none;
  * - and none that is stopping. */
 bool health_write_ready(const struct health *health, struct buf *out);
 

@@ -32,6 +32,7 @@ struct link_target {
     struct http_url url;
     char boot[WIRE_NAME_SIZE]; /* of the process that registered; "": not known */
     bool complete;             /* it had all once: see struct wire_register */
+    bool durable;              /* it holds on disk what it holds */
 };
 
 enum link_state {

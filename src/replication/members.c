@@ -24,7 +24,8 @@ struct member {
     struct link_target other;  /* where else it has registered since it was proven last; port 0: nowhere */
     struct link *link;         /* NULL: a pause until dial_ms */
     struct link *candidate;    /* to an address that was registered since, not proven; or NULL */
-    struct acks_member *ack;   /* NULL before the first proof */
+    struct acks_member *ack;   /* NULL before the first proof, where the disk did not tell of it */
+    bool met;                  /* proven by this process of the master */
     uint64_t number;           /* goes with `ack`: no other member has had it */
     char boot[WIRE_NAME_SIZE]; /* of the process that was proven last */
     bool witness;              /* this process came with messages, and had once been complete */
@@ -299,6 +300,7 @@ static void member_unlink(struct members *members, struct member **at)
     struct member *member = *at;
     *at = member->next;
     members->count.all--;
+    store_changed(members->base->store);
     link_drop(&member->link);
     link_drop(&member->candidate);
     if (member->ack)
@@ -346,6 +348,7 @@ static void member_inherit(struct member *member, struct member *other)
     member->ack = other->ack;
     other->ack = own;
     member->number = other->number;
+    member->met = other->met;
     member->witness = other->witness;
     snprintf(member->boot, sizeof member->boot, "%s", other->boot);
 }
@@ -383,7 +386,9 @@ static int member_prove(struct members *members, struct member *member, struct l
         member->complaint[0] = '\0';
     }
     member->target = link->target;
+    member->met = true;
     member->other.url.port = 0;
+    store_changed(members->base->store);
     snprintf(member->target.boot, sizeof member->target.boot, "%s", link->peer.boot);
     return 0;
 }
@@ -526,6 +531,28 @@ int members_register(struct members *members, const char *id, const struct link_
     return 0;
 }
 
+int members_restore(struct members *members, const char *id, const struct http_url *url)
+{
+    int64_t now_ms = clock_ms();
+    struct member **at = member_find(members, id);
+    if (*at || members->count.all == MEMBERS_MAX)
+        return 0;
+    struct member *member = member_new(members, id, now_ms);
+    if (!member)
+        return -ENOMEM;
+    member->ack = acks_join(members->base->acks, 0, 0);
+    if (!member->ack) {
+        free(member);
+        return -ENOMEM;
+    }
+    *at = member;
+    member->target.url = *url;
+    member->number = ++members->numbers;
+    members->count.all++;
+    members_check(members, now_ms);
+    return 0;
+}
+
 /* Where another process of the member has registered since, or NULL. */
 static const struct link_target *wish_of_another(const struct member *member, const char *boot)
 {
@@ -619,7 +646,7 @@ int64_t members_check(struct members *members, int64_t now_ms)
         count.proven += member->ack != NULL;
         count.linked += member->link && member->link->state == LINK_PROVEN;
         count.alive += member->ack && alive;
-        count.unmet += !member->ack && alive;
+        count.unmet += !member->met && alive;
         count.witnesses += member->ack && member->witness;
     }
     members->count = count;
@@ -677,6 +704,8 @@ static void member_write(const struct members *members, const struct member *mem
              ",\"url\":\"http://%s\",\"state\":\"%s\",\"acked\":%" PRIu64 ",\"lag\":%" PRIu64
              ",\"last_seen\":%.3f",
              authority, state_names[member->state], view.position, view.lag, (double)view.silent_ms / 1000);
+    if (member->target.durable)
+        buf_add_text(out, ",\"durable\":true");
     if (member->complaint[0]) {
         buf_add_text(out, ",\"error\":");
         json_quote_sentence(member->complaint, out);
@@ -691,6 +720,23 @@ void members_write(const struct members *members, int64_t now_ms, struct buf *ou
         if (member != members->first)
             buf_add_char(out, ',');
         member_write(members, member, now_ms, out);
+    }
+    buf_add_char(out, ']');
+}
+
+void members_write_note(const struct members *members, struct buf *out)
+{
+    bool first = true;
+    buf_add_char(out, '[');
+    for (const struct member *member = members->first; member; member = member->next) {
+        char authority[HTTP_AUTHORITY_MAX];
+        if (!member->ack)
+            continue;
+        http_url_authority(&member->target.url, authority, sizeof authority);
+        buf_add_text(out, first ? "{\"id\":" : ",{\"id\":");
+        json_quote(span_of(member->id), out);
+        buf_addf(out, ",\"url\":\"http://%s\"}", authority);
+        first = false;
     }
     buf_add_char(out, ']');
 }

@@ -38,6 +38,10 @@ int members_register(struct members *members, const char *id, const struct link_
 /* Whether the process has said goodbye here: see members_remove. */
 bool members_said_goodbye(const struct members *members, const char *boot);
 
+/* A member that the master's disk tells of: it counts for CONCERN_ALL from now on, with nothing until it is
+ * proven, and is dialled. Returns 0 or -ENOMEM. */
+int members_restore(struct members *members, const char *id, const struct http_url *url);
+
 enum members_removal { MEMBERS_REMOVED, MEMBERS_NONE_SUCH, MEMBERS_OTHER_BOOT };
 
 /* Removes a member: for a person, with boot "", or because that process of it says goodbye. A process that is
@@ -62,11 +66,11 @@ int64_t members_check(struct members *members, int64_t now_ms);
 
 /* How many there are of what, as members_check saw it last. */
 struct members_count {
-    unsigned all; /* registered */
-    unsigned proven;
+    unsigned all;       /* registered */
+    unsigned proven;    /* those included that the disk tells of */
     unsigned linked;    /* the link to them is proven now */
     unsigned alive;     /* proven and not unhealthy */
-    unsigned unmet;     /* neither proven nor unhealthy: they may answer soon */
+    unsigned unmet;     /* neither proven by this process nor unhealthy: they may answer soon */
     unsigned witnesses; /* proven, and their process came with messages and had once been complete */
 };
 struct members_count members_count(const struct members *members);
@@ -91,8 +95,12 @@ struct member_view {
 void members_each(const struct members *members, int64_t now_us,
                   void (*each)(void *ctx, const struct member_view *member), void *ctx);
 
-/* Adds the array for GET /health: [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…,"error":…}];
- * the error is there while there is something wrong with the link. */
+/* Adds the array for the disk: [{"id":…,"url":…}], those that are or were proven. */
+void members_write_note(const struct members *members, struct buf *out);
+
+/* Adds the array for GET /health:
+ * [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…,"durable":true,"error":…}]; the error is there
+ * while there is something wrong with the link. */
 void members_write(const struct members *members, int64_t now_ms, struct buf *out);
 
 #endif

@@ -74,10 +74,20 @@ static void list_write(const struct metrics *metrics, struct buf *out)
     const struct base *base = metrics->health->base;
     const struct follow *follow = metrics->health->follow;
     gauge(out, "rlog_last_id", "Id of the last message that this node shows.",
-          follow ? follow_shown(follow) : log_last(base->log));
+          follow ? follow_shown(follow) : base_held(base).last);
     gauge(out, "rlog_epoch", "Epoch of the list; 0 while a secondary knows none.", base->own.epoch);
     gauge(out, "rlog_list_bytes", "Bytes of the list, as MAX_LOG counts them.", log_bytes(base->log));
     gauge(out, "rlog_list_limit_bytes", "MAX_LOG.", (uint64_t)base->settings->max_log);
+}
+
+static void disk_write(const struct store *store, struct buf *out)
+{
+    gauge(out, "rlog_durable_id", "Id of the last message that is on disk for sure.", store_durable(store));
+    gauge(out, "rlog_missing_id", "Highest id that was on disk once and is missing; 0: none is.",
+          store_missing(store));
+    gauge(out, "rlog_disk_state", "0 ok, 1 full, 2 failed.", store_disk(store));
+    histogram(out, "rlog_disk_sync_seconds", "Time to write a group of messages to disk and sync it.",
+              &store_counters(store)->syncs);
 }
 
 /* ---- the server */
@@ -116,15 +126,20 @@ static void answers_write(const struct metrics *metrics, struct buf *out)
 static void refusals_write(const struct metrics *metrics, struct buf *out)
 {
     static const char name[] = "rlog_refusals_total";
-    static const char *const http[HTTP_REFUSALS] = {
-        [HTTP_REFUSED_HOST] = "host",       [HTTP_REFUSED_SITE] = "site",
-        [HTTP_REFUSED_TOKEN] = "token",     [HTTP_REFUSED_TYPE] = "type",
-        [HTTP_REFUSED_REQUEST] = "request", [HTTP_REFUSED_LATE] = "late",
-        [HTTP_REFUSED_MEMORY] = "memory",   [HTTP_REFUSED_CONNECTIONS] = "connections"};
+    static const char *const http[HTTP_REFUSALS] = {[HTTP_REFUSED_HOST] = "host",
+                                                    [HTTP_REFUSED_SITE] = "site",
+                                                    [HTTP_REFUSED_TOKEN] = "token",
+                                                    [HTTP_REFUSED_TYPE] = "type",
+                                                    [HTTP_REFUSED_CLOSED] = "loading",
+                                                    [HTTP_REFUSED_REQUEST] = "request",
+                                                    [HTTP_REFUSED_LATE] = "late",
+                                                    [HTTP_REFUSED_MEMORY] = "memory",
+                                                    [HTTP_REFUSED_CONNECTIONS] = "connections"};
     static const char *const append[APPEND_REFUSALS] = {[APPEND_REFUSED_READ_ONLY] = "read_only",
                                                         [APPEND_REFUSED_FULL] = "list_full",
                                                         [APPEND_REFUSED_WAITING] = "too_many_waiting",
                                                         [APPEND_REFUSED_HELD] = "held_too_long",
+                                                        [APPEND_REFUSED_DISK] = "disk",
                                                         [APPEND_REFUSED_MEMORY] = "append_memory"};
     exposition_family(out, name, "counter", "Requests and connections that were refused, by the reason.");
     labelled(out, name, "reason", http, metrics->http->refused, HTTP_REFUSALS);
@@ -281,6 +296,8 @@ void metrics_write(const struct metrics *metrics, int64_t now_us, struct buf *ou
     process_write(metrics, out);
     build_write(metrics, out);
     list_write(metrics, out);
+    if (metrics->health->base->store)
+        disk_write(metrics->health->base->store, out);
     server_write(metrics, out);
     if (!metrics->health->members) {
         secondary_write(metrics, now_us, out);

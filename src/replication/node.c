@@ -12,12 +12,14 @@
 #include "replication/gate.h"
 #include "replication/health.h"
 #include "replication/metrics.h"
+#include "replication/note.h"
 #include "replication/pending.h"
 #include "replication/registrar.h"
 #include "replication/tail.h"
 #include "replication/token.h"
 #include "ui/ui.h"
 #include "usage.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -42,7 +44,13 @@ struct node {
     _Atomic int64_t stop_by_ms; /* set by any thread; CLOCK_NEVER: not to stop */
     atomic_bool drained;        /* set by main: nobody waits for an ACK any more, or for too long */
     bool ended;                 /* nobody waits any more, nor will */
-    struct buf hosts;           /* the names that it is called by */
+    uint64_t held;              /* with a disk: up to where the list was held when that was looked at last */
+    bool stranded;              /* the disk has failed, and those who waited for it know */
+    struct http_denial loading; /* what is answered while the list is loaded, */
+    char loading_why[STORE_SAY_SIZE]; /* its sentence */
+    void (*unusable)(void *ctx);
+    void *unusable_ctx;
+    struct buf hosts; /* the names that it is called by */
     struct http_guard guard;
 
     /* a master's; NULL in a secondary */
@@ -61,7 +69,7 @@ struct node {
 /* The id up to which messages show. */
 static uint64_t node_shown(const struct node *node)
 {
-    return node->follow ? follow_shown(node->follow) : log_last(node->base.log);
+    return node->follow ? follow_shown(node->follow) : base_held(&node->base).last;
 }
 
 /* ---- the master's process stands still */
@@ -348,7 +356,7 @@ static const struct http_route master_routes[] = {
     {.method = "GET", .path = "/health", .handle = handle_health},
     {.method = "GET", .path = "/events", .handle = handle_events},
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
-    {.method = "GET", .path = "/livez", .handle = handle_live},
+    {.method = "GET", .path = "/livez", .handle = handle_live, .always = true},
     {.method = "GET", .path = "/pending", .handle = handle_pending},
     {.method = "GET", .path = "/metrics", .handle = handle_metrics},
     {.method = "GET", .path = "/openapi.json", .handle = handle_file},
@@ -373,7 +381,7 @@ static const struct http_route secondary_routes[] = {
     {.method = "GET", .path = "/health", .handle = handle_health},
     {.method = "GET", .path = "/events", .handle = handle_events},
     {.method = "GET", .path = "/readyz", .handle = handle_ready},
-    {.method = "GET", .path = "/livez", .handle = handle_live},
+    {.method = "GET", .path = "/livez", .handle = handle_live, .always = true},
     {.method = "GET", .path = "/metrics", .handle = handle_metrics},
     {.method = "GET", .path = "/openapi.json", .handle = handle_file},
     {.method = "POST",
@@ -475,17 +483,116 @@ static void streams_stop(struct node *node)
         events_stop(node->base.events);
 }
 
+/* ---- the disk */
+
+/* What the disk's thread has done since. */
+static void disk_collect(struct node *node)
+{
+    struct store *store = node->base.store;
+    store_collect(store);
+    uint64_t held = base_held(&node->base).last;
+    if (held > node->held && node->members && !store_holds_at_once(store)) {
+        receipts_ack(&node->receipts, RECEIPTS_MASTER, node->held, held);
+        acks_appended(node->base.acks, held);
+    }
+    node->held = held;
+    if (node->stranded || store_disk(store) != STORE_FAILED)
+        return;
+    node->stranded = true;
+    if (node->members)
+        append_strand(node->append);
+    else
+        follow_strand(node->follow);
+}
+
+static void member_known(void *ctx, const char *id, const struct http_url *url)
+{
+    struct node *node = ctx;
+    if (node->members && members_restore(node->members, id, url) < 0)
+        logline_event(LOGLINE_ERROR, "member", LOG_FIELDS(LOG_TEXT("member", id)),
+                      "there is no memory for %s, a member that the disk tells of", id);
+}
+
+/* The list was loaded. A master goes on with it in the next epoch. */
+static void disk_loaded(void *ctx, const struct journal_meta *meta)
+{
+    struct node *node = ctx;
+    struct wire_identity *own = &node->base.own;
+    bool complete = note_read(buf_span(&meta->node), member_known, node) && !store_missing(node->base.store);
+    if (meta->log[0] && (node->members || log_last(node->base.log))) {
+        snprintf(own->log, sizeof own->log, "%s", meta->log);
+        own->epoch = meta->epoch;
+        if (node->members && own->epoch < WIRE_EPOCH_MAX)
+            own->epoch++;
+    }
+    node->held = log_last(node->base.log);
+    if (node->follow)
+        follow_restored(node->follow, complete);
+    else
+        acks_appended(node->base.acks, node->held);
+    node->base.kept = node->members && complete;
+}
+
+static void disk_note(void *ctx, struct buf *out)
+{
+    const struct node *node = ctx;
+    bool complete = node->members ? node->base.sure : follow_complete(node->follow);
+    note_write(complete && store_keeps(node->base.store), node->members, out);
+}
+
+static void disk_unusable(void *ctx)
+{
+    const struct node *node = ctx;
+    node->unusable(node->unusable_ctx);
+}
+
+int node_keep(struct node *node, struct journal *journal, struct worker *worker, void (*unusable)(void *ctx),
+              void *ctx)
+{
+    const struct store_owner owner = {
+        .ctx = node, .loaded = disk_loaded, .note = disk_note, .unusable = disk_unusable};
+    node->unusable = unusable;
+    node->unusable_ctx = ctx;
+    node->base.store = store_open(&node->base, journal, worker, &owner);
+    return node->base.store ? 0 : -ENOMEM;
+}
+
+static const struct http_denial *service_closed(void *ctx)
+{
+    struct node *node = ctx;
+    if (!node->base.store || store_runs(node->base.store))
+        return NULL;
+    store_say_loading(node->base.store, node->loading_why);
+    node->loading = (struct http_denial){503, HTTP_RETRY, node->loading_why};
+    return &node->loading;
+}
+
+static int64_t role_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms)
+{
+    return node->members ? master_pass(node, now_ms, stop_by_ms) : secondary_pass(node, now_ms, stop_by_ms);
+}
+
 static int64_t service_pass(void *ctx, int64_t now_ms)
 {
     struct node *node = ctx;
+    struct store *store = node->base.store;
     int64_t stop_by_ms = atomic_load(&node->stop_by_ms);
     worker_collect(node->base.dialer->worker);
+    if (store)
+        disk_collect(node);
+    if (store && !store_runs(store)) {
+        node->ended = stop_by_ms != CLOCK_NEVER;
+        return node->due_ms = node->ended ? CLOCK_NEVER : store_pass(store, now_ms);
+    }
     if (stop_by_ms != CLOCK_NEVER)
         streams_stop(node);
-    int64_t role_ms =
-        node->members ? master_pass(node, now_ms, stop_by_ms) : secondary_pass(node, now_ms, stop_by_ms);
+    int64_t role_ms = role_pass(node, now_ms, stop_by_ms);
     int64_t tail_ms = tail_pass(node->tail, node_shown(node), now_ms);
-    node->due_ms = clock_earlier(clock_earlier(role_ms, tail_ms), events_go_on(node, now_ms));
+    if (store && node->ended)
+        store_stop(store);
+    int64_t disk_ms = store ? store_pass(store, now_ms) : CLOCK_NEVER;
+    node->due_ms =
+        clock_earlier(clock_earlier(role_ms, disk_ms), clock_earlier(tail_ms, events_go_on(node, now_ms)));
     node->looked = false;
     return node->due_ms;
 }
@@ -495,7 +602,8 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
 static bool service_busy(void *ctx)
 {
     struct node *node = ctx;
-    return !node->ended || (node->registrar && registrar_leaving(node->registrar));
+    return !node->ended || (node->registrar && registrar_leaving(node->registrar)) ||
+           (node->base.store && store_busy(node->base.store));
 }
 
 static void service_ended(void *ctx, uint64_t connection)
@@ -512,6 +620,7 @@ struct http_service node_service(struct node *node)
         .routes = node->members ? master_routes : secondary_routes,
         .guard = &node->guard,
         .admits = service_admits,
+        .closed = service_closed,
         .watches_body = service_watches_body,
         .body_came = service_body_came,
         .pass = service_pass,
@@ -607,7 +716,8 @@ void node_close(struct node *node)
     if (node->append)
         append_close(node->append);
     acks_close(node->base.acks);
-    log_close(node->base.log);
+    if (store_close(node->base.store))
+        log_close(node->base.log);
     buf_free(&node->hosts);
     free(node);
 }

@@ -9,6 +9,7 @@
 
 #include "http/client.h"
 #include "http/server.h"
+#include "log/journal.h"
 #include "log/log.h"
 #include "replication/wire.h"
 #include "settings.h"
@@ -21,6 +22,12 @@ struct node *node_open(const struct settings *settings, enum settings_role role,
 
 /* Nobody may be waiting: node_stop comes first, and passes. */
 void node_close(struct node *node);
+
+/* Before the first pass: the list is kept in the journal, too, which the node owns from now on, whatever it
+ * returns. The worker does nothing else, and outlives the node. `unusable` is called where the list cannot be
+ * loaded: the program has to end then. Returns 0 or -ENOMEM. */
+int node_keep(struct node *node, struct journal *journal, struct worker *worker, void (*unusable)(void *ctx),
+              void *ctx);
 
 /* What the HTTP server calls; its ctx is the node. */
 struct http_service node_service(struct node *node);

@@ -75,6 +75,10 @@ static void waits_for_write(const struct pending *pending, const struct post *po
     const struct member_view *members = (const struct member_view *)(const void *)pending->members.data;
     bool first = true;
     buf_add_char(out, '[');
+    if (post->waiter.id > base_held(pending->base).last) { /* its own disk is not that far */
+        buf_add_text(out, "\"master\"");
+        first = false;
+    }
     for (size_t i = 0; i < pending->members.len / sizeof *members; i++) {
         if (!is_waited_for(pending, &members[i], post, count))
             continue;

@@ -16,6 +16,7 @@ struct post {
     bool gone;           /* its client, while it waited at the gate */
     struct share *share; /* of its client's address; NULL: it does not wait */
     int64_t began_us;
+    int64_t deadline_ms;     /* of all its waits; at the gate it may have an earlier one */
     uint64_t expect;         /* the id that the first message is to get; 0: any */
     struct receipt *receipt; /* NULL: none is wanted */
     struct append_messages messages;

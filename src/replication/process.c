@@ -1,9 +1,12 @@
 #include "replication/process.h"
 #include "replication/node.h"
 #include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     DRAIN_MS = 1200,  /* a master's time for ACKs, when it stops */
@@ -15,6 +18,8 @@ struct process {
     const struct settings *settings;
     enum settings_role role;
     struct worker *worker;
+    struct worker *disk; /* NULL without DATA_DIR */
+    atomic_bool failed;  /* the list could not be loaded */
     struct http_dialer dialer;
     struct node *node;
     struct http_server *server;
@@ -24,6 +29,31 @@ static void server_wake(void *ctx)
 {
     struct process *process = ctx;
     loop_wake(process->dialer.loop);
+}
+
+static void list_unusable(void *ctx)
+{
+    struct process *process = ctx;
+    atomic_store(&process->failed, true);
+    kill(getpid(), SIGTERM); /* main ends the process */
+}
+
+/* Opens DATA_DIR, where it is set. Returns 0 or a negative errno. */
+static int disk_open(struct process *process, char *why, size_t why_size)
+{
+    char sentence[JOURNAL_WHY_SIZE];
+    struct journal *journal;
+    if (!process->settings->data_dir[0])
+        return 0;
+    process->disk = worker_open(server_wake, process);
+    if (!process->disk)
+        return -ENOMEM;
+    int result = journal_open(&journal, process->settings->data_dir, JOURNAL_WRITE, sentence);
+    if (result < 0) {
+        snprintf(why, why_size, "%s", sentence);
+        return result;
+    }
+    return node_keep(process->node, journal, process->disk, list_unusable, process);
 }
 
 static int process_listen(struct process *process, char *why, size_t why_size)
@@ -54,6 +84,8 @@ static void process_free(struct process *process)
         node_close(process->node);
     if (process->worker)
         worker_close(process->worker);
+    if (process->disk)
+        worker_close(process->disk);
     if (process->server)
         http_server_close(process->server);
     free(process);
@@ -75,6 +107,8 @@ int process_start(struct process **out, const struct settings *settings, enum se
     if (process->worker)
         process->node = node_open(settings, role, &process->dialer);
     if (process->node)
+        result = disk_open(process, why, why_size);
+    if (process->node && result == 0)
         result = process_listen(process, why, why_size);
     if (result < 0)
         process_free(process);
@@ -86,6 +120,11 @@ int process_start(struct process **out, const struct settings *settings, enum se
 uint16_t process_port(const struct process *process)
 {
     return http_server_port(process->server);
+}
+
+bool process_failed(const struct process *process)
+{
+    return atomic_load(&process->failed);
 }
 
 void process_stop(struct process *process)

@@ -7,13 +7,16 @@
 
 struct process;
 
-/* Listens, serves, and as a secondary begins to register. The settings outlive the process. Returns 0, or a
- * negative errno with one sentence in why. */
+/* Listens, loads the list where DATA_DIR is set, serves, and as a secondary begins to register. The settings
+ * outlive the process. Returns 0, or a negative errno with one sentence in why. */
 int process_start(struct process **out, const struct settings *settings, enum settings_role role, char *why,
                   size_t why_size);
 
 /* The port that it listens on. */
 uint16_t process_port(const struct process *process);
+
+/* Whether the list could not be loaded; SIGTERM was sent to this process then. Any thread. */
+bool process_failed(const struct process *process);
 
 /* Ends within two seconds. A master refuses new appends, gives the waiting ones some time for their ACKs, and
  * what was acknowledged some time to reach one more node; a secondary says goodbye. Who still waits is

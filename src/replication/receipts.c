@@ -17,7 +17,7 @@ struct receipt {
     bool awaits;
     bool incomplete;  /* there was no memory for a note */
     int64_t began_us; /* the request */
-    int64_t held_us;  /* since when the master holds the message */
+    int64_t held_us;  /* since when those have held the message who did at first */
     struct buf notes;
 };
 
@@ -86,27 +86,21 @@ struct writing {
     struct buf *out;
 };
 
-static void node_write(struct buf *out, const char *id)
-{
-    buf_add_text(out, "{\"id\":");
-    json_quote(span_of(id), out);
-    buf_add_text(out, ",\"ms\":");
-}
-
 static void time_write(const struct receipt *receipt, int64_t at_us, struct buf *out)
 {
     int64_t tenths = (at_us - receipt->began_us + 50) / 100; /* of a millisecond */
     buf_addf(out, "%" PRId64 ".%d}", tenths / 10, (int)(tenths % 10));
 }
 
-static void member_write(void *ctx, const struct member_view *member)
+/* A node that holds the list up to `position`. */
+static void node_write(const struct writing *writing, const char *id, uint64_t number, uint64_t position)
 {
-    const struct writing *writing = ctx;
     const struct receipt *receipt = writing->receipt;
-    buf_add_char(writing->out, ',');
-    node_write(writing->out, member->id);
-    const struct note *note = note_find(receipt, member->number);
-    if (member->position < writing->id)
+    const struct note *note = note_find(receipt, number);
+    buf_add_text(writing->out, "{\"id\":");
+    json_quote(span_of(id), writing->out);
+    buf_add_text(writing->out, ",\"ms\":");
+    if (position < writing->id)
         buf_add_text(writing->out, "null}");
     else if (note)
         time_write(receipt, note->at_us, writing->out);
@@ -114,12 +108,19 @@ static void member_write(void *ctx, const struct member_view *member)
         time_write(receipt, receipt->incomplete ? clock_us() : receipt->held_us, writing->out);
 }
 
-void receipt_write(const struct receipt *receipt, const struct members *members, uint64_t id, struct buf *out)
+static void member_write(void *ctx, const struct member_view *member)
+{
+    const struct writing *writing = ctx;
+    buf_add_char(writing->out, ',');
+    node_write(writing, member->id, member->number, member->position);
+}
+
+void receipt_write(const struct receipt *receipt, const struct members *members, uint64_t held, uint64_t id,
+                   struct buf *out)
 {
     struct writing writing = {receipt, id, out};
     buf_add_char(out, '[');
-    node_write(out, "master");
-    time_write(receipt, receipt->held_us, out);
+    node_write(&writing, "master", RECEIPTS_MASTER, held);
     members_each(members, clock_us(), member_write, &writing);
     buf_add_char(out, ']');
 }

@@ -316,7 +316,8 @@ static void call_begin(struct registrar *registrar, const struct http_address *k
 static void registration_write(struct registrar *registrar, struct buf *out)
 {
     const struct base *base = registrar->base;
-    struct log_tail tail = log_tail(base->log);
+    bool failed = base->store && store_disk(base->store) == STORE_FAILED;
+    struct log_tail tail = failed ? base_held(base) : log_tail(base->log); /* the rest will never show here */
     struct wire_register registration = {
         .from = base->own,
         .port = base->port,
@@ -324,11 +325,12 @@ static void registration_write(struct registrar *registrar, struct buf *out)
         .stored = tail.last, /* what does not show yet will: a new master must have it, too */
         .digest = {true, tail.digest},
         .complete = follow_complete(registrar->follow),
+        .durable = !base_holds_at_once(base),
     };
     snprintf(registration.from.id, sizeof registration.from.id, "%s", base->settings->secondary_id);
     snprintf(registration.url, sizeof registration.url, "%s", base->settings->advertise_url);
     wire_register_write(out, &registration);
-    registrar->described = tail.last;
+    registrar->described = log_last(base->log);
 }
 
 static void registrar_register(struct registrar *registrar, int64_t now_ms)

@@ -176,6 +176,7 @@ const char *wire_register_read(struct span body, struct wire_register *out, char
         {"digest", read_digest, offsetof(struct wire_register, digest)},
         {"boot", read_name, offsetof(struct wire_register, from.boot)},
         {"complete", read_true, offsetof(struct wire_register, complete)},
+        {"durable", read_true, offsetof(struct wire_register, durable)},
         {0},
     };
     *out = (struct wire_register){0};
@@ -390,6 +391,8 @@ void wire_register_write(struct buf *out, const struct wire_register *request)
         add_text(out, ",\"boot\":", request->from.boot);
     if (request->complete)
         buf_add_text(out, ",\"complete\":true");
+    if (request->durable)
+        buf_add_text(out, ",\"durable\":true");
     if (request->from.id[0])
         add_text(out, ",\"id\":", request->from.id);
     if (request->url[0])

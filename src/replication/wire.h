@@ -25,7 +25,7 @@ enum {
     WIRE_NAME_SIZE = 72, /* a log's or boot's name, its terminator included */
     WIRE_ID_SIZE = 264,  /* a member's id; a host and its port fit */
     WIRE_URL_SIZE = 300,
-    WIRE_ERROR_SIZE = 320
+    WIRE_ERROR_SIZE = 400
 };
 
 /* Of an epoch: one more must fit, for the next master. */
@@ -56,6 +56,7 @@ struct wire_register {
     uint64_t stored;         /* up to where they are there, shown or not yet; last_id where it is left out */
     struct wire_told digest; /* of the messages up to `stored` */
     bool complete;           /* the process has once held all that was acknowledged: see WIRE_SURE_FIELD */
+    bool durable;            /* it holds on disk what it holds */
 };
 
 void wire_register_write(struct buf *out, const struct wire_register *request);

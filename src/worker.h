@@ -1,9 +1,10 @@
 /* A thread for calls that block: the loop's thread hands jobs over and never waits for them. Jobs are done
- * one after another, in the order in which they came. Name look-ups are such jobs (http/client.c).
+ * one after another, in the order in which they came. Name look-ups are such jobs (http/client.c), and what
+ * is asked of the disk (replication/store.c).
  *
  * One thread, the owner's, calls everything here. */
-#ifndef HTTP_WORKER_H
-#define HTTP_WORKER_H
+#ifndef WORKER_H
+#define WORKER_H
 
 #include <stdbool.h>
 

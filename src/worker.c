@@ -1,4 +1,4 @@
-#include "http/worker.h"
+#include "worker.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
