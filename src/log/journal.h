@@ -5,13 +5,13 @@
  *   00000000000000048213.log   a file ends at JOURNAL_FILE_BYTES or a little later
  *   lock                       held while a process uses the directory
  *
- * A frame is what was written at once: some messages, the digest through the last of them, and `synced`, the id that
- * was known to be on disk when the frame was written. So what cannot be read is told apart: behind everything that
- * was known to be on disk it is the torn tail of a write that was not finished, and nobody was promised it; before
- * that it is damage.
+ * A frame is what was written at once: some messages, the digest through the last of them, and `synced`, the
+ * id that was known to be on disk when the frame was written. So what cannot be read is told apart: behind
+ * everything that was known to be on disk it is the torn tail of a write that was not finished, and nobody
+ * was promised it; before that it is damage.
  *
- * Knows nothing of nodes. One thread at a time uses a journal, and its calls block. What it asks of the system goes
- * through disk.h. */
+ * Knows nothing of nodes. One thread at a time uses a journal, and its calls block. What it asks of the
+ * system goes through disk.h. */
 #ifndef LOG_JOURNAL_H
 #define LOG_JOURNAL_H
 
@@ -41,10 +41,11 @@ enum journal_use {
     JOURNAL_LOOK   /* changes nothing, needs no write permission, and cannot be written */
 };
 
-/* Opens a directory: locks it, reads the meta file and the files' headers, and on JOURNAL_WRITE sees to it that the
- * first file is there with room in it. Returns 0, or a negative errno with one sentence in `why` that names the file
- * or, where another process has the directory (-EBUSY), that process. -EPROTO: a format that this program does not
- * know. -ENODATA: a file is missing between two others. Nothing was changed then. */
+/* Opens a directory: locks it, reads the meta file and the files' headers, and on JOURNAL_WRITE sees to it
+ * that the first file is there with room in it. Returns 0, or a negative errno with one sentence in `why`
+ * that names the file or, where another process has the directory (-EBUSY), that process. -EPROTO: a format
+ * that this program does not know. -ENODATA: a file is missing between two others. Nothing was changed then.
+ */
 int journal_open(struct journal **out, const char *path, enum journal_use use, char why[JOURNAL_WHY_SIZE]);
 
 /* Lets the directory go. Writes nothing. */
@@ -60,32 +61,43 @@ struct journal_progress {
 
 /* What journal_load has found. */
 struct journal_found {
-    uint64_t last;                /* the messages 1 to last are in the list now, and on disk */
-    uint64_t torn_bytes;          /* of an append that was not finished, which were cut off; 0: none */
-    uint64_t damaged;             /* the first id that could not be read although it was on disk; 0: none */
-    uint64_t missing;             /* as in the meta, which tells it from now on */
-    bool meta_damaged;            /* the meta file could not be read: it is set aside, and the headers were believed */
-    unsigned files;               /* with messages */
-    unsigned aside;               /* files that lie there set aside, by this start or earlier ones */
-    char aside_name[64];          /* the first file that was set aside now; "": none */
+    uint64_t last;       /* the messages 1 to last are in the list now, and on disk */
+    uint64_t torn_bytes; /* of an append that was not finished, which were cut off; 0: none */
+    uint64_t damaged;    /* the first id that could not be read although it was on disk; 0: none */
+    uint64_t missing;    /* as in the meta, which tells it from now on */
+    bool meta_damaged;   /* the meta file could not be read: it is set aside, and the headers were believed */
+    unsigned files;      /* with messages */
+    unsigned aside;      /* files that lie there set aside, by this start or earlier ones */
+    char aside_name[64]; /* the first file that was set aside now; "": none */
 };
 
-/* Reads all messages into an empty list, and mends: a torn tail is cut off; a file with damage is set aside under
- * another name, never deleted, with those behind it, and what comes before the damage is kept. What was read and was
- * not known to be on disk is written once more and synced. With JOURNAL_LOOK nothing of this is changed, only told.
- * `accept_loss`: forget the ids that are missing. Returns 0, or a negative errno with a sentence: -ENOSPC where the
- * list's limit (log_limit) is less than what is here (why says so), -ENOMEM, -EIO and the like where mending failed. */
-int journal_load(struct journal *journal, struct log *log, bool accept_loss, struct journal_progress *progress,
-                 struct journal_found *found, char why[JOURNAL_WHY_SIZE]);
+/* Reads all messages into an empty list, and mends: a torn tail is cut off; a file with damage is set aside
+ * under another name, never deleted, with those behind it, and what comes before the damage is kept. What was
+ * read and was not known to be on disk is written once more and synced. With JOURNAL_LOOK nothing of this is
+ * changed, only told. `accept_loss`: forget the ids that are missing. Returns 0, or a negative errno with a
+ * sentence: -ENOSPC where the list's limit (log_limit) is less than what is here (why says so), -ENOMEM, -EIO
+ * and the like where mending failed. */
+int journal_load(struct journal *journal, struct log *log, bool accept_loss,
+                 struct journal_progress *progress, struct journal_found *found, char why[JOURNAL_WHY_SIZE]);
 
-/* Replaces the meta file: what is given (copied), and the id that is on disk now. Whole and on disk at return. */
+/* The files in order, borrowed until the next call that changes the journal. */
+struct journal_file {
+    uint64_t first; /* the first message's id, and the file's name */
+    uint64_t last;  /* first - 1: there is none yet. Known once journal_load was here */
+    uint64_t bytes;
+};
+size_t journal_files(const struct journal *journal, const struct journal_file **files);
+
+/* Replaces the meta file: what is given (copied), and the id that is on disk now. Whole and on disk at
+ * return. Returns as journal_append; -EINVAL where a line holds a newline. */
 int journal_put_meta(struct journal *journal, const struct journal_meta *meta);
 
-/* Writes the next messages as one frame: the slice (read to its end), from id `first` on, which comes behind the
- * last one written; `digest` is that of the list through its last message. Begins another file where this one is
- * full. Returns 0, or -ENOSPC or -EDQUOT where there is no room: nothing was begun, and the same call may be made
- * again later. Any other error, of this or journal_sync, is final: nothing more is written in this process, and each
- * further call returns it again. Whoever retries a failed sync is lied to: the kernel has marked the pages clean. */
+/* Writes the next messages as one frame: the slice (read to its end), from id `first` on, which comes behind
+ * the last one written; `digest` is that of the list through its last message. Begins another file where this
+ * one is full. Returns 0, or -ENOSPC or -EDQUOT where there is no room: nothing was begun, and the same call
+ * may be made again later. Any other error, of this or journal_sync, is final: nothing more is written in
+ * this process, and each further call returns it again. Whoever retries a failed sync is lied to: the kernel
+ * has marked the pages clean. */
 int journal_append(struct journal *journal, struct log_slice slice, uint64_t first, uint64_t digest);
 
 /* What was written is on disk at return. */

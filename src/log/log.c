@@ -255,24 +255,40 @@ void log_limit(struct log *log, uint64_t max_bytes)
 
 /* ---- all of an append ---- */
 
-int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id)
+/* `digest`: what the list's must be then; NULL: any. */
+static int append(struct log *log, struct span elements, const size_t *lens, uint64_t count,
+                  const uint64_t *digest, uint64_t *last_id)
 {
     struct end end = log->end;
     if (!log_has_room(log, elements.len + 1)) { /* each has a comma behind it */
         full_tell(log);
         return -ENOSPC;
     }
-    if (end_add(log, &end, elements, lens, count) < 0) {
+    int result = end_add(log, &end, elements, lens, count);
+    if (result == 0 && digest && end.tail.digest != *digest)
+        result = -EBADMSG;
+    if (result < 0) {
         struct log_segment **fresh = segment_link(log, &log->end);
         segments_free(*fresh);
         *fresh = NULL;
-        return -ENOMEM;
+        return result;
     }
     log->end = end;
     *last_id = end.tail.last;
     if (end.bytes >= log->tell_at)
         fill_tell(log);
     return 0;
+}
+
+int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id)
+{
+    return append(log, elements, lens, count, NULL, last_id);
+}
+
+int log_append_proven(struct log *log, struct span elements, const size_t *lens, uint64_t count,
+                      uint64_t digest, uint64_t *last_id)
+{
+    return append(log, elements, lens, count, &digest, last_id);
 }
 
 /* ---- the list ---- */

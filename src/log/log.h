@@ -62,6 +62,11 @@ bool log_has_room(const struct log *log, uint64_t bytes);
  * the caller's promise and is not checked. */
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id);
 
+/* The same where the digest of the list behind it is known beforehand: -EBADMSG, with nothing appended, where
+ * it would be another. */
+int log_append_proven(struct log *log, struct span elements, const size_t *lens, uint64_t count,
+                      uint64_t digest, uint64_t *last_id);
+
 /* The id of the last message, 0 for an empty list. */
 uint64_t log_last(const struct log *log);
 
