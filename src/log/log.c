@@ -27,6 +27,7 @@ struct end {
     uint64_t marks;
     struct log_segment *segment; /* the last one; NULL for an empty list */
     size_t used;                 /* bytes of it */
+    struct log_segment *fresh; /* of an append under way: the first that it has added; it hangs nowhere yet */
 };
 
 struct log {
@@ -120,16 +121,10 @@ static struct place place_at(const struct log *log, const struct log_cursor *cur
 static void segments_free(struct log_segment *segment)
 {
     while (segment) {
-        struct log_segment *next = segment->next;
+        struct log_segment *next = atomic_load_explicit(&segment->next, memory_order_relaxed);
         munmap(segment, sizeof *segment + segment->cap);
         segment = next;
     }
-}
-
-/* Where the segment behind the end's hangs. */
-static struct log_segment **segment_link(struct log *log, const struct end *end)
-{
-    return end->segment ? &end->segment->next : &log->first;
 }
 
 /* A segment has pages of its own. Those behind what is populated cost nothing. Huge pages would stop an
@@ -163,14 +158,17 @@ static void segment_populate(struct log_segment *segment, size_t used)
     segment->populated = end;
 }
 
-static int end_add_segment(struct log *log, struct end *end, size_t least)
+static int end_add_segment(struct end *end, size_t least)
 {
     struct log_segment *segment = segment_new(least);
     if (!segment)
         return -ENOMEM;
     segment->position = end->bytes;
-    segment->next = NULL;
-    *segment_link(log, end) = segment;
+    atomic_init(&segment->next, NULL);
+    if (end->fresh)
+        atomic_store_explicit(&end->segment->next, segment, memory_order_relaxed);
+    else
+        end->fresh = segment;
     end->segment = segment;
     end->used = 0;
     return 0;
@@ -212,7 +210,7 @@ static int end_add(struct log *log, struct end *end, struct span elements, const
     for (uint64_t i = 0; i < count; i++, message.at += message.len + 1) {
         message.len = lens ? lens[i] : elements.len;
         assert(message.at + message.len <= elements.at + elements.len);
-        if (!end_has_room(end, message.len) && end_add_segment(log, end, message.len + 1) < 0)
+        if (!end_has_room(end, message.len) && end_add_segment(end, message.len + 1) < 0)
             return -ENOMEM;
         if (end_add_message(log, end, message) < 0)
             return -ENOMEM;
@@ -255,6 +253,17 @@ void log_limit(struct log *log, uint64_t max_bytes)
 
 /* ---- all of an append ---- */
 
+/* It is the list's end from now on. Only here do others see the fresh segments. */
+static void end_put(struct log *log, struct end end)
+{
+    if (end.fresh && log->end.segment)
+        atomic_store_explicit(&log->end.segment->next, end.fresh, memory_order_release);
+    else if (end.fresh)
+        log->first = end.fresh;
+    end.fresh = NULL;
+    log->end = end;
+}
+
 /* `digest`: what the list's must be then; NULL: any. */
 static int append(struct log *log, struct span elements, const size_t *lens, uint64_t count,
                   const uint64_t *digest, uint64_t *last_id)
@@ -268,12 +277,10 @@ static int append(struct log *log, struct span elements, const size_t *lens, uin
     if (result == 0 && digest && end.tail.digest != *digest)
         result = -EBADMSG;
     if (result < 0) {
-        struct log_segment **fresh = segment_link(log, &log->end);
-        segments_free(*fresh);
-        *fresh = NULL;
+        segments_free(end.fresh);
         return result;
     }
-    log->end = end;
+    end_put(log, end);
     *last_id = end.tail.last;
     if (end.bytes >= log->tell_at)
         fill_tell(log);

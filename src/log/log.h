@@ -3,7 +3,8 @@
  * 2, 3, … Any part of the list is therefore a slice of memory that can go to a socket as it is.
  *
  * Knows nothing of HTTP, sockets or peers. What is appended never changes or moves until log_close, so
- * slices stay valid. One thread at a time uses a list.
+ * slices stay valid. One thread at a time uses a list; a slice that it
+ * has handed over may be read by another one meanwhile.
  *
  * Cost: an append does not grow with the list; finding an id is a binary search over marks (one every
  * LOG_MARK_BYTES, or every LOG_MARK_MESSAGES where they are short) and a walk from one mark towards the

@@ -5,15 +5,16 @@
 #ifndef LOG_SEGMENT_H
 #define LOG_SEGMENT_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct log_segment {
-    uint64_t position; /* bytes of the list before this segment */
-    struct log_segment *next;
-    size_t cap;       /* bytes allocated */
-    size_t populated; /* how much of the segment has pages */
-    char bytes[];     /* what is used of them never changes */
+    uint64_t position;                  /* bytes of the list before this segment */
+    _Atomic(struct log_segment *) next; /* another thread may read a slice that ends here */
+    size_t cap;                         /* bytes allocated */
+    size_t populated;                   /* how much of the segment has pages */
+    char bytes[];                       /* what is used of them never changes */
 };
 
 #endif

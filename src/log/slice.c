@@ -6,7 +6,7 @@
  * while a slice that ends in it is read; that changes nothing. */
 static uint64_t slice_run(const struct log_slice *slice)
 {
-    const struct log_segment *next = slice->segment->next;
+    const struct log_segment *next = atomic_load_explicit(&slice->segment->next, memory_order_acquire);
     if (!next)
         return slice->len;
     uint64_t run = next->position - slice->segment->position - slice->offset;
@@ -23,7 +23,7 @@ void log_slice_skip(struct log_slice *slice, uint64_t bytes)
         slice->len -= step;
         bytes -= step;
         if (step == run && slice->len > 0) {
-            slice->segment = slice->segment->next;
+            slice->segment = atomic_load_explicit(&slice->segment->next, memory_order_acquire);
             slice->offset = 0;
         }
     }
