@@ -78,7 +78,7 @@ static int frame_take(struct load *load, struct reader *reader, uint64_t at, str
         return not_had(load, reader, log_last(load->log) + 1);
     if (!frame_read(head, frame) || frame->first != log_last(load->log) + 1)
         return NOT_TAKEN;
-    if (frame->len > reader->size - at - FRAME_HEAD)
+    if (frame_bytes(frame) > reader->size - at)
         return NOT_TAKEN;
     struct span messages = {.len = (size_t)frame->len};
     messages.at = reader_get(reader, at + FRAME_HEAD, messages.len);
@@ -197,15 +197,15 @@ static int file_read(struct load *load, size_t index, bool take)
     return result < 0 ? load_why(load, result, name, "cannot read the file") : 0;
 }
 
-/* Whether the list goes on behind a file that was read, or ends there as it should. */
+/* Whether the list goes on in the file behind one that was read, or ends here as it should. What lies behind
+ * the last frame of an older file matters to nobody. */
 static bool file_ends_well(const struct load *load, size_t index)
 {
     const struct journal *journal = load->journal;
     const struct extent *extent = &load->extents[index];
-    if (extent->filled > extent->end)
-        return false;
-    return index + 1 == journal->count ||
-           (extent->end > 0 && journal->files[index + 1].first == log_last(load->log) + 1);
+    if (index + 1 == journal->count)
+        return extent->filled == extent->end;
+    return extent->end > 0 && journal->files[index + 1].first == log_last(load->log) + 1;
 }
 
 static int files_read(struct load *load)
