@@ -59,7 +59,7 @@ Q = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$@'; )mkdir -p $(@D) &&
 
 # ---- what there is to build ---------------------------------------------------------------------------------
 MAINS = src/master.c src/secondary.c
-PROGRAM = src/program.c src/health_check.c
+PROGRAM = src/program.c src/health_check.c src/data_check.c
 SHARED = $(filter-out $(MAINS) $(PROGRAM),$(wildcard src/*.c))
 HTTP = $(wildcard src/http/*.c)
 LOG = $(wildcard src/log/*.c)
@@ -71,6 +71,7 @@ objects = $(patsubst %.S,$(OUT)/obj/%.o,$(patsubst %.c,$(OUT)/obj/%.o,$(1)))
 LAYER_shared = $(SHARED)
 LAYER_http = $(SHARED) $(HTTP)
 LAYER_log = $(SHARED) $(LOG)
+LAYER_data = $(LAYER_log) src/data_check.c
 LAYER_ui = $(UI)
 LAYER_replication = $(SHARED) $(HTTP) $(LOG) $(UI) $(REPLICATION)
 
@@ -80,7 +81,7 @@ LAYER_replication = $(SHARED) $(HTTP) $(LOG) $(UI) $(REPLICATION)
 unit_name = $(firstword $(subst _, ,$(patsubst unit_%,%,$(1))))
 found_in = $(firstword $(patsubst src/%,%,$(patsubst %/,%,$(dir $(wildcard $(foreach n,$(1),src/*/$(n).[ch]))))) \
              $(if $(wildcard $(foreach n,$(1),src/$(n).[ch])),shared))
-layer = $(strip $(or $(filter shared http log ui replication,$(call unit_name,$(1))), \
+layer = $(strip $(or $(filter shared http log data ui replication,$(call unit_name,$(1))), \
                      $(call found_in,$(patsubst unit_%,%,$(1)) $(call unit_name,$(1))), \
                      $(error test/$(1).c names neither a file nor a folder of src/)))
 

@@ -248,3 +248,51 @@ Test(journal_crash, takes_for_damage_what_the_disk_cannot_read)
     lying_free(&kept);
     lying_begin(0);
 }
+
+/* Each of them is final: what follows returns the same, and asks nothing of the disk. */
+Test(journal_crash, writes_nothing_more_once_a_call_has_failed)
+{
+    static const char *const calls[] = {"disk_write", "disk_sync"};
+    for (unsigned i = 0; i < 4; i++) {
+        lying_begin(i);
+        struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+        by_hand_append(&it, 3);
+        by_hand_list(&it, 2);
+        lying.error = i < 2 ? -EIO : -ENOSPC;
+        lying.fails_at = lying.calls + 1 + i % 2;
+        int result = by_hand_write(&it);
+        if (result == 0)
+            result = journal_sync(it.journal);
+        cr_assert_eq(result, -EIO, "a frame had begun");
+        cr_assert_str_eq(lying.last_call, calls[i % 2]);
+        unsigned asked = lying.calls;
+        by_hand_list(&it, 1);
+        cr_assert_eq(by_hand_write(&it), -EIO);
+        cr_assert_eq(journal_sync(it.journal), -EIO);
+        cr_assert_eq(journal_reserve(it.journal), -EIO);
+        cr_assert_eq(journal_put_meta(it.journal, journal_meta(it.journal)), -EIO);
+        cr_assert_eq(lying.calls, asked);
+        cr_assert_eq(journal_synced(it.journal), 3);
+        by_hand_close(&it);
+    }
+    lying_begin(0);
+}
+
+Test(journal_crash, refuses_a_new_directory_on_a_full_disk)
+{
+    struct by_hand it;
+    unsigned refused = 0;
+    for (unsigned call = 1;; call++) {
+        lying_begin(1);
+        lying.error = -ENOSPC;
+        lying.fails_at = call;
+        it = by_hand_open("/", JOURNAL_WRITE, false);
+        if (it.result == 0 && !lying.failed)
+            break;
+        refused += strstr(it.why, "no room for the first file") != NULL;
+        by_hand_close(&it);
+    }
+    cr_assert_geq(refused, 3, "%u", refused);
+    by_hand_close(&it);
+    lying_begin(0);
+}
