@@ -59,7 +59,7 @@ Q = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$@'; )mkdir -p $(@D) &&
 
 # ---- what there is to build ---------------------------------------------------------------------------------
 MAINS = src/master.c src/secondary.c
-PROGRAM = src/program.c src/health_check.c
+PROGRAM = src/program.c src/health_check.c src/data_check.c
 SHARED = $(filter-out $(MAINS) $(PROGRAM),$(wildcard src/*.c))
 HTTP = $(wildcard src/http/*.c)
 LOG = $(wildcard src/log/*.c)
@@ -71,6 +71,7 @@ objects = $(patsubst %.S,$(OUT)/obj/%.o,$(patsubst %.c,$(OUT)/obj/%.o,$(1)))
 LAYER_shared = $(SHARED)
 LAYER_http = $(SHARED) $(HTTP)
 LAYER_log = $(SHARED) $(LOG)
+LAYER_data = $(LAYER_log) src/data_check.c
 LAYER_ui = $(UI)
 LAYER_replication = $(SHARED) $(HTTP) $(LOG) $(UI) $(REPLICATION)
 
@@ -80,7 +81,7 @@ LAYER_replication = $(SHARED) $(HTTP) $(LOG) $(UI) $(REPLICATION)
 unit_name = $(firstword $(subst _, ,$(patsubst unit_%,%,$(1))))
 found_in = $(firstword $(patsubst src/%,%,$(patsubst %/,%,$(dir $(wildcard $(foreach n,$(1),src/*/$(n).[ch]))))) \
              $(if $(wildcard $(foreach n,$(1),src/$(n).[ch])),shared))
-layer = $(strip $(or $(filter shared http log ui replication,$(call unit_name,$(1))), \
+layer = $(strip $(or $(filter shared http log data ui replication,$(call unit_name,$(1))), \
                      $(call found_in,$(patsubst unit_%,%,$(1)) $(call unit_name,$(1))), \
                      $(error test/$(1).c names neither a file nor a folder of src/)))
 
@@ -131,9 +132,10 @@ WHOLE_PROGRAMS = $(WHOLE:%=$(OUT)/test/%)
 STRESS_PROGRAMS = $(STRESS:%=$(OUT)/test/%)
 test_objects = $(patsubst src/%.c,$(OUT)/test/obj/src/%.o,$(patsubst test/%.c,$(OUT)/test/obj/%.o,$(1)))
 
-# Of its layer a unit program links everything, but for the client where it brings a fake one.
+# Of its layer a unit program links everything, but for the client or the disk where it brings one of its own.
 WITH_FAKE_CLIENT := $(patsubst test/%.c,%,$(shell grep -l '"fake_client.h"\|"\(node\|master\)_by_hand.h"' test/unit_*.c))
-faked = $(if $(filter $(1),$(WITH_FAKE_CLIENT)),src/http/client.c)
+WITH_LYING_DISK := $(patsubst test/%.c,%,$(shell grep -l '"lying_disk.h"' test/unit_*.c))
+faked = $(if $(filter $(1),$(WITH_FAKE_CLIENT)),src/http/client.c) $(if $(filter $(1),$(WITH_LYING_DISK)),src/log/disk.c)
 unit_objects = $(call objects,$(filter-out $(call faked,$(1)),$(LAYER_$(call layer,$(1)))))
 
 .SECONDEXPANSION:

@@ -515,6 +515,24 @@ static uint64_t digest_of(const char *elements, uint64_t count)
     return digest;
 }
 
+Test(log, appends_nothing_where_the_digest_would_be_another)
+{
+    static const size_t lens[] = {4, 3, 3};
+    struct log *log = log_of("\"first\"", 1);
+    const struct span elements = span_of("\"ab\",\"c\",\"d\"");
+    uint64_t digest = digest_of("\"first\",\"ab\",\"c\",\"d\"", 4), last = 0;
+    char *long_one = calloc(1, LOG_SEGMENT_BYTES);
+    struct span longer = {.at = long_one, .len = LOG_SEGMENT_BYTES};
+
+    cr_assert_eq(log_append_proven(log, elements, lens, 3, digest + 1, &last), -EBADMSG);
+    cr_assert_eq(log_append_proven(log, longer, NULL, 1, digest, &last), -EBADMSG, "a segment of its own");
+    cr_assert(log_last(log) == 1 && last == 0);
+    cr_assert_eq(log_append_proven(log, elements, lens, 3, digest, &last), 0);
+    cr_assert(log_last(log) == 4 && last == 4 && log_digest(log, 4) == digest);
+    log_close(log);
+    free(long_one);
+}
+
 Test(log, lists_that_differ_have_different_digests)
 {
     uint64_t digest = digest_of("\"ab\",\"c\",\"c\"", 3);

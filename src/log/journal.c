@@ -51,6 +51,13 @@ int journal_error(struct journal *journal, int result)
     return result;
 }
 
+/* A full disk where there was room before, or where a flush may have lost frames, is no reason to try again.
+ */
+static int final_error(struct journal *journal, int result)
+{
+    return journal_error(journal, journal_is_full(result) ? -EIO : result);
+}
+
 int journal_files_add(struct journal *journal, struct journal_file file)
 {
     if (journal->count == journal->cap) {
@@ -65,7 +72,19 @@ int journal_files_add(struct journal *journal, struct journal_file file)
     return 0;
 }
 
-/* ---- the meta file ---- */
+int64_t journal_read(int fd, char *to, size_t len, uint64_t at)
+{
+    size_t have = 0;
+    while (have < len) {
+        int64_t got = disk_read(fd, to + have, len - have, at + have);
+        if (got < 0)
+            return got;
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return (int64_t)have;
+}
 
 int journal_write(int fd, struct span bytes, uint64_t at)
 {
@@ -79,6 +98,8 @@ int journal_write(int fd, struct span bytes, uint64_t at)
     }
     return 0;
 }
+
+/* ---- the meta file ---- */
 
 static int meta_replace(struct journal *journal, struct span text)
 {
@@ -161,9 +182,7 @@ static int zeros_write(int fd, uint64_t at, uint64_t to)
 static int room_sync(struct journal *journal, int fd, bool frames)
 {
     int result = disk_sync(fd);
-    if (frames && journal_is_full(result))
-        journal->failed = result;
-    return result;
+    return frames ? final_error(journal, result) : result;
 }
 
 /* Lets the last file's zeros go on to an offset. */
@@ -324,7 +343,7 @@ int journal_append(struct journal *journal, struct log_slice slice, uint64_t fir
         return result;
     result = frame_put(journal, &frame, slice);
     if (result < 0)
-        return journal->failed = result;
+        return final_error(journal, result);
     journal->last += frame.count;
     journal->digest = digest;
     journal->files[journal->count - 1].last = journal->last;
@@ -358,7 +377,7 @@ int journal_sync(struct journal *journal)
     if (result == 0)
         result = disk_sync(journal->fd);
     if (result < 0)
-        return journal->failed = result;
+        return final_error(journal, result);
     journal->synced = journal->last;
     return 0;
 }

@@ -9,21 +9,6 @@ enum { NAME_DIGITS = 20, META_MOST = 64 * 1024 * 1024 };
 
 static const char meta_name[] = "meta";
 
-/* Reads up to `len` bytes, fewer where the file ends. Returns how many, or a negative errno. */
-static int64_t read_up_to(int fd, char *to, size_t len)
-{
-    size_t have = 0;
-    while (have < len) {
-        int64_t got = disk_read(fd, to + have, len - have, have);
-        if (got < 0)
-            return got;
-        if (got == 0)
-            break;
-        have += (size_t)got;
-    }
-    return (int64_t)have;
-}
-
 /* ---- names ---- */
 
 /* The id that a file is named by; 0 where the name is not one of a file with frames. */
@@ -68,7 +53,7 @@ static int meta_text(const struct journal *journal, struct buf *text)
     if (size > META_MOST)
         len = -EFBIG;
     if (len > 0)
-        len = buf_reserve(text, (size_t)size) ? read_up_to(fd, text->data, (size_t)size) : -ENOMEM;
+        len = buf_reserve(text, (size_t)size) ? journal_read(fd, text->data, (size_t)size, 0) : -ENOMEM;
     disk_close(fd);
     if (len > 0)
         text->len = (size_t)len;
@@ -115,7 +100,7 @@ static int head_take(struct journal *journal, struct journal_file *file, enum fr
     if (fd < 0)
         return journal_why(why, fd, journal, name, "%s", strerror(-fd));
     int64_t size = disk_size(fd);
-    int64_t len = read_up_to(fd, bytes, sizeof bytes);
+    int64_t len = journal_read(fd, bytes, sizeof bytes, 0);
     disk_close(fd);
     if (size < 0)
         return journal_why(why, (int)size, journal, name, "%s", strerror((int)-size));

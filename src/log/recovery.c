@@ -35,6 +35,7 @@ struct load {
     struct extent *extents; /* owned; of each file */
     size_t bad;             /* the file in which the list ends too early; journal->count: it does not */
     uint64_t synced;
+    uint64_t unread; /* the highest id that may stand where the disk cannot read; 0: it can */
     uint64_t epoch;  /* the highest of the frames */
     struct buf lens; /* of a frame's messages */
 };
@@ -55,10 +56,16 @@ static int file_open(struct load *load, size_t index, enum disk_open how, char n
 
 enum taken { TAKEN, NOT_TAKEN };
 
-/* What it means that bytes cannot be had: nothing good is there, or an error. */
-static int not_had(const struct reader *reader)
+/* What it means that bytes cannot be had in which messages up to an id may be: nothing good is there, or an
+ * error. */
+static int not_had(struct load *load, const struct reader *reader, uint64_t id)
 {
-    return reader->error == 0 || journal_is_damage(reader->error) ? NOT_TAKEN : reader->error;
+    if (reader->error == 0)
+        return NOT_TAKEN;
+    if (!journal_is_damage(reader->error))
+        return reader->error;
+    load->unread = id > load->unread ? id : load->unread;
+    return NOT_TAKEN;
 }
 
 /* Appends the messages of the frame at an offset. Returns TAKEN, NOT_TAKEN where no good frame is there, or a
@@ -68,15 +75,15 @@ static int frame_take(struct load *load, struct reader *reader, uint64_t at, str
     uint64_t last;
     const char *head = reader_get(reader, at, FRAME_HEAD);
     if (!head)
-        return not_had(reader);
+        return not_had(load, reader, log_last(load->log) + 1);
     if (!frame_read(head, frame) || frame->first != log_last(load->log) + 1)
         return NOT_TAKEN;
-    if (frame->len > reader->size - at - FRAME_HEAD)
+    if (frame_bytes(frame) > reader->size - at)
         return NOT_TAKEN;
     struct span messages = {.len = (size_t)frame->len};
     messages.at = reader_get(reader, at + FRAME_HEAD, messages.len);
     if (!messages.at)
-        return not_had(reader);
+        return not_had(load, reader, frame->first + frame->count - 1);
     buf_clear(&load->lens);
     if (!frame_split(messages, frame->count, &load->lens))
         return load->lens.failed ? -ENOMEM : NOT_TAKEN;
@@ -102,7 +109,7 @@ static int frames_take(struct load *load, size_t index, struct reader *reader)
     uint64_t *end = &load->extents[index].end;
     const char *head = reader_get(reader, 0, FRAME_FILE_HEAD);
     if (!head)
-        return not_had(reader);
+        return not_had(load, reader, log_last(load->log) + 1);
     if (!head_fits(load, index, head))
         return NOT_TAKEN;
     *end = FRAME_FILE_HEAD;
@@ -147,11 +154,11 @@ static int rest_search(struct load *load, struct extent *extent, struct reader *
         uint64_t page = PAGE - at % PAGE;
         struct span piece = {.len = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES};
         piece.at = reader_get(reader, at, piece.len);
-        if (!piece.at && not_had(reader) == NOT_TAKEN) {
+        if (!piece.at) {
             piece.len = page < left ? (size_t)page : (size_t)left;
             piece.at = reader_get(reader, at, piece.len);
         }
-        if (!piece.at && not_had(reader) < 0)
+        if (!piece.at && not_had(load, reader, log_last(load->log) + 1) < 0)
             return reader->error;
         uint64_t next = at + piece.len;
         if (!piece.at)
@@ -190,15 +197,15 @@ static int file_read(struct load *load, size_t index, bool take)
     return result < 0 ? load_why(load, result, name, "cannot read the file") : 0;
 }
 
-/* Whether the list goes on behind a file that was read, or ends there as it should. */
+/* Whether the list goes on in the file behind one that was read, or ends here as it should. What lies behind
+ * the last frame of an older file matters to nobody. */
 static bool file_ends_well(const struct load *load, size_t index)
 {
     const struct journal *journal = load->journal;
     const struct extent *extent = &load->extents[index];
-    if (extent->filled > extent->end)
-        return false;
-    return index + 1 == journal->count ||
-           (extent->end > 0 && journal->files[index + 1].first == log_last(load->log) + 1);
+    if (index + 1 == journal->count)
+        return extent->filled == extent->end;
+    return extent->end > 0 && journal->files[index + 1].first == log_last(load->log) + 1;
 }
 
 static int files_read(struct load *load)
@@ -371,7 +378,7 @@ static int tail_begin(int fd, uint64_t synced, uint64_t end, uint64_t *begin)
     while (at < end) {
         char head[FRAME_HEAD];
         struct frame frame;
-        int64_t len = disk_read(fd, head, sizeof head, at);
+        int64_t len = journal_read(fd, head, sizeof head, at);
         if (len < 0)
             return (int)len;
         if (len < FRAME_HEAD || !frame_read(head, &frame))
@@ -465,6 +472,8 @@ static void loss_find(struct load *load)
     struct journal_found *found = load->found;
     uint64_t missing = load->journal->meta.missing;
     found->last = log_last(load->log);
+    if (load->bad < load->journal->count && load->unread > load->synced)
+        load->synced = load->unread; /* nobody can say that it was not */
     if (load->synced > found->last) {
         found->damaged = found->last + 1;
         missing = load->synced > missing ? load->synced : missing;

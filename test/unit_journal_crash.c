@@ -1,0 +1,298 @@
+/* The journal on a disk that loses what was not synced. */
+#include "journal_by_hand.h"
+#include "lying_disk.h"
+
+enum { APPENDS = 200 };
+
+static void sizes_lower(void)
+{
+    journal_file_bytes = 8 * 1024;
+    journal_ahead_bytes = 2 * 1024;
+}
+
+TestSuite(journal_crash, .timeout = 120, .init = sizes_lower);
+
+/* ---- a process that writes ---- */
+
+/* How many frames have one sync: 0: the owner asks for none; 1: most frames have their own. */
+static unsigned sync_every = 1;
+
+/* Whether frame `step` is followed by a sync. */
+static bool sync_due(unsigned step)
+{
+    return sync_every == 1 ? step % 5 != 2 : sync_every > 0 && step % sync_every == sync_every - 1;
+}
+
+/* 1 where the disk was full, and the call is made once more. */
+static int unless_full(int result)
+{
+    return result == -ENOSPC ? 1 : result;
+}
+
+/* Appends until the list has had so many appends in all, or something fails. `acked` is what was
+ * acknowledged. Returns whether all was done. */
+static bool script_run(struct by_hand *it, unsigned *appends, uint64_t *acked)
+{
+    int result = it->result;
+    while (result == 0 && *appends < APPENDS) {
+        unsigned step = (*appends)++;
+        by_hand_list(it, 1 + step % 4);
+        while ((result = unless_full(by_hand_write(it))) == 1)
+            continue;
+        if (result == 0 && sync_due(step)) {
+            result = journal_sync(it->journal);
+            cr_assert(result < 0 || journal_synced(it->journal) == log_last(it->log));
+            *acked = journal_synced(it->journal);
+        }
+        if (result == 0 && step % 3 == 0)
+            while ((result = unless_full(journal_reserve(it->journal))) == 1)
+                continue;
+        if (result == 0 && step % 50 == 49) {
+            struct journal_meta meta = *journal_meta(it->journal);
+            meta.epoch = step;
+            meta.node = (struct buf){.data = (char *)"members", .len = 7};
+            while ((result = unless_full(journal_put_meta(it->journal, &meta))) == 1)
+                continue;
+        }
+    }
+    return result == 0;
+}
+
+/* ---- what must hold afterwards ---- */
+
+/* The list is a beginning of what was written, and what was acknowledged is in it. */
+static void check_list(const struct by_hand *it, uint64_t acked, const char *when, unsigned call)
+{
+    cr_assert_eq(it->result, 0, "%s %u: %s", when, call, it->why);
+    by_hand_check(it);
+    cr_assert_geq(it->found.last, acked, "%s %u: acknowledged were %" PRIu64 ", and %" PRIu64 " are there",
+                  when, call, acked, it->found.last);
+    cr_assert_eq(it->found.damaged, 0, "%s %u: %" PRIu64 " is damaged", when, call, it->found.damaged);
+    cr_assert_eq(it->found.missing, 0);
+    cr_assert(it->found.aside == 0 || sync_every != 1);
+    cr_assert_not(it->found.meta_damaged);
+}
+
+/* Starts on what the disk holds; goes on for a bit; the power fails again. */
+static void check_start(uint64_t acked, const char *when, unsigned call)
+{
+    struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+    check_list(&it, acked, when, call);
+    for (int i = 0; i < 3; i++)
+        by_hand_append(&it, 2);
+    acked = log_last(it.log);
+    by_hand_close(&it);
+    lying_power_fails();
+    it = by_hand_open("/", JOURNAL_WRITE, false);
+    check_list(&it, acked, "after another failure", call);
+    by_hand_close(&it);
+}
+
+/* The same where the power fails at each call of a start. */
+static void check_starts(uint64_t acked, unsigned call)
+{
+    static struct lying_disk kept;
+    lying_copy(&kept, &lying.disk);
+    for (unsigned at = 1;; at++) {
+        lying_copy(&lying.disk, &kept);
+        lying_restart();
+        lying.seed = call * 1000 + at;
+        lying.dies_at = at;
+        struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+        bool done = !lying.dead;
+        by_hand_close(&it);
+        lying_power_fails();
+        check_start(acked, "starting died at", at);
+        if (done)
+            break;
+    }
+    lying_free(&kept);
+}
+
+/* Lets the power fail at a call. Returns false where there were not so many. */
+static bool crash_at(unsigned call, unsigned seed, bool starts)
+{
+    uint64_t acked = 0;
+    unsigned appends = 0;
+    lying_begin(seed);
+    lying.dies_at = call;
+    struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+    bool done = script_run(&it, &appends, &acked);
+    cr_assert(done || lying.dead, "%s", it.why);
+    by_hand_close(&it);
+    lying_power_fails();
+    if (starts)
+        check_starts(acked, call);
+    else
+        check_start(acked, "crashed at", call);
+    return !done;
+}
+
+Test(journal_crash, keeps_what_it_acknowledged_whenever_the_power_fails)
+{
+    unsigned call = 1;
+    while (crash_at(call, call, false))
+        call++;
+    cr_assert_gt(call, 500);
+    for (unsigned seed = 1; seed <= 4; seed++)
+        for (unsigned at = 1; at < call; at++)
+            crash_at(at, at * 31 + seed, false);
+    lying_begin(0);
+}
+
+Test(journal_crash, keeps_a_beginning_where_nobody_syncs_or_not_often)
+{
+    static const unsigned often[] = {0, 30, 70};
+    for (unsigned i = 0; i < 3; i++) {
+        sync_every = often[i];
+        for (unsigned call = 1; crash_at(call, call * 5 + i, false); call++)
+            continue;
+    }
+    lying_begin(0);
+}
+
+Test(journal_crash, keeps_it_where_the_power_fails_again_while_it_starts)
+{
+    for (unsigned call = 3; crash_at(call, call, true); call += 7)
+        continue;
+    lying_begin(0);
+}
+
+/* One call fails; the process ends where that is final, another one goes on, and in the end the power fails.
+ * Returns false where there were not so many calls. */
+static bool fail_at(unsigned call, int error, unsigned seed, bool finish)
+{
+    uint64_t acked = 0;
+    unsigned appends = 0;
+    lying_begin(seed);
+    lying.fails_at = call;
+    lying.error = error;
+    struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+    bool done = script_run(&it, &appends, &acked);
+    bool failed = lying.failed;
+    cr_assert(done || failed);
+    by_hand_close(&it);
+    if (!done) {
+        lying_restart();
+        it = by_hand_open("/", JOURNAL_WRITE, false);
+        check_list(&it, acked, lying.last_call, call);
+        acked = journal_synced(it.journal);
+        cr_assert_eq(acked, log_last(it.log));
+        cr_assert(!finish || script_run(&it, &appends, &acked));
+        by_hand_close(&it);
+    }
+    lying_power_fails();
+    check_start(acked, lying.last_call ? lying.last_call : "no call", call);
+    return failed;
+}
+
+Test(journal_crash, believes_no_sync_after_one_that_failed)
+{
+    for (unsigned seed = 1; seed <= 3; seed++)
+        for (unsigned call = 1; fail_at(call, -EIO, call * 17 + seed, seed == 2); call++)
+            continue;
+    lying_begin(0);
+}
+
+Test(journal_crash, goes_on_where_the_disk_was_full)
+{
+    for (unsigned call = 1; fail_at(call, -ENOSPC, call, true); call++)
+        continue;
+    lying_begin(0);
+}
+
+/* One call of a start fails, and what it was to read cannot be read. Returns false where there were not so
+ * many. */
+static bool unreadable_at(unsigned call, uint64_t acked)
+{
+    lying_restart();
+    lying.fails_at = call;
+    lying.error = -EIO;
+    struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+    bool failed = lying.failed;
+    bool damaged = it.result == 0 && it.found.damaged;
+    uint64_t last = log_last(it.log);
+    by_hand_check(&it);
+    if (it.result == 0) {
+        cr_assert_geq(damaged ? it.found.missing : last, acked, "%s %u", lying.last_call, call);
+        cr_assert_eq(it.found.missing, damaged ? it.found.missing : 0);
+    }
+    by_hand_close(&it);
+    lying_power_fails();
+    struct by_hand next = by_hand_open("/", JOURNAL_WRITE, false);
+    cr_assert_eq(next.result, 0, "%s", next.why);
+    by_hand_check(&next);
+    cr_assert_eq(next.found.damaged, 0);
+    cr_assert_eq(next.found.missing, damaged ? it.found.missing : 0);
+    cr_assert_geq(log_last(next.log), damaged ? last : acked);
+    cr_assert(!damaged || next.found.aside > 0);
+    by_hand_close(&next);
+    return failed;
+}
+
+Test(journal_crash, takes_for_damage_what_the_disk_cannot_read)
+{
+    static struct lying_disk kept;
+    uint64_t acked = 0;
+    unsigned appends = 0, damaged = 0;
+    lying_begin(1);
+    struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+    cr_assert(script_run(&it, &appends, &acked));
+    by_hand_close(&it);
+    lying_copy(&kept, &lying.disk);
+    for (unsigned call = 1; unreadable_at(call, acked); call++) {
+        damaged += lying_find(&lying.disk.now, "00000000000000000001.log" JOURNAL_ASIDE) != NULL;
+        lying_copy(&lying.disk, &kept);
+    }
+    cr_assert_gt(damaged, 0);
+    lying_free(&kept);
+    lying_begin(0);
+}
+
+/* Each of them is final: what follows returns the same, and asks nothing of the disk. */
+Test(journal_crash, writes_nothing_more_once_a_call_has_failed)
+{
+    static const char *const calls[] = {"disk_write", "disk_sync"};
+    for (unsigned i = 0; i < 4; i++) {
+        lying_begin(i);
+        struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+        by_hand_append(&it, 3);
+        by_hand_list(&it, 2);
+        lying.error = i < 2 ? -EIO : -ENOSPC;
+        lying.fails_at = lying.calls + 1 + i % 2;
+        int result = by_hand_write(&it);
+        if (result == 0)
+            result = journal_sync(it.journal);
+        cr_assert_eq(result, -EIO, "a frame had begun");
+        cr_assert_str_eq(lying.last_call, calls[i % 2]);
+        unsigned asked = lying.calls;
+        by_hand_list(&it, 1);
+        cr_assert_eq(by_hand_write(&it), -EIO);
+        cr_assert_eq(journal_sync(it.journal), -EIO);
+        cr_assert_eq(journal_reserve(it.journal), -EIO);
+        cr_assert_eq(journal_put_meta(it.journal, journal_meta(it.journal)), -EIO);
+        cr_assert_eq(lying.calls, asked);
+        cr_assert_eq(journal_synced(it.journal), 3);
+        by_hand_close(&it);
+    }
+    lying_begin(0);
+}
+
+Test(journal_crash, refuses_a_new_directory_on_a_full_disk)
+{
+    struct by_hand it;
+    unsigned refused = 0;
+    for (unsigned call = 1;; call++) {
+        lying_begin(1);
+        lying.error = -ENOSPC;
+        lying.fails_at = call;
+        it = by_hand_open("/", JOURNAL_WRITE, false);
+        if (it.result == 0 && !lying.failed)
+            break;
+        refused += strstr(it.why, "no room for the first file") != NULL;
+        by_hand_close(&it);
+    }
+    cr_assert_geq(refused, 3, "%u", refused);
+    by_hand_close(&it);
+    lying_begin(0);
+}
