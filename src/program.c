@@ -1,4 +1,5 @@
 #include "program.h"
+#include "data_check.h"
 #include "health_check.h"
 #include "replication/process.h"
 #include <pthread.h>
@@ -108,5 +109,7 @@ int program_main(enum settings_role role, int argc, char *argv[])
         settings_read(&settings, role, argc, argv, environ, descriptors_raise(), stdout, stderr);
     if (result != SETTINGS_RUN)
         return result == SETTINGS_DONE ? 0 : 2;
+    if (settings.check_data)
+        return data_check(settings.check_data);
     return settings.check ? health_check(&settings) : node_run(&settings, role);
 }
