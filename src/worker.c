@@ -101,8 +101,8 @@ void worker_do(struct worker *worker, struct worker_job *job)
     pthread_mutex_lock(&worker->mutex);
     job->abandoned = false;
     queue_add(&worker->jobs, job);
-    pthread_cond_signal(&worker->called);
     pthread_mutex_unlock(&worker->mutex);
+    pthread_cond_signal(&worker->called); /* not under the mutex, which the thread wants at once */
 }
 
 void worker_abandon(struct worker *worker, struct worker_job *job)
