@@ -145,11 +145,12 @@ static inline bool disk_step(void)
     return any;
 }
 
-/* The disk does all that there is to do. */
+/* The disk and the node do all that there is to do now. */
 static inline void disk_run(void)
 {
-    while (disk_step())
-        continue;
+    do
+        node_pass();
+    while (worker_work(hand.disk) || hand.due_ms <= clock_ms());
 }
 
 /* A node whose list is loaded. */
