@@ -60,10 +60,10 @@ void worker_close(struct worker *worker)
         free(worker);
 }
 
-/* Does the job that waits. Returns whether there was one. */
+/* Does the job that waits. Returns whether there was one. NULL is harmless. */
 static inline bool worker_work(struct worker *worker)
 {
-    if (!worker->job || worker->done)
+    if (!worker || !worker->job || worker->done)
         return false;
     worker->job->work(worker->job);
     worker->done = true;

@@ -158,6 +158,7 @@ Test(store_secondary, with_fsync_off_what_is_in_memory_is_acknowledged)
     restart();
     expect_shows("\"first\",\"second\"");
     cr_expect(!registers("durable"));
+    expect_registers("\"on_disk\":true");
 }
 
 /* ---- the disk is full, or fails */

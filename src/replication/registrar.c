@@ -325,6 +325,7 @@ static void registration_write(struct registrar *registrar, struct buf *out)
         .digest = {true, tail.digest},
         .complete = follow_complete(registrar->follow),
         .durable = !base_holds_at_once(base),
+        .on_disk = base->store != NULL,
     };
     snprintf(registration.from.id, sizeof registration.from.id, "%s", base->settings->secondary_id);
     snprintf(registration.url, sizeof registration.url, "%s", base->settings->advertise_url);
