@@ -132,10 +132,12 @@ WHOLE_PROGRAMS = $(WHOLE:%=$(OUT)/test/%)
 STRESS_PROGRAMS = $(STRESS:%=$(OUT)/test/%)
 test_objects = $(patsubst src/%.c,$(OUT)/test/obj/src/%.o,$(patsubst test/%.c,$(OUT)/test/obj/%.o,$(1)))
 
-# Of its layer a unit program links everything, but for the client or the disk where it brings one of its own.
-WITH_FAKE_CLIENT := $(patsubst test/%.c,%,$(shell grep -l '"fake_client.h"\|"\(node\|master\)_by_hand.h"' test/unit_*.c))
+# Of its layer a unit program links everything, but for the client, the worker or the disk where it brings its own.
+WITH_FAKE_CLIENT := $(patsubst test/%.c,%,$(shell grep -l '"fake_client.h"\|"\(node\|master\|disk\)_by_hand.h"' test/unit_*.c))
+WITH_OWN_WORKER := $(patsubst test/%.c,%,$(shell grep -l '"disk_by_hand.h"' test/unit_*.c))
 WITH_LYING_DISK := $(patsubst test/%.c,%,$(shell grep -l '"lying_disk.h"' test/unit_*.c))
-faked = $(if $(filter $(1),$(WITH_FAKE_CLIENT)),src/http/client.c) $(if $(filter $(1),$(WITH_LYING_DISK)),src/log/disk.c)
+faked = $(if $(filter $(1),$(WITH_FAKE_CLIENT)),src/http/client.c) $(if $(filter $(1),$(WITH_OWN_WORKER)),src/worker.c) \
+        $(if $(filter $(1),$(WITH_LYING_DISK)),src/log/disk.c)
 unit_objects = $(call objects,$(filter-out $(call faked,$(1)),$(LAYER_$(call layer,$(1)))))
 
 .SECONDEXPANSION:

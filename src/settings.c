@@ -316,6 +316,9 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
         result = fit_connections(&reading, descriptor_limit);
     if (result == SETTINGS_RUN)
         result = take_token(&reading);
+    const char *check_data = reading.settings.check_data;
+    if (result == SETTINGS_RUN && check_data && !*check_data)
+        result = wrong_flag(&reading, "--check-data", "want the path of a directory behind it", "");
     if (result == SETTINGS_RUN && reading.settings.accept_loss && !*reading.settings.data_dir)
         result = wrong_flag(&reading, "--accept-loss", "want DATA_DIR with it", "");
     reading.settings.memory = memory_size();

@@ -71,14 +71,15 @@ static inline void say_ack(struct http_client *client, struct secondary *seconda
     fake_answer(client, 200, body);
 }
 
-/* GET /messages?from=1. */
+/* GET /messages?from=ID. */
 static inline void say_list(struct http_client *client, const struct secondary *secondary)
 {
     const struct http_head head = {.status = 200, .framing = HTTP_FRAMING_CLOSE};
     struct buf text = {0};
-    struct log_slice slice = log_slice(secondary->list, 1, UINT64_MAX);
+    uint64_t from;
     struct iovec iov;
-    cr_assert_str_eq(client->target, "/messages?from=1");
+    cr_assert_eq(sscanf(client->target, "/messages?from=%" SCNu64, &from), 1);
+    struct log_slice slice = log_slice(secondary->list, from, UINT64_MAX);
     cr_assert_eq(log_slice_iov(&slice, &iov, 1), 1);
     buf_add_text(&text, "{\"messages\":[");
     buf_add(&text, iov.iov_base, (size_t)slice.len);

@@ -24,7 +24,9 @@ static struct {
     struct http_service service;
     struct http_dialer dialer;
     struct node *node;
-    int64_t due_ms; /* when it asked to pass again */
+    struct worker *disk; /* NULL: the node has no disk */
+    unsigned unusable;   /* how often it said that the list cannot be loaded */
+    int64_t due_ms;      /* when it asked to pass again */
     bool running;
     const char *peer; /* of the next connections */
 } hand = {.peer = "127.0.0.1:1",
@@ -56,9 +58,30 @@ static void hand_wake(void *ctx)
     (void)ctx;
 }
 
+static void hand_unusable(void *ctx)
+{
+    (void)ctx;
+    hand.unusable++;
+}
+
+/* With DATA_DIR the node gets a disk there, and a thread for it. */
+static inline void node_start_disk(void)
+{
+    struct journal *journal;
+    char why[JOURNAL_WHY_SIZE];
+    hand.disk = NULL;
+    if (!hand.settings.data_dir[0])
+        return;
+    hand.disk = worker_open(hand_wake, NULL);
+    if (!hand.disk || journal_open(&journal, hand.settings.data_dir, JOURNAL_WRITE, why) < 0 ||
+        node_keep(hand.node, journal, hand.disk, hand_unusable, NULL) < 0)
+        abort();
+}
+
 static inline void node_start(enum settings_role role)
 {
-    clock_hold();
+    if (!hand_holds)
+        clock_hold();
     fake.connects = true;
     hand.conns = (struct http_conns){.loop = loop_open(hand_pass, NULL),
                                      .service = &hand.service,
@@ -70,6 +93,7 @@ static inline void node_start(enum settings_role role)
     hand.node = node_open(&hand.settings, role, &hand.dialer);
     if (!hand.conns.loop || !hand.conns.read_buffer || !hand.dialer.worker || !hand.node)
         abort();
+    node_start_disk();
     hand.service = node_service(hand.node);
     node_port(hand.node, 5001);
     node_pass();
@@ -82,6 +106,8 @@ static inline void node_stopped(void)
     conns_close(&hand.conns);
     node_close(hand.node);
     worker_close(hand.dialer.worker);
+    if (hand.disk)
+        worker_close(hand.disk);
     loop_close(hand.conns.loop);
     free(hand.conns.read_buffer);
 }
@@ -129,6 +155,7 @@ static inline int node_ask(const char *method, const char *target, const char *f
 struct node_answer {
     int status; /* 0: none */
     int interims;
+    char fields[1024];          /* its head */
     char body[NODE_ANSWER_MAX]; /* without the newline at its end */
 };
 
@@ -144,8 +171,10 @@ static inline struct node_answer node_answer(int fd)
         answer.interims++;
     if (!*at)
         return answer;
+    const char *body = strstr(at, "\r\n\r\n") + 4;
     answer.status = atoi(at + 9);
-    snprintf(answer.body, sizeof answer.body, "%s", strstr(at, "\r\n\r\n") + 4);
+    snprintf(answer.fields, sizeof answer.fields, "%.*s", (int)(body - at), at);
+    snprintf(answer.body, sizeof answer.body, "%s", body);
     answer.body[strcspn(answer.body, "\n")] = '\0';
     return answer;
 }

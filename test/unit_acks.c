@@ -694,6 +694,54 @@ Test(acks, the_end_releases_who_waits_at_the_gate)
     acks_close(acks);
 }
 
+/* ---- a disk that has failed */
+
+Test(acks, who_is_stranded_learns_how_many_hold_the_message)
+{
+    int owner, other;
+    struct acks *acks = acks_with(3);
+    struct acks_member *a = join_at(acks, 2);
+    struct acks_waiter waiters[] = {waiter_for(3, 3), waiter_for(2, CONCERN_ALL), waiter_for(3, CONCERN_ALL),
+                                    waiter_for(3, 2), waiter_for(0, 1)};
+    for (size_t i = 0; i < 5; i++)
+        waiters[i].owner = i == 3 ? &other : &owner;
+    acks_gate(acks, true);
+    cr_assert(!acks_park(acks, &waiters[1]), "it is there");
+    for (size_t i = 0; i < 5; i++)
+        if (i != 1)
+            park(acks, &waiters[i]);
+    acks_strand(acks, &owner);
+    struct acks_waiter *released = acks_take_released(acks);
+    cr_assert(next_of(&released) == &waiters[2] && next_of(&released) == &waiters[0] && !released);
+    cr_expect(waiters[2].outcome == ACKS_STRANDED && waiters[0].outcome == ACKS_STRANDED);
+    cr_expect(waiters[2].count.need == 2 && waiters[2].count.have == 1);
+    cr_expect(waiters[0].count.need == 3 && waiters[0].count.have == 1);
+    cr_assert_eq(waiting(acks), 2, "another's, and who waits at the gate");
+
+    struct acks_waiter late = waiter_for(3, 2);
+    late.owner = &owner;
+    park(acks, &late);
+    acks_record(acks, a, 3);
+    released = acks_take_released(acks);
+    cr_assert(next_of(&released) == &waiters[3] && next_of(&released) == &late && !released);
+    cr_assert(acks_unpark(acks, &waiters[4]));
+    CLOSE(acks, a);
+}
+
+Test(acks, who_is_stranded_keeps_nobody_from_stopping)
+{
+    int owner;
+    struct acks *acks = acks_with(1);
+    struct acks_waiter waiter = waiter_for(1, 2);
+    waiter.owner = &owner;
+    park(acks, &waiter);
+    cr_assert(!acks_drain(acks, 0));
+    acks_strand(acks, &owner);
+    cr_assert(acks_drain(acks, 0));
+    cr_assert(only_released(acks, &waiter, ACKS_STRANDED));
+    acks_close(acks);
+}
+
 Test(acks, waiting_takes_no_memory)
 {
     struct acks *acks = acks_with(1);

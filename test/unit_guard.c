@@ -134,6 +134,34 @@ Test(guard, a_page_of_another_site_changes_nothing)
     }
 }
 
+/* ---- a service that is closed */
+
+static const struct http_denial closing = {503, HTTP_RETRY, "not yet"};
+static const struct http_denial *closes;
+
+static const struct http_denial *is_closed(void *ctx)
+{
+    (void)ctx;
+    return closes;
+}
+
+Test(guard, a_closed_service_refuses_all_but_the_rows_that_are_always_open)
+{
+    static const struct http_route always_row = {.always = true};
+    service.closed = is_closed;
+    closes = &closing;
+    cr_expect_eq(denial_of(&open_row, "GET", HOST), 503);
+    cr_expect_eq(denial_of(&open_row, "POST", HOST "Content-Length: 5\r\n"), 503);
+    cr_expect_eq(denial_of(NULL, "GET", HOST), 503, "a path that is not there");
+    cr_expect_eq(denial_of(&node_row, "POST", HOST), 503, "before the token is asked for");
+    cr_expect_eq(denial_of(&always_row, "GET", HOST), 0);
+    cr_expect_eq(denial_of(&open_row, "POST", HOST "Origin: null\r\n"), 403);
+    cr_expect_eq(denial_of(&always_row, "GET", "Host: evil.example\r\n"), 421);
+    closes = NULL;
+    cr_expect_eq(denial_of(&open_row, "GET", HOST), 0);
+    cr_expect_eq(denial_of(&node_row, "POST", HOST), 401);
+}
+
 Test(guard, rows_for_nodes_ask_for_the_token_before_the_type)
 {
     cr_expect_eq(denial_of(&node_row, "POST", HOST), 401);

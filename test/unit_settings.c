@@ -81,7 +81,9 @@ Test(settings, defaults_of_the_master)
     cr_assert_eq(settings.heartbeat_ms, 1000);
     cr_assert_str_eq(settings.cluster_token, "");
     cr_assert_str_eq(settings.allowed_hosts, "");
-    cr_assert_null(settings.check);
+    cr_assert_str_eq(settings.data_dir, "");
+    cr_assert_eq(settings.fsync_ms, SETTINGS_FSYNC_ALWAYS);
+    cr_assert(!settings.check && !settings.check_data && !settings.accept_loss);
 }
 
 Test(settings, defaults_of_a_secondary)
@@ -251,6 +253,9 @@ Test(settings, which_values_are_taken)
     VALUES(SETTINGS_SECONDARY, "--secondary-id", "a", "secondary-1:5001", "[::1]:5001", "~!", NULL, "", "a b",
            "a/b", "a\"", "'", "a?", "#", "%41", "\\", "a\tb", "\x7f", "\xc3\xa9");
     VALUES(SETTINGS_SECONDARY, "--cluster-token", "a", "a\"b", NULL, "", "a b", "a\n", "\xc3\xa9");
+    VALUES(SETTINGS_MASTER, "--fsync", "always", "off", "0.001", "1", "315360000", NULL, "0", "-1",
+           "never", "Always", "315360001", "");
+    VALUES(SETTINGS_SECONDARY, "--data-dir", "/var/lib/log", "data", ".", "a b", NULL, "");
     VALUES(SETTINGS_MASTER, "--allowed-hosts", "a", "a.example", "a.example,b.example", "*", "a,*", NULL,
            "a b", "http://a", "a:1", "1.2.3.4", "a..b", "*.example");
 }
@@ -506,14 +511,15 @@ Test(settings, at_debug_the_log_tells_the_defaults_too)
     cr_assert_str_eq(logged_settings(SETTINGS_MASTER, LOGLINE_DEBUG),
                      "HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 "
                      "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0 NODES=none "
-                     "HEARTBEAT_INTERVAL=1 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none CLUSTER_TOKEN_FILE=none");
+                     "HEARTBEAT_INTERVAL=1 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none CLUSTER_TOKEN_FILE=none "
+                     "DATA_DIR=none FSYNC=always");
     cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--max-log=1k"), SETTINGS_RUN);
     cr_assert_str_eq(
         logged_settings(SETTINGS_SECONDARY, LOGLINE_DEBUG),
         "HOST=127.0.0.1 PORT=5001 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 "
         "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 MASTER_URL=http://127.0.0.1:5000 ADVERTISE_URL=auto "
         "SECONDARY_ID=auto SECONDARY_DELAYS=0 SECONDARY_ERRORS=0 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none "
-        "CLUSTER_TOKEN_FILE=none");
+        "CLUSTER_TOKEN_FILE=none DATA_DIR=none FSYNC=always");
 }
 
 Test(settings, a_long_setting_has_a_line_to_itself)
@@ -609,6 +615,41 @@ Test(settings, the_list_takes_four_fifths_of_the_memory_by_default)
 {
     cr_assert_eq(FLAGS(SETTINGS_MASTER, NULL), SETTINGS_RUN);
     cr_expect_eq(settings.max_log, (int64_t)(memory_size() / 5 * 4));
+}
+
+Test(settings, a_directory_for_the_list_and_when_it_is_synced)
+{
+    cr_assert_eq(run(SETTINGS_MASTER, LIST("--fsync=off"), LIST("DATA_DIR=/d", "FSYNC=1")), SETTINGS_RUN);
+    cr_expect_str_eq(settings.data_dir, "/d");
+    cr_expect_eq(settings.fsync_ms, SETTINGS_FSYNC_OFF);
+    cr_assert_eq(ENVIRONMENT(SETTINGS_SECONDARY, "DATA_DIR=d", "FSYNC=0.05"), SETTINGS_RUN);
+    cr_expect_eq(settings.fsync_ms, 50);
+    cr_assert_str_eq(logged_settings(SETTINGS_SECONDARY, LOGLINE_INFO), "DATA_DIR=d FSYNC=0.05");
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--data-dir", "d", "--fsync", "off"), SETTINGS_RUN);
+    cr_assert_str_eq(logged_settings(SETTINGS_MASTER, LOGLINE_INFO), "DATA_DIR=d FSYNC=off");
+}
+
+Test(settings, a_loss_is_accepted_for_one_start_of_a_node_with_a_directory)
+{
+    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--accept-loss", "--data-dir=d"), SETTINGS_RUN);
+    cr_expect(settings.accept_loss);
+    assert_refused(FLAGS(SETTINGS_MASTER, "--accept-loss"), "master: --accept-loss: want DATA_DIR with it\n");
+    cr_assert_eq(ENVIRONMENT(SETTINGS_MASTER, "ACCEPT_LOSS=1", "DATA_DIR=d"), SETTINGS_RUN);
+    cr_expect(!settings.accept_loss, "no variable would be for one start");
+}
+
+Test(settings, a_directory_to_look_at)
+{
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--check-data", "/d"), SETTINGS_RUN);
+    cr_expect_str_eq(settings.check_data, "/d");
+    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--check-data=d=e", "--port", "7"), SETTINGS_RUN);
+    cr_expect_str_eq(settings.check_data, "d=e");
+    static const char wants[] = "master: --check-data: want the path of a directory behind it\n";
+    assert_refused(FLAGS(SETTINGS_MASTER, "--check-data"), wants);
+    assert_refused(FLAGS(SETTINGS_MASTER, "--check-data="), wants);
+    assert_refused(FLAGS(SETTINGS_MASTER, "--check-data", ""), wants);
+    assert_refused(FLAGS(SETTINGS_MASTER, "--check-datum"),
+                   "master: --check-datum: no such flag; --help lists them\n");
 }
 
 Test(settings, what_is_asked_of_a_running_node)

@@ -131,7 +131,8 @@ Test(wire, a_registration_survives_writing_and_reading)
                                   .port = 5001,
                                   .last_id = 7,
                                   .stored = 9,
-                                  .digest = {true, 0xff00ff}};
+                                  .digest = {true, 0xff00ff},
+                                  .on_disk = true};
     struct wire_register got;
     struct buf body = {0};
     wire_register_write(&body, &given);
@@ -145,6 +146,7 @@ Test(wire, a_registration_survives_writing_and_reading)
     cr_assert_eq(got.stored, 9);
     cr_assert(got.digest.is && got.digest.value == 0xff00ff);
     cr_assert_str_eq(got.from.boot, "b");
+    cr_assert(!got.complete && !got.durable && got.on_disk);
     buf_free(&body);
 }
 

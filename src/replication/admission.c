@@ -170,7 +170,7 @@ static void reason_say(const struct admission *admission, const struct wire_regi
                        const struct reason *reason, char out[REASON_SIZE])
 {
     const char *secondary =
-        registration->durable ? "move the secondary's DATA_DIR away and restart it" : "restart the secondary";
+        registration->on_disk ? "move the secondary's DATA_DIR away and restart it" : "restart the secondary";
     const char *master =
         admission->base->store ? "move the master's DATA_DIR away, restart it" : "restart the master empty";
     if (reason->raise)
@@ -191,14 +191,15 @@ static void reason_say(const struct admission *admission, const struct wire_regi
 static void reason_tell(const struct admission *admission, const struct wire_register *registration,
                         const struct reason *reason, char out[REASON_SIZE])
 {
+    const char *secondary = registration->on_disk ? "move its DATA_DIR away" : "restart it";
+    bool on_disk = admission->base->store != NULL;
+    const char *master = on_disk ? registration->on_disk ? "the master's" : "move the master's DATA_DIR away"
+                         : registration->on_disk ? "restart the master"
+                                                 : "the master";
     if (reason->raise)
         snprintf(out, REASON_SIZE, "%s: restart the master with a greater %s", reason->told, reason->raise);
-    else if (registration->durable)
-        snprintf(out, REASON_SIZE, "%s: move its DATA_DIR away, or the master's to keep its list",
-                 reason->told);
     else
-        snprintf(out, REASON_SIZE, "%s: restart it, or the master%s to keep its list", reason->told,
-                 admission->base->store ? " without its DATA_DIR" : "");
+        snprintf(out, REASON_SIZE, "%s: %s, or %s to keep its list", reason->told, secondary, master);
 }
 
 /* A secondary that is refused tries again and again. */

@@ -38,6 +38,13 @@ static inline struct log_tail base_held(const struct base *base)
     return base->store ? store_held(base->store) : log_tail(base->log);
 }
 
+/* The same once the disk has done what it can: one that has failed gets nothing more. */
+static inline struct log_tail base_will_hold(const struct base *base)
+{
+    bool failed = base->store && store_disk(base->store) == STORE_FAILED;
+    return failed ? base_held(base) : log_tail(base->log);
+}
+
 /* Whether a message is held as soon as it is in the list. */
 static inline bool base_holds_at_once(const struct base *base)
 {

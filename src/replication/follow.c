@@ -487,7 +487,7 @@ static void messages_take(struct follow *follow, const struct wire_replicate *re
         return;
     }
     const char *refuses = follow->base->store ? store_refuses(follow->base->store) : NULL;
-    if (refuses && last > log_last(follow->base->log)) {
+    if (refuses && last > base_will_hold(follow->base).last) {
         refusal_log(follow, exchange, 503, refuses);
         http_answer_unavailable(exchange, "%s", refuses);
         return;

@@ -11,10 +11,15 @@ void note_write(bool complete, const struct members *members, struct buf *out)
     buf_add_char(out, '}');
 }
 
+/* One that is too long is as good as none. */
 static bool text_read(struct json *json, char *out, size_t out_size)
 {
     struct json_string string;
-    return json_string(json, &string) && json_string_copy(&string, out, out_size);
+    if (!json_string(json, &string))
+        return false;
+    if (!json_string_copy(&string, out, out_size))
+        *out = '\0';
+    return true;
 }
 
 static bool member_read(struct json *json,

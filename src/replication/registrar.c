@@ -316,8 +316,7 @@ static void call_begin(struct registrar *registrar, const struct http_address *k
 static void registration_write(struct registrar *registrar, struct buf *out)
 {
     const struct base *base = registrar->base;
-    bool failed = base->store && store_disk(base->store) == STORE_FAILED;
-    struct log_tail tail = failed ? base_held(base) : log_tail(base->log); /* the rest will never show here */
+    struct log_tail tail = base_will_hold(base);
     struct wire_register registration = {
         .from = base->own,
         .port = base->port,
@@ -326,6 +325,7 @@ static void registration_write(struct registrar *registrar, struct buf *out)
         .digest = {true, tail.digest},
         .complete = follow_complete(registrar->follow),
         .durable = !base_holds_at_once(base),
+        .on_disk = base->store != NULL,
     };
     snprintf(registration.from.id, sizeof registration.from.id, "%s", base->settings->secondary_id);
     snprintf(registration.url, sizeof registration.url, "%s", base->settings->advertise_url);

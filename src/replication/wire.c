@@ -177,6 +177,7 @@ const char *wire_register_read(struct span body, struct wire_register *out, char
         {"boot", read_name, offsetof(struct wire_register, from.boot)},
         {"complete", read_true, offsetof(struct wire_register, complete)},
         {"durable", read_true, offsetof(struct wire_register, durable)},
+        {"on_disk", read_true, offsetof(struct wire_register, on_disk)},
         {0},
     };
     *out = (struct wire_register){0};
@@ -393,6 +394,8 @@ void wire_register_write(struct buf *out, const struct wire_register *request)
         buf_add_text(out, ",\"complete\":true");
     if (request->durable)
         buf_add_text(out, ",\"durable\":true");
+    if (request->on_disk)
+        buf_add_text(out, ",\"on_disk\":true");
     if (request->from.id[0])
         add_text(out, ",\"id\":", request->from.id);
     if (request->url[0])

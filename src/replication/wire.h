@@ -57,6 +57,7 @@ struct wire_register {
     struct wire_told digest; /* of the messages up to `stored` */
     bool complete;           /* the process has once held all that was acknowledged: see WIRE_SURE_FIELD */
     bool durable;            /* it holds on disk what it holds */
+    bool on_disk;            /* its list is on disk as well: a restart does not empty it */
 };
 
 void wire_register_write(struct buf *out, const struct wire_register *request);
