@@ -296,3 +296,133 @@ Test(journal_crash, refuses_a_new_directory_on_a_full_disk)
     by_hand_close(&it);
     lying_begin(0);
 }
+
+/* ---- mending ---- */
+
+/* A list, in several files, all of it on disk; returns its last id. */
+static uint64_t list_make(void)
+{
+    uint64_t acked = 0;
+    unsigned appends = 0;
+    lying_begin(1);
+    struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+    cr_assert(script_run(&it, &appends, &acked));
+    cr_assert_eq(journal_sync(it.journal), 0);
+    acked = log_last(it.log);
+    by_hand_close(&it);
+    return acked;
+}
+
+static struct lying_file *file_of(struct lying_disk *disk, const char *name)
+{
+    const struct lying_name *at = lying_find(&disk->now, name);
+    cr_assert(at, "%s", name);
+    return &disk->files[at->file];
+}
+
+static void byte_change(const char *name, size_t at)
+{
+    struct lying_file *file = file_of(&lying.disk, name);
+    cr_assert_gt(file->now.len, at);
+    file->now.at[at] ^= 1;
+    file->disk.at[at] ^= 1;
+}
+
+/* Whether a file with these bytes is there under some name. */
+static bool has_bytes(const struct lying_file *file)
+{
+    for (int i = 0; i < lying.disk.now.count; i++) {
+        const struct lying_file *at = &lying.disk.files[lying.disk.now.at[i].file];
+        if (at->now.len == file->now.len && memcmp(at->now.at, file->now.at, file->now.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Interrupts the start at each call, and checks what the next start makes of it. */
+static void check_interrupted(void (*check)(struct lying_disk *before, const struct by_hand *it))
+{
+    static struct lying_disk kept;
+    lying_copy(&kept, &lying.disk);
+    bool done = false;
+    for (unsigned at = 1; !done; at++)
+        for (unsigned seed = 0; seed < 8; seed++) {
+            lying_copy(&lying.disk, &kept);
+            lying_restart();
+            lying.seed = at * 8 + seed;
+            lying.dies_at = at;
+            struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+            done = !lying.dead;
+            by_hand_close(&it);
+            lying_power_fails();
+            it = by_hand_open("/", JOURNAL_WRITE, false);
+            cr_assert_eq(it.result, 0, "interrupted at %u: %s", at, it.why);
+            by_hand_check(&it);
+            check(&kept, &it);
+            by_hand_close(&it);
+        }
+    lying_free(&kept);
+    lying_begin(0);
+}
+
+static char damaged_name[JOURNAL_NAME_SIZE];
+static uint64_t damaged_first, missing_last;
+
+static void check_damage(struct lying_disk *before, const struct by_hand *it)
+{
+    cr_assert_eq(it->found.last, damaged_first - 1);
+    cr_assert_eq(it->found.missing, missing_last, "%" PRIu64, it->found.missing);
+    for (int i = 0; i < before->now.count; i++)
+        if (strcmp(before->now.at[i].name, damaged_name) >= 0 && strstr(before->now.at[i].name, ".log")) {
+            const struct lying_file *file = file_of(before, before->now.at[i].name);
+            cr_assert(has_bytes(file), "%s is gone", before->now.at[i].name);
+        }
+}
+
+/* `at`: where in the second file a byte has changed. */
+static void check_damage_at(size_t at)
+{
+    list_make();
+    struct by_hand it = by_hand_open("/", JOURNAL_LOOK, false);
+    journal_name(it.journal->files[1].first, damaged_name);
+    by_hand_close(&it);
+    byte_change(damaged_name, at);
+    it = by_hand_open("/", JOURNAL_LOOK, false);
+    damaged_first = it.found.damaged;
+    missing_last = it.found.missing;
+    cr_assert_gt(damaged_first, 1);
+    cr_assert_gt(missing_last, damaged_first);
+    by_hand_close(&it);
+    check_interrupted(check_damage);
+}
+
+Test(journal_crash, goes_on_to_set_a_damaged_file_aside)
+{
+    check_damage_at(5000); /* copied, and cut */
+}
+
+Test(journal_crash, goes_on_to_set_a_file_with_a_damaged_header_aside)
+{
+    check_damage_at(20); /* renamed */
+}
+
+static void check_meta(struct lying_disk *before, const struct by_hand *it)
+{
+    cr_assert_eq(it->found.last, missing_last);
+    cr_assert_eq(it->found.missing, 0);
+    cr_assert_str_eq(journal_meta(it->journal)->log, "a-list");
+    cr_assert_eq(journal_meta(it->journal)->epoch, 199, "%" PRIu64, journal_meta(it->journal)->epoch);
+    cr_assert(has_bytes(file_of(before, "meta")));
+}
+
+Test(journal_crash, goes_on_to_set_a_damaged_meta_file_aside)
+{
+    missing_last = list_make();
+    struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+    cr_assert_eq(journal_meta(it.journal)->epoch, 199);
+    by_hand_append(&it, 1);
+    missing_last++;
+    by_hand_close(&it);
+    byte_change("meta", 30);
+    check_interrupted(check_meta);
+}
