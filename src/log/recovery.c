@@ -197,6 +197,12 @@ static int file_read(struct load *load, size_t index, bool take)
     return result < 0 ? load_why(load, result, name, "cannot read the file") : 0;
 }
 
+/* Whether anything but zeros lies behind the good frames. */
+static bool is_dirty(const struct extent *extent)
+{
+    return extent->filled > extent->end;
+}
+
 /* Whether the list goes on in the file behind one that was read, or ends here as it should. What lies behind
  * the last frame of an older file matters to nobody. */
 static bool file_ends_well(const struct load *load, size_t index)
@@ -204,7 +210,7 @@ static bool file_ends_well(const struct load *load, size_t index)
     const struct journal *journal = load->journal;
     const struct extent *extent = &load->extents[index];
     if (index + 1 == journal->count)
-        return extent->filled == extent->end;
+        return !is_dirty(extent);
     return extent->end > 0 && journal->files[index + 1].first == log_last(load->log) + 1;
 }
 
@@ -217,7 +223,7 @@ static int files_read(struct load *load)
         if (result < 0)
             return result;
         if (load->bad == journal->count && !file_ends_well(load, i))
-            load->bad = i;
+            load->bad = i > 0 && load->extents[i].end == 0 && is_dirty(&load->extents[i - 1]) ? i - 1 : i;
         load->found->files += journal->files[i].last >= journal->files[i].first;
     }
     return 0;
@@ -348,7 +354,7 @@ static int files_mend(struct load *load)
     if (load->bad == journal->count)
         return 0;
     const struct extent *extent = &load->extents[load->bad];
-    bool dirty = extent->filled > extent->end;
+    bool dirty = is_dirty(extent);
     int result = 0;
     if (dirty && load->found->damaged && extent->end > 0)
         result = aside_copy(load, load->bad);
