@@ -199,7 +199,7 @@ int journal_open(struct journal **out, const char *path, enum journal_use use, c
         snprintf(why, JOURNAL_WHY_SIZE, "%s: %s", path, strerror(ENOMEM));
         return -ENOMEM;
     }
-    *journal = (struct journal){.use = use, .path = copy, .dir = -1, .lock = -1, .fd = -1};
+    *journal = (struct journal){.use = use, .path = copy, .dir = -1, .lock = -1, .fd = -1, .syncs = true};
     journal->dir = disk_open_dir(path, use == JOURNAL_WRITE);
     int result = journal->dir < 0 ? journal_why(why, journal->dir, journal, "",
                                                 "cannot open the directory: %s", strerror(-journal->dir))

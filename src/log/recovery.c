@@ -158,7 +158,7 @@ static int rest_search(struct load *load, struct extent *extent, struct reader *
             piece.len = page < left ? (size_t)page : (size_t)left;
             piece.at = reader_get(reader, at, piece.len);
         }
-        if (!piece.at && not_had(load, reader, log_last(load->log) + 1) < 0)
+        if (!piece.at && reader->error < 0 && !journal_is_damage(reader->error))
             return reader->error;
         uint64_t next = at + piece.len;
         if (!piece.at)
@@ -512,6 +512,7 @@ static int load_all(struct load *load, bool accept_loss)
         return result;
     if (accept_loss)
         load->found->missing = 0;
+    journal->syncs = false;
     bool changed = load->found->damaged || journal->meta_bad || load->found->missing != journal->meta.missing;
     if (changed || (journal->meta.log[0] && journal->meta_synced < journal->last))
         result = meta_put(load, journal->last);
