@@ -195,6 +195,44 @@ Test(journal_crash, believes_no_sync_after_one_that_failed)
     lying_begin(0);
 }
 
+/* A call fails while the next file is begun, behind which the meta file has nothing to learn. */
+static bool fail_at_a_new_file(unsigned call, unsigned seed)
+{
+    lying_begin(seed);
+    lying.error = -EIO;
+    struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+    do
+        by_hand_append(&it, 2);
+    while (it.journal->end > 0 && it.journal->end < journal_file_bytes - 500);
+    by_hand_list(&it, 4);
+    cr_assert_eq(by_hand_write(&it), 0);
+    cr_assert_eq(journal_sync(it.journal), 0);
+    cr_assert_eq(journal_put_meta(it.journal, journal_meta(it.journal)), 0);
+    lying.fails_at = lying.calls + call;
+    bool failed = journal_reserve(it.journal) < 0;
+    by_hand_close(&it);
+    lying_restart();
+    it = by_hand_open("/", JOURNAL_WRITE, false);
+    check_list(&it, 0, "beginning a file failed at", call);
+    by_hand_append(&it, 1);
+    uint64_t acked = log_last(it.log);
+    by_hand_close(&it);
+    lying_power_fails();
+    check_start(acked, "beginning a file had failed at", call);
+    return failed;
+}
+
+Test(journal_crash, believes_no_name_that_an_earlier_process_did_not_sync)
+{
+    for (unsigned seed = 0; seed < 20; seed++) {
+        unsigned call = 1;
+        while (fail_at_a_new_file(call, seed * 100 + call))
+            call++;
+        cr_assert_gt(call, 3);
+    }
+    lying_begin(0);
+}
+
 Test(journal_crash, goes_on_where_the_disk_was_full)
 {
     for (unsigned call = 1; fail_at(call, -ENOSPC, call, true); call++)
@@ -401,6 +439,7 @@ static void check_damage(struct lying_disk *before, const struct by_hand *it)
 {
     cr_assert_eq(it->found.last, damaged_first - 1);
     cr_assert_eq(it->found.missing, missing_last, "%" PRIu64, it->found.missing);
+    cr_assert_eq(it->found.torn_bytes, 0, "damage is damage still");
     for (int i = 0; i < before->now.count; i++)
         if (strcmp(before->now.at[i].name, damaged_name) >= 0 && strstr(before->now.at[i].name, ".log")) {
             const struct lying_file *file = file_of(before, before->now.at[i].name);

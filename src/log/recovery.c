@@ -522,12 +522,9 @@ static int load_all(struct load *load, bool accept_loss)
 int journal_load(struct journal *journal, struct log *log, bool accept_loss,
                  struct journal_progress *progress, struct journal_found *found, char why[JOURNAL_WHY_SIZE])
 {
-    struct load load = {.journal = journal,
-                        .log = log,
-                        .found = found,
-                        .why = why,
-                        .done = &progress->done,
-                        .synced = journal->meta_synced};
+    struct load load = {.journal = journal, .log = log, .found = found, .done = &progress->done};
+    load.why = why;
+    load.synced = journal->meta_synced;
     *found = (struct journal_found){0};
     load.extents = calloc(journal->count + 1, sizeof *load.extents);
     if (!load.extents)
