@@ -298,7 +298,7 @@ static uint64_t list_make(void)
     lying_begin(1);
     struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
     cr_assert(script_run(&it, &appends, &acked));
-    for (int i = 0; i < 4; i++) /* of which the meta file does not know */
+    for (int i = 0; i < 24; i++) /* more than a page, of which the meta file does not know */
         by_hand_append(&it, 2);
     acked = log_last(it.log);
     by_hand_close(&it);
