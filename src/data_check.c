@@ -83,7 +83,7 @@ int data_check(const char *path)
     };
     struct journal *journal = NULL;
     struct journal_progress progress;
-    struct journal_found found;
+    struct journal_found found = {0};
     char why[JOURNAL_WHY_SIZE] = "there is no memory";
     struct log *log = log_open();
     int error = log ? journal_open(&journal, path, JOURNAL_LOOK, why) : -ENOMEM;

@@ -18,6 +18,7 @@
 
 enum {
     SECTOR = 512,
+    LYING_PAGE = 4096,
     LYING_FILES = 96,
     LYING_FDS = 16,
     LYING_NAMES = 96,
@@ -71,6 +72,8 @@ static struct {
     bool failed;           /* it was reached */
     bool dead;             /* the process has ended: nothing it calls does anything */
     const char *last_call; /* that failed, or at which it died */
+    int bad_file;          /* + 1: one that has a page that cannot be read; 0: none */
+    size_t bad_page;
 } lying;
 
 static inline unsigned lying_random(unsigned below)
@@ -295,7 +298,8 @@ int disk_open_dir(const char *path, bool make)
 
 int disk_lock(int dir, bool alone, uint64_t *holder)
 {
-    (void)dir, (void)alone, (void)holder;
+    (void)dir, (void)alone;
+    *holder = 0;
     int result = lying_call(__func__);
     return result < 0 ? result : lying_fd(-1);
 }
@@ -352,7 +356,13 @@ int64_t disk_read(int fd, void *to, size_t len, uint64_t at)
     if (result < 0)
         return result;
     size_t left = at < file->now.len ? file->now.len - (size_t)at : 0;
+    size_t bad = lying.bad_page * LYING_PAGE;
     len = len < left ? len : left;
+    if (lying.fds[fd] == lying.bad_file && at < bad + LYING_PAGE && at + len > bad) {
+        if (at >= bad)
+            return -EIO;
+        len = bad - (size_t)at;
+    }
     if (len > 1 && lying_random(4) == 0)
         len = 1 + lying_random((unsigned)len);
     if (len > 0)
@@ -379,6 +389,9 @@ int64_t disk_write(int fd, const struct iovec *iov, int count, uint64_t at)
     }
     for (size_t sector = (size_t)at / SECTOR; sector * SECTOR < at + all; sector++)
         file->dirty[sector] = true;
+    if (lying.fds[fd] == lying.bad_file && at < (lying.bad_page + 1) * LYING_PAGE &&
+        at + all > lying.bad_page * LYING_PAGE)
+        lying.bad_file = 0; /* the disk takes another one for it */
     if (at + all > file->now.len)
         file->now.len = (size_t)at + all;
     lying_background(file);

@@ -526,6 +526,24 @@ Test(journal, forgets_what_is_missing_where_a_person_accepts_it)
     by_hand_close(&it);
 }
 
+/* As if the list went on in it, and what is damaged were of no use any more. */
+Test(journal, is_not_misled_by_a_strange_file_that_is_named_as_the_next)
+{
+    char name[JOURNAL_NAME_SIZE];
+    damage_make();
+    struct by_hand look = by_hand_open(path, JOURNAL_LOOK, false);
+    by_hand_close(&look);
+    journal_name(look.found.damaged, name);
+    file_write(name, "anything", 8);
+    struct by_hand it = open_well();
+    cr_assert_eq(it.found.last, look.found.last);
+    cr_assert_eq(it.found.damaged, look.found.damaged);
+    cr_assert_eq(it.found.missing, look.found.missing);
+    cr_assert_eq(it.found.aside, 4);
+    by_hand_close(&it);
+    check_mended(&it);
+}
+
 /* ---- files are gone ---- */
 
 static void check_refused(int error, const char *says)

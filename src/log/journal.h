@@ -74,9 +74,10 @@ struct journal_found {
 /* Reads all messages into an empty list, and mends: a torn tail is cut off; a file with damage is set aside
  * under another name, never deleted, with those behind it, and what comes before the damage is kept. What was
  * read and was not known to be on disk is written once more and synced. With JOURNAL_LOOK nothing of this is
- * changed, only told. `accept_loss`: forget the ids that are missing. Returns 0, or a negative errno with a
- * sentence: -ENOSPC where the list's limit (log_limit) is less than what is here (why says so), -ENOMEM, -EIO
- * and the like where mending failed. */
+ * changed, only told. `accept_loss`: forget the ids that are missing. Before it no other function but
+ * journal_meta, journal_files, journal_bytes and journal_close may be called. Returns 0, or a negative errno
+ * with a sentence: -ENOSPC where the list's limit (log_limit) is less than what is here (why says so),
+ * -ENOMEM, -EIO and the like where mending failed. */
 int journal_load(struct journal *journal, struct log *log, bool accept_loss,
                  struct journal_progress *progress, struct journal_found *found, char why[JOURNAL_WHY_SIZE]);
 
@@ -100,7 +101,8 @@ int journal_put_meta(struct journal *journal, const struct journal_meta *meta);
  * has marked the pages clean. */
 int journal_append(struct journal *journal, struct log_slice slice, uint64_t first, uint64_t digest);
 
-/* What was written is on disk at return. */
+/* What was written is on disk at return, if that is 0. Before its first call in a process no file is synced,
+ * so that who never calls it waits for no flush. */
 int journal_sync(struct journal *journal);
 
 /* Sees to it that JOURNAL_AHEAD_BYTES of room are there behind the last frame. Returns as journal_append. */

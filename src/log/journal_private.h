@@ -35,7 +35,7 @@ struct journal {
     uint64_t last;   /* the last id that was written, */
     uint64_t digest; /* the digest of all up to it, */
     uint64_t synced; /* and the last one that is on disk */
-    bool syncs;      /* journal_sync was called: its caller wants to know what is on disk */
+    bool syncs;      /* what is written is to be on disk: not from journal_load to the first journal_sync */
     size_t unsynced; /* the files before this one are on disk */
     int failed;      /* an error that is final; 0: none */
 };

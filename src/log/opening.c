@@ -30,11 +30,13 @@ static int by_first(const void *a, const void *b)
 static int names_take(struct journal *journal, struct span names)
 {
     int result = 0;
-    for (const char *name = names.at; result == 0 && name < names.at + names.len; name += strlen(name) + 1) {
+    while (result == 0 && names.len > 0) {
+        const char *name = names.at;
         uint64_t first = name_first(name);
         if (first > 0)
             result = journal_files_add(journal, (struct journal_file){.first = first, .last = first - 1});
         journal->aside += strstr(name, JOURNAL_ASIDE) != NULL;
+        names = span_after(names, strlen(name) + 1);
     }
     if (journal->count > 0)
         qsort(journal->files, journal->count, sizeof *journal->files, by_first);
@@ -197,7 +199,7 @@ int journal_open(struct journal **out, const char *path, enum journal_use use, c
         snprintf(why, JOURNAL_WHY_SIZE, "%s: %s", path, strerror(ENOMEM));
         return -ENOMEM;
     }
-    *journal = (struct journal){.use = use, .path = copy, .dir = -1, .lock = -1, .fd = -1};
+    *journal = (struct journal){.use = use, .path = copy, .dir = -1, .lock = -1, .fd = -1, .syncs = true};
     journal->dir = disk_open_dir(path, use == JOURNAL_WRITE);
     int result = journal->dir < 0 ? journal_why(why, journal->dir, journal, "",
                                                 "cannot open the directory: %s", strerror(-journal->dir))

@@ -158,7 +158,7 @@ static int rest_search(struct load *load, struct extent *extent, struct reader *
             piece.len = page < left ? (size_t)page : (size_t)left;
             piece.at = reader_get(reader, at, piece.len);
         }
-        if (!piece.at && not_had(load, reader, log_last(load->log) + 1) < 0)
+        if (!piece.at && reader->error < 0 && !journal_is_damage(reader->error))
             return reader->error;
         uint64_t next = at + piece.len;
         if (!piece.at)
@@ -197,6 +197,12 @@ static int file_read(struct load *load, size_t index, bool take)
     return result < 0 ? load_why(load, result, name, "cannot read the file") : 0;
 }
 
+/* Whether anything but zeros lies behind the good frames. */
+static bool is_dirty(const struct extent *extent)
+{
+    return extent->filled > extent->end;
+}
+
 /* Whether the list goes on in the file behind one that was read, or ends here as it should. What lies behind
  * the last frame of an older file matters to nobody. */
 static bool file_ends_well(const struct load *load, size_t index)
@@ -204,7 +210,7 @@ static bool file_ends_well(const struct load *load, size_t index)
     const struct journal *journal = load->journal;
     const struct extent *extent = &load->extents[index];
     if (index + 1 == journal->count)
-        return extent->filled == extent->end;
+        return !is_dirty(extent);
     return extent->end > 0 && journal->files[index + 1].first == log_last(load->log) + 1;
 }
 
@@ -217,7 +223,7 @@ static int files_read(struct load *load)
         if (result < 0)
             return result;
         if (load->bad == journal->count && !file_ends_well(load, i))
-            load->bad = i;
+            load->bad = i > 0 && load->extents[i].end == 0 && is_dirty(&load->extents[i - 1]) ? i - 1 : i;
         load->found->files += journal->files[i].last >= journal->files[i].first;
     }
     return 0;
@@ -348,7 +354,7 @@ static int files_mend(struct load *load)
     if (load->bad == journal->count)
         return 0;
     const struct extent *extent = &load->extents[load->bad];
-    bool dirty = extent->filled > extent->end;
+    bool dirty = is_dirty(extent);
     int result = 0;
     if (dirty && load->found->damaged && extent->end > 0)
         result = aside_copy(load, load->bad);
@@ -506,6 +512,7 @@ static int load_all(struct load *load, bool accept_loss)
         return result;
     if (accept_loss)
         load->found->missing = 0;
+    journal->syncs = false;
     bool changed = load->found->damaged || journal->meta_bad || load->found->missing != journal->meta.missing;
     if (changed || (journal->meta.log[0] && journal->meta_synced < journal->last))
         result = meta_put(load, journal->last);
@@ -515,12 +522,9 @@ static int load_all(struct load *load, bool accept_loss)
 int journal_load(struct journal *journal, struct log *log, bool accept_loss,
                  struct journal_progress *progress, struct journal_found *found, char why[JOURNAL_WHY_SIZE])
 {
-    struct load load = {.journal = journal,
-                        .log = log,
-                        .found = found,
-                        .why = why,
-                        .done = &progress->done,
-                        .synced = journal->meta_synced};
+    struct load load = {.journal = journal, .log = log, .found = found, .done = &progress->done};
+    load.why = why;
+    load.synced = journal->meta_synced;
     *found = (struct journal_found){0};
     load.extents = calloc(journal->count + 1, sizeof *load.extents);
     if (!load.extents)
