@@ -214,7 +214,9 @@ static bool fail_at_a_new_file(unsigned call, unsigned seed)
     lying_restart();
     it = by_hand_open("/", JOURNAL_WRITE, false);
     check_list(&it, 0, "beginning a file failed at", call);
-    by_hand_append(&it, 1);
+    by_hand_list(&it, 1);
+    cr_assert_eq(by_hand_write(&it), 0);
+    cr_assert_eq(journal_sync(it.journal), 0);
     uint64_t acked = log_last(it.log);
     by_hand_close(&it);
     lying_power_fails();

@@ -1,4 +1,4 @@
-/* What journal.c, opening.c and recovery.c share; nobody else includes it. */
+/* What journal.c, opening.c, recovery.c and mending.c share; nobody else includes it. */
 #ifndef LOG_JOURNAL_PRIVATE_H
 #define LOG_JOURNAL_PRIVATE_H
 

@@ -1,0 +1,246 @@
+/* What journal_load changes.
+ *
+ * Mending may be interrupted at any point and is then begun again by the next start, which finds the same:
+ * the meta file tells first what was on disk, later files go before earlier ones, and the end of the damaged
+ * file goes last. */
+#include "log/recovery.h"
+#include <errno.h>
+#include <stdio.h>
+
+enum { PAGE = 4096 };
+
+static const char meta_name[] = "meta";
+static const char copy_name[] = "copy.new";
+
+int load_why(struct load *load, int result, const char *name, const char *what)
+{
+    return journal_why(load->why, result, load->journal, name, "%s: %s", what, strerror(-result));
+}
+
+int load_file_open(struct load *load, size_t index, enum disk_open how, char name[JOURNAL_NAME_SIZE])
+{
+    journal_name(load->journal->files[index].first, name);
+    int fd = disk_open(load->journal->dir, name, how);
+    return fd < 0 ? load_why(load, fd, name, "cannot open the file") : fd;
+}
+
+/* ---- setting aside ---- */
+
+/* A name for a file that is set aside, which no file has. */
+static int aside_name(struct load *load, const char *name, char out[JOURNAL_NAME_SIZE])
+{
+    int fd = 0;
+    snprintf(out, JOURNAL_NAME_SIZE, "%s" JOURNAL_ASIDE, name);
+    for (unsigned i = 2; (fd = disk_open(load->journal->dir, out, DISK_READ)) >= 0; i++) {
+        disk_close(fd);
+        snprintf(out, JOURNAL_NAME_SIZE, "%s" JOURNAL_ASIDE ".%u", name, i);
+    }
+    return fd == -ENOENT ? 0 : fd;
+}
+
+static int aside_rename(struct load *load, const char *from, const char *name)
+{
+    char aside[JOURNAL_NAME_SIZE];
+    int result = aside_name(load, name, aside);
+    if (result == 0)
+        result = disk_rename(load->journal->dir, from, aside);
+    if (result == 0)
+        result = disk_sync_dir(load->journal->dir);
+    if (result < 0)
+        return load_why(load, result, name, "cannot set the file aside");
+    load->journal->aside++;
+    if (!load->found->aside_name[0])
+        memcpy(load->found->aside_name, aside, sizeof load->found->aside_name);
+    return 0;
+}
+
+/* Copies a file; where it cannot be read, the copy has zeros. */
+static int copy_write(int from, uint64_t size, int to)
+{
+    char page[PAGE];
+    for (uint64_t at = 0; at < size;) {
+        uint64_t left = size - at;
+        int64_t len = disk_read(from, page, left < PAGE ? (size_t)left : PAGE, at);
+        if (len == 0)
+            break;
+        if (len < 0 && !journal_is_damage((int)len))
+            return (int)len;
+        if (len < 0) {
+            len = left < PAGE ? (int64_t)left : PAGE;
+            memset(page, 0, (size_t)len);
+        }
+        int result = journal_write(to, (struct span){.at = page, .len = (size_t)len}, at);
+        if (result < 0)
+            return result;
+        at += (uint64_t)len;
+    }
+    return disk_sync(to);
+}
+
+static int aside_copy(struct load *load, size_t index)
+{
+    char name[JOURNAL_NAME_SIZE];
+    int from = load_file_open(load, index, DISK_READ, name);
+    if (from < 0)
+        return from;
+    int to = disk_open(load->journal->dir, copy_name, DISK_NEW);
+    int result = to < 0 ? to : copy_write(from, load->journal->files[index].bytes, to);
+    disk_close(from);
+    if (to >= 0)
+        disk_close(to);
+    return result < 0 ? load_why(load, result, name, "cannot copy the file, which is damaged")
+                      : aside_rename(load, copy_name, name);
+}
+
+/* Takes the last file away: renamed, or, where nothing is in it, removed. */
+static int last_take_away(struct load *load)
+{
+    struct journal *journal = load->journal;
+    char name[JOURNAL_NAME_SIZE];
+    size_t index = journal->count - 1;
+    int result = 0;
+    journal_name(journal->files[index].first, name);
+    if (load->extents[index].filled > 0) {
+        result = aside_rename(load, name, name);
+    } else {
+        result = disk_remove(journal->dir, name);
+        if (result == 0)
+            result = disk_sync_dir(journal->dir);
+        if (result < 0)
+            load_why(load, result, name, "cannot remove the file");
+    }
+    if (result == 0)
+        journal->count--;
+    return result;
+}
+
+/* ---- mending ---- */
+
+static int file_cut(struct load *load, size_t index)
+{
+    char name[JOURNAL_NAME_SIZE];
+    uint64_t end = load->extents[index].end;
+    int fd = load_file_open(load, index, DISK_WRITE, name);
+    if (fd < 0)
+        return fd;
+    int result = disk_cut(fd, end);
+    if (result == 0)
+        result = disk_sync(fd);
+    disk_close(fd);
+    if (result < 0)
+        return load_why(load, result, name, "cannot cut the file");
+    load->journal->files[index].bytes = end;
+    return 0;
+}
+
+int load_meta_put(struct load *load, uint64_t synced)
+{
+    struct journal *journal = load->journal;
+    struct journal_meta meta = journal->meta;
+    meta.missing = load->found->missing;
+    int result = journal_put(journal, &meta, synced);
+    return result < 0 ? load_why(load, result, meta_name, "cannot write the file") : 0;
+}
+
+/* Lets the files end where the list ends. */
+static int files_mend(struct load *load)
+{
+    struct journal *journal = load->journal;
+    if (load->bad == journal->count)
+        return 0;
+    const struct extent *extent = &load->extents[load->bad];
+    bool dirty = extent_dirty(extent);
+    int result = 0;
+    if (dirty && load->found->damaged && extent->end > 0)
+        result = aside_copy(load, load->bad);
+    while (result == 0 && journal->count > load->bad + 1)
+        result = last_take_away(load);
+    if (result < 0 || !dirty)
+        return result;
+    return load->found->damaged && extent->end == 0 ? last_take_away(load) : file_cut(load, load->bad);
+}
+
+int load_mend(struct load *load)
+{
+    int result = 0;
+    if (load->journal->meta_bad && load->journal->meta_there)
+        result = aside_rename(load, meta_name, meta_name);
+    if (result == 0 && load->found->damaged)
+        result = load_meta_put(load, load->synced);
+    return result < 0 ? result : files_mend(load);
+}
+
+/* ---- what was not known to be on disk ---- */
+
+/* Where the first frame begins that holds an id behind `synced`; 0 where that is the file's first one. */
+static int tail_begin(int fd, uint64_t synced, uint64_t end, uint64_t *begin)
+{
+    uint64_t at = FRAME_FILE_HEAD;
+    while (at < end) {
+        char head[FRAME_HEAD];
+        struct frame frame;
+        int64_t len = journal_read(fd, head, sizeof head, at);
+        if (len < 0)
+            return (int)len;
+        if (len < FRAME_HEAD || !frame_read(head, &frame))
+            return -EIO;
+        if (frame.first + frame.count - 1 > synced)
+            break;
+        at += frame_bytes(&frame);
+    }
+    *begin = at == FRAME_FILE_HEAD ? 0 : at;
+    return 0;
+}
+
+/* Writes the bytes between two offsets once more, as they are. */
+static int again_write(int fd, uint64_t at, uint64_t end)
+{
+    char page[PAGE];
+    while (at < end) {
+        int64_t len = disk_read(fd, page, end - at < PAGE ? (size_t)(end - at) : PAGE, at);
+        if (len <= 0)
+            return len < 0 ? (int)len : -EIO;
+        int result = journal_write(fd, (struct span){.at = page, .len = (size_t)len}, at);
+        if (result < 0)
+            return result;
+        at += (uint64_t)len;
+    }
+    return 0;
+}
+
+/* A process that was here before may have had a sync that failed: the system holds those pages for clean, and
+ * another sync alone would write nothing. */
+static int file_settle(struct load *load, size_t index, bool again)
+{
+    char name[JOURNAL_NAME_SIZE];
+    uint64_t end = load->extents[index].end;
+    uint64_t begin = end;
+    int fd = load_file_open(load, index, DISK_WRITE, name);
+    if (fd < 0)
+        return fd;
+    int result = again ? tail_begin(fd, load->synced, end, &begin) : 0;
+    if (result == 0)
+        result = again_write(fd, begin, end);
+    if (result == 0)
+        result = disk_sync(fd);
+    disk_close(fd);
+    return result < 0 ? load_why(load, result, name, "cannot write the file") : 0;
+}
+
+/* An older file is only synced: no process had a sync of it fail and went on to another file, but for one
+ * that had not synced at all. */
+int load_settle(struct load *load)
+{
+    const struct journal *journal = load->journal;
+    size_t used = journal->count;
+    int result = 0;
+    while (used > 0 && load->extents[used - 1].end == 0)
+        used--;
+    for (size_t i = 0; result == 0 && i < used; i++)
+        if (journal->files[i].last > load->synced)
+            result = file_settle(load, i, i + 1 == used);
+    if (result < 0)
+        return result;
+    result = disk_sync_dir(journal->dir);
+    return result < 0 ? load_why(load, result, "", "cannot sync the directory") : 0;
+}

@@ -1,0 +1,48 @@
+/* What recovery.c and mending.c share: journal_load while it runs. */
+#ifndef LOG_RECOVERY_H
+#define LOG_RECOVERY_H
+
+#include "log/journal_private.h"
+
+/* What was found in a file. */
+struct extent {
+    uint64_t end;    /* of the last frame that is in the list now; 0: not even the header is good */
+    uint64_t filled; /* the zeros that end the file begin here, or at `end` */
+};
+
+struct load {
+    struct journal *journal;
+    struct log *log;
+    struct journal_found *found;
+    char *why;
+    _Atomic uint64_t *done;
+    struct extent *extents; /* owned; of each file */
+    size_t bad;             /* the file in which the list ends too early; journal->count: it does not */
+    uint64_t synced;        /* the highest id that anything says was on disk */
+    uint64_t unread;        /* the highest id that may stand where the disk cannot read; 0: it can */
+    uint64_t epoch;         /* the highest of the frames */
+    struct buf lens;        /* of a frame's messages */
+};
+
+/* Whether anything but zeros lies behind the good frames. */
+static inline bool extent_dirty(const struct extent *extent)
+{
+    return extent->filled > extent->end;
+}
+
+/* Writes a sentence about a file, or about the directory where `name` is "". Returns `result`. */
+int load_why(struct load *load, int result, const char *name, const char *what);
+
+/* Opens one of the files, and tells its name. Returns a descriptor, or a negative errno with a sentence. */
+int load_file_open(struct load *load, size_t index, enum disk_open how, char name[JOURNAL_NAME_SIZE]);
+
+/* Replaces the meta file: what is missing is as found. Returns 0, or a negative errno with a sentence. */
+int load_meta_put(struct load *load, uint64_t synced);
+
+/* Lets the files end where the list ends, and sets aside what is damaged. Returns as load_meta_put. */
+int load_mend(struct load *load);
+
+/* Sees to it that all messages that were read are on disk. Returns as load_meta_put. */
+int load_settle(struct load *load);
+
+#endif
