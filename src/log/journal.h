@@ -65,6 +65,7 @@ struct journal_found {
     uint64_t torn_bytes; /* of an append that was not finished, which were cut off; 0: none */
     uint64_t damaged;    /* the first id that could not be read although it was on disk; 0: none */
     uint64_t missing;    /* as in the meta, which tells it from now on */
+    uint64_t accepted;   /* the highest id that was missing and is forgotten (accept_loss); 0: none */
     bool meta_damaged;   /* the meta file could not be read: it is set aside, and the headers were believed */
     unsigned files;      /* with messages */
     unsigned aside;      /* files that lie there set aside, by this start or earlier ones */

@@ -243,8 +243,10 @@ static int load_all(struct load *load, bool accept_loss)
         result = writing_begin(load);
     if (result < 0)
         return result;
-    if (accept_loss)
+    if (accept_loss) {
+        load->found->accepted = load->found->missing;
         load->found->missing = 0;
+    }
     journal->syncs = false;
     bool changed = load->found->damaged || journal->meta_bad || load->found->missing != journal->meta.missing;
     if (changed || (journal->meta.log[0] && journal->meta_synced < journal->last))

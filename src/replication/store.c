@@ -183,6 +183,12 @@ static void log_loaded(const struct store *store, const struct journal_found *fo
         log_torn(found);
     if (found->missing)
         log_missing(store, found);
+    if (found->accepted)
+        logline_event(LOGLINE_WARN, "loss_accepted",
+                      LOG_FIELDS(LOG_NUMBER("first", found->last + 1), LOG_NUMBER("last", found->accepted)),
+                      "messages %" PRIu64 "..%" PRIu64
+                      " were on this disk and are missing: it goes on without them, as --accept-loss asks",
+                      found->last + 1, found->accepted);
     logline_event(LOGLINE_INFO, "loaded",
                   LOG_FIELDS(LOG_NUMBER("last", found->last), LOG_NUMBER("ms", clock_ms() - store->began_ms)),
                   "loaded %" PRIu64 " messages from %s in %.1f s", found->last,
