@@ -74,7 +74,7 @@ static inline bool worker_work(struct worker *worker)
 
 static struct {
     int write_error, sync_error; /* of each call; 0: it works */
-    bool full;                   /* no file gets longer */
+    int full;                    /* of each write that would make a file longer; 0: there is room */
     void (*reads)(void);         /* optional: told of each read, before it */
     unsigned writes, syncs;
 } disk;
@@ -90,7 +90,7 @@ static inline bool disk_grows(int fd, const struct iovec *iov, int count, off_t 
 ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
 {
     disk.writes++;
-    errno = disk.full && disk_grows(fd, iov, count, at) ? ENOSPC : disk.write_error;
+    errno = disk.full && disk_grows(fd, iov, count, at) ? disk.full : disk.write_error;
     return errno ? -1 : syscall(SYS_pwritev, fd, iov, count, at, 0);
 }
 
