@@ -45,6 +45,8 @@ Test(store, what_the_disk_has_not_does_not_show)
     expect_health("\"last_id\":1,\"data\":{\"fsync\":\"always\",\"durable\":1,\"disk\":\"ok\"}");
     cr_expect(strstr(node_call("GET", "/messages", "", "").fields, "Last-Id: 1\r\n"));
     cr_expect_eq(node_call("GET", "/messages/2", "", "").status, 404);
+    int read = node_ask("GET", "/messages/2?w=1", "", "");
+    cr_expect_eq(node_answer(read).status, 0);
     cr_expect(node_answer(poll).status == 0 && answer_of(fd).status == 0);
     cr_expect(!hears(stream, "id: "), "the stream tells of it");
 
@@ -55,6 +57,8 @@ Test(store, what_the_disk_has_not_does_not_show)
     cr_expect_eq(node_answer(poll).status, 200);
     expect_answer(node_answer(fd), 201, "{\"id\":2,\"w\":1,\"acks\":1}");
     cr_expect(hears(stream, "id: 2"));
+    cr_expect_eq(node_answer(read).status, 200);
+    close(read);
     close(poll);
     close(stream);
     close(fd);
@@ -311,6 +315,27 @@ Test(store, a_write_that_fails_is_the_end_of_holding)
 Test(store, a_sync_that_fails_is_the_end_of_holding)
 {
     fails(&disk.sync_error);
+}
+
+Test(store, a_full_disk_that_fails_is_not_tried_again)
+{
+    disk_start(SETTINGS_MASTER);
+    append("a");
+    disk.full = ENOSPC;
+    append("b");
+    expect_health("\"disk\":\"full\"");
+    disk_lines_begin();
+    disk.full = 0;
+    disk.write_error = EIO;
+    node_wait(STORE_RETRY_MS);
+    disk_run();
+    expect_failed();
+    disk.write_error = 0;
+    join(1); /* the meta file would tell of it */
+    cr_expect(!disk_step());
+    expect_failed();
+    expect_shows("\"a\",\"b\"");
+    cr_expect_eq(disk_lines("ERROR"), 1);
 }
 
 Test(store, a_sync_that_fails_where_all_is_held_at_once_ends_appends_as_well)

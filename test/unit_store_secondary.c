@@ -300,7 +300,9 @@ Test(store_secondary, who_lacks_messages_is_no_witness_and_is_refilled)
     close(fd);
     cr_expect(!strstr(node_call("GET", "/health", "", "").body, "missing"));
     expect_shows("\"first\",\"second\",\"third\"");
-    restart();
+    disk_run();
+    disk_died();
+    disk_start(SETTINGS_SECONDARY);
     cr_expect(!strstr(node_call("GET", "/health", "", "").body, "missing"));
     cr_expect_eq(disk_lines("the messages up to 2 that were missing are on this disk again"), 1);
 }
