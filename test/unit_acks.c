@@ -1057,6 +1057,28 @@ Test(acks, a_thread_that_drains_it_waits_for_the_last_ack)
     CLOSE(acks, a);
 }
 
+static void *late_disk(void *arg)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
+    acks_appended(arg, 1);
+    return NULL;
+}
+
+Test(acks, a_thread_that_drains_it_waits_for_the_master_s_own_disk_and_no_longer)
+{
+    struct acks *acks = acks_with(0);
+    struct acks_waiter waiter = waiter_for(1, 1);
+    int64_t start_ms = clock_ms();
+    pthread_t thread;
+    park(acks, &waiter);
+    cr_assert_eq(pthread_create(&thread, NULL, late_disk, acks), 0);
+    cr_assert(acks_drain(acks, start_ms + 30000));
+    cr_assert(clock_ms() - start_ms < 20000);
+    pthread_join(thread, NULL);
+    cr_assert(only_released(acks, &waiter, ACKS_REACHED));
+    acks_close(acks);
+}
+
 static void *late_strand(void *arg)
 {
     nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
