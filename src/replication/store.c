@@ -312,7 +312,8 @@ static void write_done(struct worker_job *job)
     struct write *write = (struct write *)job;
     struct store *store = write->store;
     store->under_way = false;
-    store->state = STORE_RUNS; /* where the disk did not take the first meta file, it takes no message */
+    if (store->state == STORE_BEGINS)
+        store->state = STORE_RUNS; /* where it was not written, nothing is put into the list */
     if (write->result < 0) {
         disk_fail(store, write->result);
         return;
