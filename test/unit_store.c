@@ -317,6 +317,24 @@ Test(store, a_sync_that_fails_is_the_end_of_holding)
     fails(&disk.sync_error);
 }
 
+Test(store, a_disk_that_is_full_in_the_midst_of_a_write_has_failed)
+{
+    static int *const errors[] = {&disk.write_error, &disk.sync_error};
+    for (size_t i = 0; i < 2; i++) {
+        if (i)
+            disk_stopped();
+        disk.write_error = disk.sync_error = 0;
+        disk_start(SETTINGS_MASTER);
+        append("a");
+        int fd = post_begin("?w=1", "b");
+        *errors[i] = ENOSPC;
+        disk_run();
+        expect_answer(answer_of(fd), 202, "\"acks\":0,");
+        expect_failed();
+        close(fd);
+    }
+}
+
 Test(store, a_full_disk_that_fails_is_not_tried_again)
 {
     disk_start(SETTINGS_MASTER);
