@@ -1057,6 +1057,50 @@ Test(acks, a_thread_that_drains_it_waits_for_the_last_ack)
     CLOSE(acks, a);
 }
 
+static void *late_disk(void *arg)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
+    acks_appended(arg, 1);
+    return NULL;
+}
+
+Test(acks, a_thread_that_drains_it_waits_for_the_master_s_own_disk_and_no_longer)
+{
+    struct acks *acks = acks_with(0);
+    struct acks_waiter waiter = waiter_for(1, 1);
+    int64_t start_ms = clock_ms();
+    pthread_t thread;
+    park(acks, &waiter);
+    cr_assert_eq(pthread_create(&thread, NULL, late_disk, acks), 0);
+    cr_assert(acks_drain(acks, start_ms + 30000));
+    cr_assert(clock_ms() - start_ms < 20000);
+    pthread_join(thread, NULL);
+    cr_assert(only_released(acks, &waiter, ACKS_REACHED));
+    acks_close(acks);
+}
+
+static void *late_strand(void *arg)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
+    acks_strand(arg, NULL);
+    return NULL;
+}
+
+Test(acks, a_thread_that_drains_it_does_not_wait_for_who_is_stranded)
+{
+    struct acks *acks = acks_with(1);
+    struct acks_waiter waiter = waiter_for(1, 2);
+    int64_t start_ms = clock_ms();
+    pthread_t thread;
+    park(acks, &waiter);
+    cr_assert_eq(pthread_create(&thread, NULL, late_strand, acks), 0);
+    cr_assert(acks_drain(acks, start_ms + 30000));
+    cr_assert(clock_ms() - start_ms < 20000);
+    pthread_join(thread, NULL);
+    cr_assert(only_released(acks, &waiter, ACKS_STRANDED));
+    acks_close(acks);
+}
+
 Test(acks, a_thread_that_drains_it_waits_no_longer_than_it_is_told)
 {
     struct acks *acks = acks_with(1);

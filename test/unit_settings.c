@@ -253,8 +253,8 @@ Test(settings, which_values_are_taken)
     VALUES(SETTINGS_SECONDARY, "--secondary-id", "a", "secondary-1:5001", "[::1]:5001", "~!", NULL, "", "a b",
            "a/b", "a\"", "'", "a?", "#", "%41", "\\", "a\tb", "\x7f", "\xc3\xa9");
     VALUES(SETTINGS_SECONDARY, "--cluster-token", "a", "a\"b", NULL, "", "a b", "a\n", "\xc3\xa9");
-    VALUES(SETTINGS_MASTER, "--fsync", "always", "off", "0.001", "1", "315360000", NULL, "0", "-1",
-           "never", "Always", "315360001", "");
+    VALUES(SETTINGS_MASTER, "--fsync", "always", "off", "0.001", "1", "315360000", NULL, "0", "-1", "never",
+           "Always", "315360001", "");
     VALUES(SETTINGS_SECONDARY, "--data-dir", "/var/lib/log", "data", ".", "a b", NULL, "");
     VALUES(SETTINGS_MASTER, "--allowed-hosts", "a", "a.example", "a.example,b.example", "*", "a,*", NULL,
            "a b", "http://a", "a:1", "1.2.3.4", "a..b", "*.example");

@@ -1,6 +1,7 @@
 /* A master by hand and its disk: what shows and counts while messages are not on disk yet, and when the disk
  * is full or fails. */
 #include "disk_by_hand.h"
+#include "replication/append.h"
 #include "replication/store.h"
 
 static void begin(void)
@@ -44,6 +45,8 @@ Test(store, what_the_disk_has_not_does_not_show)
     expect_health("\"last_id\":1,\"data\":{\"fsync\":\"always\",\"durable\":1,\"disk\":\"ok\"}");
     cr_expect(strstr(node_call("GET", "/messages", "", "").fields, "Last-Id: 1\r\n"));
     cr_expect_eq(node_call("GET", "/messages/2", "", "").status, 404);
+    int read = node_ask("GET", "/messages/2?w=1", "", "");
+    cr_expect_eq(node_answer(read).status, 0);
     cr_expect(node_answer(poll).status == 0 && answer_of(fd).status == 0);
     cr_expect(!hears(stream, "id: "), "the stream tells of it");
 
@@ -54,6 +57,8 @@ Test(store, what_the_disk_has_not_does_not_show)
     cr_expect_eq(node_answer(poll).status, 200);
     expect_answer(node_answer(fd), 201, "{\"id\":2,\"w\":1,\"acks\":1}");
     cr_expect(hears(stream, "id: 2"));
+    cr_expect_eq(node_answer(read).status, 200);
+    close(read);
     close(poll);
     close(stream);
     close(fd);
@@ -143,12 +148,47 @@ Test(store, with_a_number_it_is_synced_so_often)
     disk_run();
     cr_expect(disk.writes == 1 && disk.syncs == 0, "%u writes, %u syncs", disk.writes, disk.syncs);
     expect_health("\"durable\":2");
+    cr_expect_leq(hand.due_ms, clock_ms() + 500, "it asks to be called then");
     node_wait(499);
     cr_expect(!disk_step());
     node_wait(1);
     cr_assert(disk_step());
     cr_expect(disk.writes == 1 && disk.syncs == 1, "%u writes, %u syncs", disk.writes, disk.syncs);
     expect_health("\"durable\":3");
+}
+
+Test(store, who_waits_for_the_disk_alone_takes_a_place)
+{
+    enum { OF_PIPELINES = APPEND_WAITING_MAX / APPEND_ADDRESSES / 2, PIPELINED = 1000 };
+    static const char one[] = "POST /messages?w=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+    struct buf all = {0};
+    int fds[OF_PIPELINES / PIPELINED + 2];
+    char count[32];
+    disk_start(SETTINGS_MASTER);
+    for (int i = 0; i < PIPELINED; i++)
+        buf_add_text(&all, one);
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        fds[i] = node_connect();
+        cr_assert_eq(send(fds[i], all.data, all.len, 0), (ssize_t)all.len);
+        settle();
+    }
+    snprintf(count, sizeof count, "{\"count\":%d,", OF_PIPELINES + 2); /* the first of each connection */
+    expect_answer(node_call("GET", "/pending?limit=1", "", ""), 200, count);
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        close(fds[i]);
+    buf_free(&all);
+}
+
+Test(store, a_member_tells_whether_it_holds_on_disk_what_it_holds)
+{
+    disk_start(SETTINGS_MASTER);
+    join(1);
+    cr_expect(!strstr(node_call("GET", "/health", "", "").body, "\"durable\":true"));
+    cr_assert_eq(node_call("POST", "/register", "",
+                           "{\"id\":\"s2\",\"url\":\"http://a:5002\",\"boot\":\"b2\",\"durable\":true}")
+                     .status,
+                 200);
+    expect_health(",\"durable\":true");
 }
 
 /* ---- the disk is full */
@@ -158,7 +198,7 @@ Test(store, with_a_full_disk_nothing_is_appended_until_there_is_room)
     disk_start(SETTINGS_MASTER);
     append("a");
     disk_lines_begin();
-    for (disk.full = true; !strstr(node_call("GET", "/health", "", "").body, "\"disk\":\"full\"");)
+    for (disk.full = ENOSPC; !strstr(node_call("GET", "/health", "", "").body, "\"disk\":\"full\"");)
         append("ahead"); /* there is some room ahead */
     uint64_t last = node_view(hand.node).shown;
     struct node_answer answer = node_call("POST", "/messages?w=1", "", "b");
@@ -172,8 +212,9 @@ Test(store, with_a_full_disk_nothing_is_appended_until_there_is_room)
         disk_run();
     }
     expect_health("\"disk\":\"full\"");
+    cr_expect_leq(hand.due_ms, clock_ms() + STORE_RETRY_MS, "it asks to be called then");
 
-    disk.full = false;
+    disk.full = 0;
     node_wait(STORE_RETRY_MS);
     disk_run();
     expect_health("\"disk\":\"ok\"");
@@ -199,7 +240,7 @@ Test(store, a_group_that_met_the_full_disk_is_written_once)
     journal_ahead_bytes = 4096;
     disk_start(SETTINGS_MASTER);
     append("a");
-    disk.full = true;
+    disk.full = EDQUOT;
     int fd = post_begin("", long_batch());
     disk_run();
     cr_expect_eq(answer_of(fd).status, 0);
@@ -210,7 +251,7 @@ Test(store, a_group_that_met_the_full_disk_is_written_once)
     disk_run();
     cr_expect_eq(answer_of(fd).status, 0);
 
-    disk.full = false;
+    disk.full = 0;
     node_wait(STORE_RETRY_MS);
     disk_run();
     expect_answer(answer_of(fd), 201, "{\"id\":22,\"first_id\":2,\"count\":21,");
@@ -274,6 +315,45 @@ Test(store, a_write_that_fails_is_the_end_of_holding)
 Test(store, a_sync_that_fails_is_the_end_of_holding)
 {
     fails(&disk.sync_error);
+}
+
+Test(store, a_disk_that_is_full_in_the_midst_of_a_write_has_failed)
+{
+    static int *const errors[] = {&disk.write_error, &disk.sync_error};
+    for (size_t i = 0; i < 2; i++) {
+        if (i)
+            disk_stopped();
+        disk.write_error = disk.sync_error = 0;
+        disk_start(SETTINGS_MASTER);
+        append("a");
+        int fd = post_begin("?w=1", "b");
+        *errors[i] = ENOSPC;
+        disk_run();
+        expect_answer(answer_of(fd), 202, "\"acks\":0,");
+        expect_failed();
+        close(fd);
+    }
+}
+
+Test(store, a_full_disk_that_fails_is_not_tried_again)
+{
+    disk_start(SETTINGS_MASTER);
+    append("a");
+    disk.full = ENOSPC;
+    append("b");
+    expect_health("\"disk\":\"full\"");
+    disk_lines_begin();
+    disk.full = 0;
+    disk.write_error = EIO;
+    node_wait(STORE_RETRY_MS);
+    disk_run();
+    expect_failed();
+    disk.write_error = 0;
+    join(1); /* the meta file would tell of it */
+    cr_expect(!disk_step());
+    expect_failed();
+    expect_shows("\"a\",\"b\"");
+    cr_expect_eq(disk_lines("ERROR"), 1);
 }
 
 Test(store, a_sync_that_fails_where_all_is_held_at_once_ends_appends_as_well)

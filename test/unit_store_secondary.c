@@ -167,7 +167,7 @@ Test(store_secondary, with_a_full_disk_nothing_is_stored_until_there_is_room)
 {
     start();
     take(1);
-    disk.full = true;
+    disk.full = ENOSPC;
     take(2); /* there is some room ahead */
     struct node_answer answer = replicate(3, 3);
     expect_answer(answer, 503, "the disk is full");
@@ -176,7 +176,7 @@ Test(store_secondary, with_a_full_disk_nothing_is_stored_until_there_is_room)
     expect_health("\"disk\":\"full\"");
     expect_answer(node_call("GET", "/readyz", "", ""), 503, "\"disk\":\"the disk is full\"");
     expect_answer(replicate(1, 2), 200, "{\"last_id\":2,");
-    disk.full = false;
+    disk.full = 0;
     node_wait(STORE_RETRY_MS);
     disk_run();
     expect_health("\"disk\":\"ok\"");
@@ -300,7 +300,9 @@ Test(store_secondary, who_lacks_messages_is_no_witness_and_is_refilled)
     close(fd);
     cr_expect(!strstr(node_call("GET", "/health", "", "").body, "missing"));
     expect_shows("\"first\",\"second\",\"third\"");
-    restart();
+    disk_run();
+    disk_died();
+    disk_start(SETTINGS_SECONDARY);
     cr_expect(!strstr(node_call("GET", "/health", "", "").body, "missing"));
     cr_expect_eq(disk_lines("the messages up to 2 that were missing are on this disk again"), 1);
 }

@@ -1,6 +1,7 @@
 /* A master by hand that starts with what its disk holds, and stops. */
 #include "concern.h"
 #include "disk_by_hand.h"
+#include "replication/store.h"
 
 enum { PATIENCE_MS = 5 * NODE_HEARTBEAT_MS };
 
@@ -102,6 +103,40 @@ Test(store_start, each_start_is_another_epoch_of_the_same_list)
     disk_died();
     disk_start(SETTINGS_MASTER);
     cr_expect_eq(node_view(hand.node).own->epoch, 5, "the epoch is on disk before the first message");
+}
+
+Test(store_start, on_a_full_disk_it_serves_what_it_has)
+{
+    disk_start(SETTINGS_MASTER);
+    append("a");
+    disk_stopped();
+    disk.full = ENOSPC;
+    disk_start(SETTINGS_MASTER);
+    expect_shows("\"a\"");
+    expect_health("\"disk\":\"full\"");
+    cr_expect_eq(node_call("POST", "/messages?w=1", "", "b").status, 503);
+    disk.full = 0;
+    wait(STORE_RETRY_MS);
+    disk_run();
+    append("b");
+    disk_died();
+    disk_start(SETTINGS_MASTER);
+    cr_expect_eq(node_view(hand.node).own->epoch, 3, "the second one was on disk before a message of it");
+    expect_shows("\"a\",\"b\"");
+}
+
+Test(store_start, on_a_disk_that_fails_it_serves_what_it_has)
+{
+    disk_start(SETTINGS_MASTER);
+    append("a");
+    disk_stopped();
+    node_start(SETTINGS_MASTER);
+    cr_assert(disk_step(), "the list is loaded");
+    disk.write_error = EIO;
+    disk_run();
+    expect_shows("\"a\"");
+    expect_health("\"disk\":\"failed\"");
+    cr_expect_eq(node_call("POST", "/messages?w=1", "", "b").status, 503);
 }
 
 /* ---- members */
@@ -232,6 +267,23 @@ Test(store_start, a_disk_that_was_synced_at_the_stop_is_a_witness)
 {
     hand.settings.fsync_ms = 1;
     restart_of_two(disk_stopped);
+    cr_expect(is_sure());
+}
+
+Test(store_start, a_disk_that_keeps_all_from_now_on_is_a_witness_later)
+{
+    hand.settings.fsync_ms = 1;
+    restart_of_two(disk_died);
+    disk_stopped();
+    hand.settings.fsync_ms = SETTINGS_FSYNC_ALWAYS;
+    disk_start(SETTINGS_MASTER);
+    secondaries[0].silent = false;
+    settle();
+    disk_run();
+    expect_answer(node_call("GET", "/readyz", "", ""), 200, "\"nodes\":\"ok\"");
+    secondaries[0].silent = true;
+    disk_died();
+    disk_start(SETTINGS_MASTER);
     cr_expect(is_sure());
 }
 

@@ -158,7 +158,7 @@ void acks_appended(struct acks *acks, uint64_t last_id)
         ranking_move(&acks->ranking, &acks->master, last_id);
         release_reached(acks);
     }
-    pthread_mutex_unlock(&acks->lock);
+    count_unlock(acks);
 }
 
 struct acks_member *acks_join(struct acks *acks, uint64_t position, uint64_t target)
