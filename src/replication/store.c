@@ -401,11 +401,12 @@ int64_t store_pass(struct store *store, int64_t now_ms)
         return CLOCK_NEVER;
     bool retries = store->condition == STORE_FULL && now_ms >= store->retry_ms;
     bool any = write_is_left(store->write) ? retries : write_gather(store, now_ms) || retries;
-    if (!any) {
-        if (store->state == STORE_BEGINS)
-            store->state = STORE_RUNS; /* a list without a name has no meta file yet */
-        return write_due_ms(store);
+    if (!any && store->state == STORE_BEGINS) {
+        store->state = STORE_RUNS; /* a list without a name has no meta file yet */
+        return now_ms;
     }
+    if (!any)
+        return write_due_ms(store);
     store->write->job = (struct worker_job){.work = write_work, .done = write_done};
     store->under_way = true;
     worker_do(store->worker, &store->write->job);
