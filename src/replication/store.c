@@ -312,6 +312,7 @@ static void write_done(struct worker_job *job)
     struct write *write = (struct write *)job;
     struct store *store = write->store;
     store->under_way = false;
+    store->state = STORE_RUNS; /* where the disk did not take the first meta file, it takes no message */
     if (write->result < 0) {
         disk_fail(store, write->result);
         return;
@@ -320,8 +321,6 @@ static void write_done(struct worker_job *job)
     store->retry_ms = clock_ms() + STORE_RETRY_MS;
     if (write_is_left(write))
         return;
-    if (store->state == STORE_BEGINS)
-        store->state = STORE_RUNS;
     if (write->synced > store->durable)
         histogram_observe(&store->counters.syncs, write->took_us);
     store->durable = write->synced;
