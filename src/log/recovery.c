@@ -22,7 +22,7 @@ static const char copy_name[] = "copy.new";
 
 /* What was found in a file. */
 struct extent {
-    uint64_t end;    /* of the last frame that is in the list now; 0: not even the header is good */
+    uint64_t end;    /* of the last frame that is in the list now; 0: there is none, and no header counts */
     uint64_t filled; /* the zeros that end the file begin here, or at `end` */
 };
 
@@ -109,6 +109,8 @@ static int frames_take(struct load *load, size_t index, struct reader *reader)
     for (;;) {
         struct frame frame;
         int result = frame_take(load, reader, *end, &frame);
+        if (result != TAKEN && *end == FRAME_FILE_HEAD)
+            *end = 0; /* the header is written anew: an empty list may get another name */
         if (result != TAKEN)
             return result;
         *end += frame_bytes(&frame);
