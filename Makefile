@@ -210,7 +210,7 @@ torture: $(PROGRAMS) $(OUT)/test/torture ## a cluster under random faults, TORTU
 SIMULATE_SECONDS ?= 60
 # The real nodes, and of src/http what parses and decides. The simulator brings the rest, and these files' functions.
 SIMULATED = $(SHARED) $(LOG) $(UI) $(REPLICATION) $(patsubst %,src/http/%.c,accept condition guard parser router shares target writer)
-BROUGHT = src/clock.c src/logline.c src/worker.c src/replication/nonce.c src/replication/process.c
+BROUGHT = src/clock.c src/logline.c src/worker.c src/log/disk.c src/replication/nonce.c src/replication/process.c
 .PHONY: simulate
 simulate: $(OUT)/test/simulate ## random schedules on a whole cluster in simulated time, SIMULATE_SECONDS=60, SEED=N to repeat one (V=1 tells all), SCHEDULES=N
 	@SEED='$(SEED)' SCHEDULES='$(SCHEDULES)' SIMULATE_SECONDS='$(SIMULATE_SECONDS)' V='$(V)' $(OUT)/test/simulate

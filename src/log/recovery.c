@@ -76,6 +76,8 @@ static int frames_take(struct load *load, size_t index, struct reader *reader)
     for (;;) {
         struct frame frame;
         int result = frame_take(load, reader, *end, &frame);
+        if (result != TAKEN && *end == FRAME_FILE_HEAD)
+            *end = 0; /* the header is written anew: an empty list may get another name */
         if (result != TAKEN)
             return result;
         *end += frame_bytes(&frame);

@@ -6,7 +6,7 @@
 
 /* What was found in a file. */
 struct extent {
-    uint64_t end;    /* of the last frame that is in the list now; 0: not even the header is good */
+    uint64_t end;    /* of the last frame that is in the list now; 0: there is none, and no header counts */
     uint64_t filled; /* the zeros that end the file begin here, or at `end` */
 };
 

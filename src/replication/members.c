@@ -645,7 +645,7 @@ int64_t members_check(struct members *members, int64_t now_ms)
         bool alive = member->state != MEMBER_UNHEALTHY;
         count.proven += member->ack != NULL;
         count.linked += member->link && member->link->state == LINK_PROVEN;
-        count.alive += member->ack && alive;
+        count.alive += member->met && alive;
         count.unmet += !member->met && alive;
         count.witnesses += member->ack && member->witness;
     }

@@ -69,7 +69,7 @@ struct members_count {
     unsigned all;       /* registered */
     unsigned proven;    /* those included that the disk tells of */
     unsigned linked;    /* the link to them is proven now */
-    unsigned alive;     /* proven and not unhealthy */
+    unsigned alive;     /* proven by this process, and not unhealthy */
     unsigned unmet;     /* neither proven by this process nor unhealthy: they may answer soon */
     unsigned witnesses; /* proven, and their process came with messages and had once been complete */
 };

@@ -318,8 +318,7 @@ static void write_done(struct worker_job *job)
     struct write *write = (struct write *)job;
     struct store *store = write->store;
     store->under_way = false;
-    if (store->state == STORE_BEGINS)
-        store->state = STORE_RUNS; /* where it was not written, nothing is put into the list */
+    store->state = STORE_RUNS; /* where the disk did not take the first meta file, it takes no message */
     if (write->result < 0) {
         disk_fail(store, write->result);
         return;

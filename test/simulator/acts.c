@@ -192,6 +192,60 @@ static void act_disaster(void)
         run_start_secondary();
 }
 
+/* ---- disks */
+
+static struct machine *machine_with_disk(void)
+{
+    struct machine *machine = run_machine();
+    return machine && machine->volume ? machine : NULL;
+}
+
+static void act_cut_power(void)
+{
+    struct machine *machine = machine_with_disk();
+    if (machine)
+        machine_cut(machine);
+}
+
+static void act_fill(void)
+{
+    const struct machine *machine = machine_with_disk();
+    if (machine)
+        drive_fill(machine->volume->drive, world_now_us() + random_between(1000, 5000000));
+}
+
+static void act_fail_disk(void)
+{
+    const struct machine *machine = machine_with_disk();
+    if (machine)
+        drive_fail(machine->volume->drive);
+}
+
+static void master_start_later(void *subject, void *object)
+{
+    (void)subject;
+    (void)object;
+    if (!run.mended)
+        run_start_master();
+}
+
+static void slot_start_later(void *subject, void *object)
+{
+    (void)object;
+    if (!run.mended)
+        run_start_slot((int)((struct machine **)subject - run.secondary));
+}
+
+/* All nodes at once, and then all again, in any order. */
+static void act_blackout(void)
+{
+    int64_t most_us = random_percent(70) ? 4 * run.plan.master.heartbeat_ms * 1000 : 3000000;
+    run_kill_all(run.plan.cuts && random_percent(60));
+    world_after(random_between(0, most_us), master_start_later, NULL, NULL);
+    for (int slot = 0; slot < run.plan.secondaries; slot++)
+        world_after(random_between(0, most_us), slot_start_later, &run.secondary[slot], NULL);
+}
+
 static void master_restart_later(void *subject, void *object)
 {
     (void)subject;
@@ -299,6 +353,10 @@ static unsigned acts_of(const struct plan *plan, struct act acts[])
         {act_forge, plan->forges ? 5 : 0},
         {act_hand, plan->hands ? 3 : 0},
         {act_remove, plan->removals ? 3 : 0},
+        {act_blackout, plan->disks && plan->kills ? 3 : 0},
+        {act_cut_power, plan->cuts ? 4 : 0},
+        {act_fill, plan->faults ? 2 : 0},
+        {act_fail_disk, plan->faults ? 2 : 0},
     };
     memcpy(acts, all, sizeof all);
     return sizeof all / sizeof *all;

@@ -1,5 +1,16 @@
 /* The checker: the rules of test/torture/history.h, judged after each event on the lists themselves. The
- * first rule that is broken ends the process. */
+ * first rule that is broken ends the process.
+ *
+ * With disks (FSYNC=always), as long as no person moves one away:
+ *
+ * - What a node shows, and so what it acknowledges, would be there after a power cut that loses all it may.
+ * - Its next process comes back with what showed, or more, and misses nothing.
+ * - A master counts itself only once it shows the message, and never appends in an epoch that an earlier
+ * process of it has begun with and appended in.
+ * - With NODES a disk is a holder, be its node dead or not: what WRITE_CONCERN nodes held is not gone on
+ * without.
+ * - All nodes are killed at once, with all messages on disks, and started again in any order within a few
+ *   heartbeat intervals: whatever was acknowledged is there. */
 #ifndef SIMULATOR_CHECKER_H
 #define SIMULATOR_CHECKER_H
 
@@ -58,6 +69,12 @@ bool check_holds(const struct machine *machine, const struct posted *posted);
 
 /* Whether the master counts the process as a member with its whole list. */
 bool check_counts(struct machine *master, struct machine *secondary);
+
+/* What was acknowledged and is in the list of `before` is in that of `after`. */
+void check_kept(const struct machine *before, const struct machine *after);
+
+/* A person moves the directory away: nothing is to be on its disk any more. */
+void volume_empty(struct volume *volume);
 
 /* Nobody waits any more who has no reason to. */
 void check_nobody_waits(const struct machine *master);

@@ -329,10 +329,3 @@ void network_ask(struct proc *from, int to, const char *method, const char *targ
     world_after(patience_us, ask_over, client->conn, NULL);
     client_request(client, message);
 }
-
-/* ---- look-ups are done at once */
-
-void worker_collect(struct worker *worker)
-{
-    (void)worker;
-}

@@ -2,6 +2,7 @@
 #ifndef SIMULATOR_CLUSTER_H
 #define SIMULATOR_CLUSTER_H
 
+#include "drive.h"
 #include "network.h"
 #include "replication/node.h"
 
@@ -27,6 +28,23 @@ struct proof {
     int64_t since_us;        /* until then */
 };
 
+/* The list and the epoch with which a process began. */
+struct life {
+    char log[WIRE_NAME_SIZE];
+    uint64_t epoch;
+};
+
+/* The disk of a node, whatever process it is and on which host. */
+struct volume {
+    struct drive *drive;
+    bool always; /* FSYNC=always: what showed is on it for ever */
+
+    /* what showed last, and is to show again after a restart */
+    unsigned short list[LIST_MAX];
+    unsigned shown;
+    struct life life; /* of a master: the latest process that has appended something */
+};
+
 /* One process. What the checker knows of it stays when it is dead. */
 struct machine {
     struct proc proc; /* first */
@@ -38,6 +56,11 @@ struct machine {
     char id[32];       /* a secondary's name as a member */
     char boot[WIRE_NAME_SIZE];
     bool stopping;
+    struct volume *volume; /* NULL: its list is in memory alone */
+    struct worker *worker; /* of its disk */
+    bool loaded;           /* its list is there */
+    struct life life;
+    bool unusable;  /* its list cannot be loaded: the program ends */
     int registered; /* the status of the last answer to a registration; 0: none since the mending */
 
     /* its list as the checker has seen it: numbers of messages */
@@ -56,11 +79,21 @@ extern struct machine *machines; /* the latest first */
 
 void cluster_begin(void);
 
-/* The settings are filled in but for what follows from the host and the slot. NULL: the host is taken. */
+/* The settings are filled in but for what follows from the host and the slot; DATA_DIR of any kind means that
+ * it has a disk. NULL: the host is taken, or the disk is full or fails. */
 struct machine *machine_start(enum settings_role role, int slot, int host, const struct settings *settings);
 
 /* SIGKILL, or, where `silent`, the whole host. */
 void machine_kill(struct machine *machine, bool silent);
+
+/* The power of its host is cut. */
+void machine_cut(struct machine *machine);
+
+/* The volume of a node, which some process of it has had; or NULL. */
+struct volume *volume_of(enum settings_role role, int slot);
+
+/* Whether the disk is in order and the list there, as the node says. */
+bool machine_disk_failed(const struct machine *machine);
 
 /* SIGTERM: it ends some time later. */
 void machine_stop(struct machine *machine);

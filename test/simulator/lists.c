@@ -80,7 +80,8 @@ static bool is_proven(const struct machine *run, const struct machine *machine)
 }
 
 /* Nodes that may have made the quorum without the message: secondaries, each name once, of which some process
- * that lives or was proven does not have it. *holders: those that live and show it. */
+ * that lives or was proven does not have it. *holders: those that live and show it. With NODES a dead one
+ * whose disk has it is waited for as well. */
 static unsigned others_without(const struct machine *run, const struct posted *posted, unsigned *holders)
 {
     bool without[SECONDARIES_MAX] = {false};
@@ -96,6 +97,8 @@ static unsigned others_without(const struct machine *run, const struct posted *p
             without[machine->slot] = true;
     }
     for (int slot = 0; slot < SECONDARIES_MAX; slot++) {
+        if (check.terms.nodes && volume_holds(volume_of(SETTINGS_SECONDARY, slot), posted))
+            with[slot] = true;
         count += without[slot];
         *holders += with[slot];
     }
@@ -209,6 +212,10 @@ void check_look(struct machine *machine)
     const struct node_view view = node_view(machine->node);
     uint64_t last = log_last(view.log);
     unsigned before = machine->listed;
+    unsigned shown = machine->shown;
+    const struct http_service *service = &machine->proc.service;
+    if (machine->volume && !machine->loaded && service->closed(service->ctx))
+        return; /* it loads */
     if (last < machine->listed || view.shown < machine->shown || view.shown > last)
         broken("%s: the list has shrunk", machine->proc.name);
     if (last > before) {
@@ -219,6 +226,8 @@ void check_look(struct machine *machine)
             source_check(machine, before + 1);
     }
     machine->shown = (unsigned)view.shown;
+    if (machine->volume)
+        volume_look(machine, shown);
 }
 
 static unsigned reread_at;
@@ -238,4 +247,13 @@ void check_all(void)
         reread_at = 0;
         slice_take(machine, log_slice(node_view(machine->node).log, 1, machine->listed), element_reread);
     }
+}
+
+void check_kept(const struct machine *before, const struct machine *after)
+{
+    for (unsigned i = 1; i <= check.count; i++)
+        if (check.posted[i]->acks && check_stores(before, check.posted[i]) &&
+            !check_stores(after, check.posted[i]))
+            broken("%s was acknowledged with %u nodes, and %s is without it", check.posted[i]->text,
+                   check.posted[i]->acks, after->proc.name);
 }

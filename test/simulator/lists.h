@@ -15,4 +15,10 @@ extern struct check_totals check_all_totals;
 /* Whether the message is in the machine's list, shown or not yet. */
 bool check_stores(const struct machine *machine, const struct posted *posted);
 
+/* volumes.c: what is new on a machine's disk, of which `before` messages were shown until now. */
+void volume_look(struct machine *machine, unsigned before);
+
+/* Whether the disk has the message for ever. `volume` may be NULL. */
+bool volume_holds(const struct volume *volume, const struct posted *posted);
+
 #endif

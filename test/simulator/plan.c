@@ -1,5 +1,6 @@
 #include "plan.h"
 #include "checker.h"
+#include "log/journal_private.h"
 #include "world.h"
 #include <stdio.h>
 
@@ -48,6 +49,41 @@ static void tokens_draw(struct plan *plan)
         snprintf(plan->secondary[slot].cluster_token, sizeof plan->secondary[slot].cluster_token, "secret");
 }
 
+static int64_t fsync_draw(void)
+{
+    if (random_percent(85))
+        return SETTINGS_FSYNC_ALWAYS;
+    return random_percent(30) ? SETTINGS_FSYNC_OFF : random_between(1, 1000);
+}
+
+static void disk_draw(struct settings *settings)
+{
+    snprintf(settings->data_dir, sizeof settings->data_dir, "/data");
+    settings->fsync_ms = fsync_draw();
+}
+
+/* Small files, so that a list has many. */
+static void disks_draw(struct plan *plan)
+{
+    bool all = random_percent(60);
+    bool always = random_percent(60);
+    plan->disks = true;
+    plan->cuts = random_percent(60);
+    plan->faults = random_percent(25);
+    journal_file_bytes = 1024u << random_below(5);
+    journal_ahead_bytes = 256u << random_below(4);
+    if (all || random_percent(60))
+        disk_draw(&plan->master);
+    for (int slot = 0; slot < plan->secondaries; slot++)
+        if (all || random_percent(50))
+            disk_draw(&plan->secondary[slot]);
+    if (!always)
+        return;
+    plan->master.fsync_ms = SETTINGS_FSYNC_ALWAYS;
+    for (int slot = 0; slot < plan->secondaries; slot++)
+        plan->secondary[slot].fsync_ms = SETTINGS_FSYNC_ALWAYS;
+}
+
 static int64_t latency_draw(void)
 {
     static const int64_t most_us[] = {500, 5000, 50000, 300000, 2000000};
@@ -79,5 +115,7 @@ struct plan plan_draw(void)
     if (random_percent(2))
         plan.gap_us = random_between(1000000, 2000000); /* take-overs that come to no end */
     plan.latency_us = latency_draw();
+    if (random_percent(35))
+        disks_draw(&plan);
     return plan;
 }

@@ -7,7 +7,8 @@
 struct plan {
     int secondaries;
     bool named, second_master, kills, stops, freezes, network, liars, liar_greets, forges, hands, removals;
-    bool recipe; /* NODES or QUORUM: no impostor may become a member */
+    bool disks, cuts, faults; /* some nodes have a disk; its power is cut, and it fails, now and then */
+    bool recipe;              /* NODES or QUORUM: no impostor may become a member */
     struct settings master;
     struct settings secondary[SECONDARIES_MAX];
     int actions;

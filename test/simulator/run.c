@@ -91,9 +91,8 @@ static int host_free(void)
     return network_proc(host) ? -1 : host;
 }
 
-void run_start_secondary(void)
+void run_start_slot(int slot)
 {
-    int slot = (int)random_below((unsigned)run.plan.secondaries);
     if (run_alive(run.secondary[slot]))
         return;
     int host = run.secondary[slot] ? run.secondary[slot]->proc.host : HOST_SECONDARY + slot;
@@ -103,10 +102,27 @@ void run_start_secondary(void)
         run_secondary_start(slot, host);
 }
 
+void run_start_secondary(void)
+{
+    run_start_slot((int)random_below((unsigned)run.plan.secondaries));
+}
+
 void run_start_master(void)
 {
+    int host = run.master_slot ? HOST_OTHER_MASTER : HOST_MASTER;
     if (!run_alive(run.master))
-        run.master = machine_start(SETTINGS_MASTER, 0, HOST_MASTER, &run.plan.master);
+        run.master = machine_start(SETTINGS_MASTER, run.master_slot, host, &run.plan.master);
+}
+
+void run_kill_all(bool cut)
+{
+    trace("all nodes die");
+    for (struct machine *machine = machines; machine; machine = machine->next) {
+        if (machine->node && cut)
+            machine_cut(machine);
+        else if (machine->node)
+            machine_kill(machine, random_percent(30));
+    }
 }
 
 void run_remove(const struct machine *master, const char *id)

@@ -9,6 +9,7 @@ enum { CLIENTS = HOSTS - HOST_OUTSIDE };
 extern struct run {
     struct plan plan;
     struct machine *master, *other; /* NULL or dead: none */
+    int master_slot;                /* 1: the other is the only one by now */
     struct machine *secondary[SECONDARIES_MAX];
     int points_to[SECONDARIES_MAX]; /* what `master` stands for on a secondary's host */
     struct proc clients[CLIENTS];
@@ -35,9 +36,15 @@ struct machine *run_machine(void);
 /* Starts a secondary there, where that host is free. */
 void run_secondary_start(int slot, int host);
 
+/* Starts the secondary of that slot, where it is dead: where it was or elsewhere. */
+void run_start_slot(int slot);
+
 /* Starts any secondary that is dead, where it was or elsewhere; and the master, where that is dead. */
 void run_start_secondary(void);
 void run_start_master(void);
+
+/* All nodes die at once; `cut`: since the power is cut. */
+void run_kill_all(bool cut);
 
 /* A person removes a member. */
 void run_remove(const struct machine *master, const char *id);

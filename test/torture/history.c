@@ -32,7 +32,7 @@ struct evidence {
 };
 
 struct holding {
-    struct evidence shown[NODES];     /* by each secondary's present life */
+    struct evidence shown[NODES];     /* by each secondary's present life; by a master that keeps its list */
     struct evidence known[NODES + 1]; /* [n]: at least n secondaries hold it; falls as n rises */
     struct evidence concern;          /* so many nodes held it at once as WRITE_CONCERN says, if no more */
 };
@@ -72,7 +72,11 @@ static struct holding before;  /* what they held when the present run of the mas
 static struct holding during;  /* what was seen since then */
 static struct tip tips[NODES]; /* the end of the list that each node showed last */
 static struct forgery forgeries[NODES];
-static unsigned ended_life[NODES]; /* the last life of each secondary that has ended */
+static bool keeps[NODES];           /* which nodes have a disk */
+static struct evidence kept[NODES]; /* the last message that is on it for sure */
+static struct evidence due[NODES];  /* and that the present life must show, */
+static unsigned due_life[NODES];    /* which is this one */
+static unsigned ended_life[NODES];  /* the last life of each secondary that has ended */
 static unsigned secondaries_ended;
 static struct history_counts counts;
 
@@ -197,11 +201,10 @@ static uint32_t survival_check(struct evidence message, unsigned known_holders, 
     if (!message.id || known_holders < holders)
         return 0;
     if (!in_list_of(current, message.run, message.id))
-        report_fail(
-            "lost: id %u of master run %u. At least %u of %d secondaries held it and kept their memory, "
-            "and master run %u, with %s, appended from id %u on, behind run %u",
-            message.id, message.run, known_holders, SECONDARIES, current, history_gates[run->gate],
-            run->start, run->parent);
+        report_fail("lost: id %u of master run %u. At least %u of %d nodes held it and kept their lists, "
+                    "and master run %u, with %s, appended from id %u on, behind run %u",
+                    message.id, message.run, known_holders, NODES, current, history_gates[run->gate],
+                    run->start, run->parent);
     return message.id;
 }
 
@@ -250,7 +253,11 @@ static void survival_judge(void)
     const struct run *run = &runs[current];
     unsigned registered = run->gate == HISTORY_QUORUM_4 ? 3 : 2;
     unsigned holders = SECONDARIES - registered + 1; /* so many cannot all have been away */
+    if (run->gate == HISTORY_NODES && keeps[MASTER])
+        holders = NODES; /* its own disk and one secondary: those may be without it */
     uint32_t last = survival_check(before.known[holders], holders, holders);
+    if (keeps[MASTER] && survival_check(before.shown[MASTER], 1, 1) > last)
+        last = before.shown[MASTER].id;
     for (unsigned node = 1; node < NODES; node++) {
         struct evidence shown = before.shown[node];
         uint32_t id = survival_check(shown, shown_by(&before, shown), holders);
@@ -301,6 +308,7 @@ void history_master_starts(unsigned run, enum history_gate gate)
     current = run;
     runs[run].gate = gate;
     evidence_raise(&before.concern, during.concern.id, during.concern.run);
+    evidence_raise(&before.shown[MASTER], during.shown[MASTER].id, during.shown[MASTER].run);
     for (unsigned n = 1; n <= SECONDARIES; n++) {
         evidence_raise(&before.shown[n], during.shown[n].id, during.shown[n].run);
         evidence_raise(&before.known[n], during.known[n].id, during.known[n].run);
@@ -310,14 +318,45 @@ void history_master_starts(unsigned run, enum history_gate gate)
     pthread_mutex_unlock(&mutex);
 }
 
-void history_secondary_ends(unsigned node, unsigned life)
+void history_keeps(unsigned node)
+{
+    keeps[node] = true;
+}
+
+void history_node_starts(unsigned node, unsigned life)
+{
+    pthread_mutex_lock(&mutex);
+    due[node] = kept[node];
+    due_life[node] = life;
+    pthread_mutex_unlock(&mutex);
+}
+
+void history_secondary_ends(unsigned node, unsigned life, bool list_is_kept)
 {
     pthread_mutex_lock(&mutex);
     ended_life[node] = life;
-    secondaries_ended++;
-    holding_end(&before, node);
-    holding_end(&during, node);
-    tips[node] = (struct tip){0};
+    if (!list_is_kept) {
+        kept[node] = (struct evidence){0};
+        secondaries_ended++;
+        holding_end(&before, node);
+        holding_end(&during, node);
+        tips[node] = (struct tip){0};
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+void history_end_seen(unsigned node, unsigned life, uint32_t last, unsigned run)
+{
+    pthread_mutex_lock(&mutex);
+    const struct evidence *wanted = &due[node];
+    if (due_life[node] == life && wanted->id && (run || !last)) {
+        if (last < wanted->id || !in_list_of(run, wanted->run, wanted->id))
+            report_fail("node %u showed id %u of master run %u, and has come back from its disk with %u "
+                        "messages, the last of run %u",
+                        node, wanted->id, wanted->run, last, run);
+        due[node] = (struct evidence){0};
+        counts.kept++;
+    }
     pthread_mutex_unlock(&mutex);
 }
 
@@ -402,8 +441,10 @@ static void node_shows(unsigned node, unsigned life, uint32_t id, unsigned run)
 {
     if (tips[node].life != life || id >= tips[node].id)
         tips[node] = (struct tip){life, id, run};
-    if (node != MASTER)
+    if (node != MASTER || keeps[MASTER])
         evidence_raise(&during.shown[node], id, run);
+    if (keeps[node])
+        evidence_raise(&kept[node], id, run);
 }
 
 /* Whether it is a forged message, where the secondary may show it. */

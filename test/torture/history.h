@@ -26,7 +26,11 @@
  *   each reader knows how far its secondary's list came. A message with w=1 may die with its master, one with
  *   w=2 when only its other holder has not registered in time; the new master then refuses that holder.
  * - With NODES the restarted master waits for all secondaries, or for two that came with their lists. So two
- *   holders suffice; and one, where WRITE_CONCERN nodes held the message at once before. */
+ *   holders suffice; and one, where WRITE_CONCERN nodes held the message at once before.
+ * - A node with a disk comes back with the list that it showed, or more of it, however it ended. A secondary
+ *   with one goes on holding what it held. A master with one goes on with what it showed; with NODES its disk
+ *   is one of the two that came with their lists, so that the rule of WRITE_CONCERN alone holds. And its
+ * `acks` may count others than itself. */
 #ifndef TORTURE_HISTORY_H
 #define TORTURE_HISTORY_H
 
@@ -47,13 +51,19 @@ enum history_gate { HISTORY_QUORUM_3 = 1, HISTORY_QUORUM_4, HISTORY_NODES };
 /* The setting of each. */
 extern const char *const history_gates[];
 
+/* The node has a disk. Before the run. */
+void history_keeps(unsigned node);
+
+/* A node is about to be started, the master too. */
+void history_node_starts(unsigned node, unsigned life);
+
 /* A new run of the master. */
 void history_master_starts(unsigned run, enum history_gate gate);
 
-/* A secondary's memory is about to be lost. */
-void history_secondary_ends(unsigned node, unsigned life);
+/* A secondary is about to end. Its list is lost, or, where it `keeps` it, on its disk. */
+void history_secondary_ends(unsigned node, unsigned life, bool keeps);
 
-/* How many secondaries have ended so far. */
+/* How many secondaries have lost their list so far. */
 unsigned history_ends(void);
 
 /* Before a message is sent to the master's process `run`. */
@@ -75,6 +85,9 @@ void history_forged(unsigned node, bool taken);
 /* A part of a node's list, seen on a connection to its `life`. Returns the run of its last message; 0 where
  * that is forged. */
 unsigned history_list(unsigned node, unsigned life, uint32_t first, const text_key *keys, uint32_t count);
+
+/* A node's list was read to its end, `last`; its last message is of `run`. */
+void history_end_seen(unsigned node, unsigned life, uint32_t last, unsigned run);
 
 /* The master's process `run` says that a secondary holds its list up to `acked`. */
 void history_member(unsigned node, unsigned run, uint32_t acked);
@@ -98,6 +111,7 @@ struct history_counts {
     unsigned runs, judged; /* runs of the master; those before which something had to survive */
     uint64_t surviving;    /* messages that had to survive, and did; all runs together */
     unsigned dropped;      /* that were answered, and rightly went with a run of the master */
+    unsigned kept;         /* lists that came back from a disk as long as they were, or longer */
     uint64_t elements;     /* of lists that were seen */
 };
 

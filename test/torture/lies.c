@@ -125,7 +125,7 @@ static void forgery_end(struct storm *storm, unsigned number, bool taken)
         forgery_watch(storm, number);
         storm->counts.forged++;
     }
-    secondary_kill(storm, number);
+    secondary_lose(storm, number);
     any_start(storm, number);
 }
 
@@ -305,7 +305,7 @@ void fault_late_goodbye(struct storm *storm)
     client_open(&client, node);
     if (liar_asks_secondary(&client, &before)) {
         links_mend(storm, number);
-        secondary_kill(storm, number);
+        secondary_lose(storm, number); /* what it has is from the present master then */
         any_start(storm, number);
         int status = process_proven(&client, before.boot) ? member_remove(storm, node->name, before.boot) : 0;
         report_event("the goodbye of an earlier process of %s comes: %d", node->name, status);
@@ -331,7 +331,7 @@ void fault_newcomers(struct storm *storm)
     link_spoil(storm, link_to_master(storm, number), refuse, STALL_MS);
     for (unsigned i = 1; i < NODES; i++)
         if (i != number && storm->nodes[i].state != NODE_DOWN)
-            secondary_kill(storm, i);
+            secondary_lose(storm, i);
     master_end(storm, false, 0);
     storm->next_gate = HISTORY_NODES;
     for (unsigned i = 0; i < NODES; i++)

@@ -38,6 +38,7 @@ void nodes_open(struct node nodes[NODES], const char *programs, const char *fold
         node->address.sin_family = AF_INET;
         node->address.sin_addr = nodes_address(1 + i);
         snprintf(node->log_path, sizeof node->log_path, "%s/%s.log", folder, node->name);
+        snprintf(node->data_setting, sizeof node->data_setting, "DATA_DIR=%s/%s.data", folder, node->name);
     }
 }
 
@@ -59,6 +60,8 @@ static _Noreturn void child_run(const struct node *node, const char *const setti
              node->index == MASTER ? "master" : "secondary");
     snprintf(host, sizeof host, "HOST=%s", inet_ntoa(node->address.sin_addr));
     snprintf(port, sizeof port, "PORT=%u", ntohs(node->address.sin_port));
+    if (node->durable)
+        environment[count++] = node->data_setting;
     while (*settings && count < SETTINGS_MOST)
         environment[count++] = *settings++;
     static const char *const inherited[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
@@ -170,6 +173,19 @@ void node_kill(struct node *node)
     node->state = NODE_DOWN;
     touch(node);
     atomic_store(&node->frozen, false);
+}
+
+void node_forget_data(const struct node *node)
+{
+    const char *path = node->data_setting + strlen("DATA_DIR=");
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = folder < 0 ? NULL : fdopendir(folder);
+    for (const struct dirent *entry; stream && (entry = readdir(stream));)
+        if (entry->d_name[0] != '.')
+            unlinkat(folder, entry->d_name, 0);
+    if (stream)
+        closedir(stream);
+    rmdir(path);
 }
 
 void node_stop(struct node *node)

@@ -27,9 +27,12 @@ struct node {
     _Atomic int64_t touched_ms; /* when it was last started, frozen or thawed */
     int64_t stop_by_ms;         /* while stopping */
     char log_path[300];
+    bool durable;           /* it has a disk: DATA_DIR, with FSYNC=always */
+    char data_setting[320]; /* DATA_DIR=… */
 };
 
-/* Chooses the addresses; nothing is started. `programs` and `folder` outlive the nodes. */
+/* Chooses the addresses; who is to have a disk is the caller's to say. Nothing is started. `programs` and
+ * `folder` outlive the nodes. */
 void nodes_open(struct node nodes[NODES], const char *programs, const char *folder);
 
 /* An address of this run: `number` from 5 on for others than nodes. */
@@ -44,6 +47,9 @@ void node_thaw(struct node *node);
 
 /* SIGKILL, and waits for the end. */
 void node_kill(struct node *node);
+
+/* Removes the node's directory, where it has one; the node is down. */
+void node_forget_data(const struct node *node);
 
 /* SIGTERM; node_check then notices the end. */
 void node_stop(struct node *node);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum {
+    SOON_MS = 20,
     READ_MS = 12000, /* no node that runs is slower, on a busy machine too */
     LIST_MOST = 4000,
     WHOLE_MOST = 3000, /* a list up to so long is read from its start now and then */
@@ -31,12 +32,18 @@ static void state_publish(const struct state *state)
     atomic_store(&state->cluster->checked[state->node], (uint64_t)state->life << 32 | state->checked);
 }
 
+/* Whether the node, which was started just now, has not loaded its list from its disk yet. */
+static bool loads(const struct node *node, const struct answer *answer)
+{
+    return answer->status == 503 && node->durable && node_touched(node, now_ms() - READ_MS);
+}
+
 /* Asks the node. False where it did not answer for good reason. */
 static bool reader_get(struct state *state, struct client *client, const char *target, struct answer *answer)
 {
     int64_t start_ms = now_ms();
     if (client_get(client, target, answer, start_ms + READ_MS))
-        return true;
+        return !loads(client->node, answer);
     if (now_ms() >= start_ms + READ_MS && !node_touched(client->node, start_ms))
         report_fail("%s did not answer GET %s for %d s", client->node->name, target, READ_MS / 1000);
     (void)state;
@@ -115,6 +122,8 @@ static bool read_on(struct state *state)
     if (first + count > state->checked + 1)
         state->checked = first + count - 1;
     state_publish(state);
+    if (count < LIST_MOST)
+        history_end_seen(state->node, state->life, state->checked, state->last_run);
     return count == LIST_MOST;
 }
 
@@ -162,7 +171,8 @@ static void read_one(struct state *state)
     history_list(state->node, state->life, id, &key, 1);
 }
 
-/* A secondary shows nothing of the present run of the master that the master does not show. */
+/* A secondary shows nothing of the present run of the master that the master does not show. Where that waits
+ * for its own disk, it shows it soon. */
 static void read_master(struct state *state)
 {
     struct answer answer;
@@ -170,9 +180,17 @@ static void read_master(struct state *state)
     uint32_t checked = state->checked;
     if (!checked || run != node_life(&state->cluster->nodes[MASTER]))
         return;
-    if (!reader_get(state, &state->master, "/health", &answer) || state->master.life != run)
-        return;
-    if (answer_number(&answer, "last_id") < (int64_t)checked)
+    int64_t until_ms = now_ms() + (state->master.node->durable ? READ_MS : 0);
+    for (;;) {
+        if (!reader_get(state, &state->master, "/health", &answer) || state->master.life != run)
+            return;
+        if (answer_number(&answer, "last_id") >= (int64_t)checked)
+            return;
+        if (now_ms() >= until_ms)
+            break;
+        sleep_ms(SOON_MS);
+    }
+    if (!node_touched(state->master.node, until_ms - READ_MS) || !state->master.node->durable)
         report_fail("%s shows %u messages of master run %u, and the master shows %" PRId64,
                     state->client.node->name, checked, run, answer_number(&answer, "last_id"));
 }

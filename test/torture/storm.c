@@ -75,6 +75,7 @@ static void secondary_start(struct storm *storm, unsigned number)
 
 void any_start(struct storm *storm, unsigned number)
 {
+    history_node_starts(number, storm->nodes[number].lives + 1);
     if (number == MASTER)
         master_start(storm);
     else
@@ -91,21 +92,29 @@ static bool node_runs(const struct node *node)
 void secondary_kill(struct storm *storm, unsigned number)
 {
     struct node *node = &storm->nodes[number];
-    history_secondary_ends(number, node->lives);
+    history_secondary_ends(number, node->lives, node->durable);
     node_kill(node);
+}
+
+void secondary_lose(struct storm *storm, unsigned number)
+{
+    struct node *node = &storm->nodes[number];
+    history_secondary_ends(number, node->lives, false);
+    node_kill(node);
+    node_forget_data(node);
 }
 
 static void secondary_stop(struct storm *storm, unsigned number)
 {
     struct node *node = &storm->nodes[number];
-    history_secondary_ends(number, node->lives);
+    history_secondary_ends(number, node->lives, node->durable);
     node_stop(node);
 }
 
 void storm_restart_secondary(struct storm *storm, unsigned number)
 {
-    secondary_kill(storm, number);
-    secondary_start(storm, number);
+    secondary_lose(storm, number);
+    any_start(storm, number);
     storm->counts.diverged++;
 }
 
@@ -319,11 +328,34 @@ static void fault_parting(struct storm *storm)
         if (i != number)
             link_mend(link_from_master(storm, i));
     storm->next_gate = HISTORY_QUORUM_3;
-    master_start(storm);
+    any_start(storm, MASTER);
     int64_t until_ms = now_ms() + PARTING_MS;
     while (!history_start_seen() && now_ms() < until_ms)
         sleep_ms(PASS_MS);
     link_mend(link_to_master(storm, number));
+}
+
+static bool any_durable(const struct storm *storm)
+{
+    bool any = false;
+    for (unsigned i = 0; i < NODES; i++)
+        any = any || storm->nodes[i].durable;
+    return any;
+}
+
+/* All nodes that run are killed at once, and each comes back some time later. */
+static void fault_blackout(struct storm *storm)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (storm->nodes[i].state == NODE_STOPPING)
+            return;
+    if (!any_durable(storm) || !master_may_end(storm))
+        return;
+    for (unsigned i = 1; i < NODES; i++)
+        if (storm->nodes[i].state != NODE_DOWN)
+            fault_secondary_end(storm, i, false);
+    master_end(storm, false, random_magnitude(&storm->random, 1, 1500));
+    storm->counts.blackouts++;
 }
 
 /* Somebody removes a member that is alive; it must come back by itself. */
@@ -360,8 +392,10 @@ static void fault_of_master(struct storm *storm)
     unsigned percent = random_between(&storm->random, 0, 99);
     if (storm->config.spare_master || storm->nodes[MASTER].state != NODE_UP)
         return;
-    if (percent < 30)
+    if (percent < 20)
         fault_freeze(storm, MASTER);
+    else if (percent < 35)
+        fault_blackout(storm);
     else if (percent < 45)
         fault_late_registration(storm);
     else if (percent < 65)
@@ -407,7 +441,7 @@ void storm_watch(struct storm *storm)
         bool stopping = node->state == NODE_STOPPING;
         node_check(node);
         if (stopping && node->state == NODE_DOWN && i != MASTER)
-            history_secondary_ends(i, node->lives); /* until now it may have sent ACKs */
+            history_secondary_ends(i, node->lives, node->durable); /* until now it may have sent ACKs */
     }
 }
 

@@ -23,7 +23,7 @@ void storm_blow(struct storm *storm, int64_t ms);
 /* Mends everything: links pass, all nodes run. Returns when all have been told so. */
 void storm_end(struct storm *storm);
 
-/* Kills a secondary and starts it again, empty. */
+/* Kills a secondary and starts it again, empty: without what its disk had. */
 void storm_restart_secondary(struct storm *storm, unsigned number);
 
 /* Notices nodes that ended by themselves. To be called now and then. */
@@ -40,7 +40,8 @@ struct storm_counts {
     unsigned forged, misdirected; /* messages that a secondary took; that it refused */
     unsigned told_of;             /* of the forged ones: the master has logged an ERROR */
     unsigned lying_acks, lying_lists, late_goodbyes, newcomers;
-    unsigned diverged; /* killed because what they hold is not in the master's list any more */
+    unsigned blackouts; /* all nodes killed at once */
+    unsigned diverged;  /* killed because what they hold is not in the master's list any more */
 };
 
 struct storm_counts storm_count(const struct storm *storm);

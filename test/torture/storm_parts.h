@@ -55,6 +55,9 @@ void link_mend(struct link *link);
 void any_start(struct storm *storm, unsigned number);
 void secondary_kill(struct storm *storm, unsigned number);
 
+/* Kills it, and what its disk had is gone, too. */
+void secondary_lose(struct storm *storm, unsigned number);
+
 /* Whether the master can be ended now: the history must have seen where its own messages begin. */
 bool master_may_end(struct storm *storm);
 

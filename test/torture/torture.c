@@ -90,12 +90,31 @@ static void folder_make(void)
 
 static void folder_remove(void)
 {
-    for (unsigned i = 0; i < NODES; i++)
+    for (unsigned i = 0; i < NODES; i++) {
         unlink(cluster.nodes[i].log_path);
+        node_forget_data(&cluster.nodes[i]);
+    }
     rmdir(folder);
 }
 
 /* ---- the run */
+
+/* All nodes have a disk, or some, or none. */
+static void disks_draw(void)
+{
+    struct random random = random_stream(cluster.seed, 0x6469736b, 0);
+    unsigned share = random_percent(&random, 35) ? 100 : random_percent(&random, 55) ? 60 : 0;
+    char names[64] = "";
+    for (unsigned i = 0; i < NODES; i++) {
+        struct node *node = &cluster.nodes[i];
+        node->durable = random_percent(&random, share);
+        if (!node->durable)
+            continue;
+        history_keeps(i);
+        snprintf(names + strlen(names), sizeof names - strlen(names), " %s", node->name);
+    }
+    report_line("with a disk:%s", names[0] ? names : " none");
+}
 
 static void workers_start(void)
 {
@@ -168,6 +187,8 @@ static void summary_tell(const struct storm *storm)
         "refused; master: %u frozen, %u killed, %u stopped",
         faults.frozen, faults.killed, faults.stopped, faults.removed, faults.diverged, faults.master_frozen,
         faults.master_killed, faults.master_stopped);
+    report_line("%u times all nodes were killed at once; %u lists came back from a disk", faults.blackouts,
+                history.kept);
     report_line(
         "lies: %u forged messages taken by a secondary, of which the master told %u times, and %u with "
         "wrong fields refused; %u wrong answers to a greeting, %u lists other than told, %u late "
@@ -194,6 +215,7 @@ int main(int argc, char *argv[])
     signal(SIGALRM, hangs);
     alarm((unsigned)seconds + OVERTIME_S);
     nodes_open(cluster.nodes, programs && *programs ? programs : "build", folder);
+    disks_draw();
     int64_t until_ms = now_ms() + (int64_t)seconds * 1000;
     struct storm *storm = storm_open(&(struct storm_config){&cluster, spare_master});
     workers_start();
