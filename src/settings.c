@@ -91,6 +91,12 @@ static enum settings_result wrong_flag(const struct reading *reading, const char
     return SETTINGS_WRONG;
 }
 
+static enum settings_result wrong_option(const struct reading *reading, const char *what)
+{
+    fprintf(reading->err_file, "%s: %s\n", role_names[reading->role], what);
+    return SETTINGS_WRONG;
+}
+
 /* ---- Help ---- */
 
 static void print_setting(FILE *file, const struct setting *setting)
@@ -160,8 +166,6 @@ static enum settings_result unknown_flag(const struct reading *reading, const ch
                 role_names[reading->role], number);
         return SETTINGS_WRONG;
     }
-    if (strcmp(flag, "--check-data") == 0)
-        return wrong_flag(reading, flag, "want the path of a directory behind it", "");
     if (find_flag(flag, other) < SETTINGS_COUNT)
         return wrong_flag(reading, flag, "a flag of another program, the ", role_names[other]);
     return wrong_flag(reading, flag, "no such flag; --help lists them", "");
@@ -199,8 +203,8 @@ static bool take_option(struct reading *reading, int argc, char *const argv[], i
         reading->settings.check = check;
     else if (strcmp(flag, "--accept-loss") == 0)
         reading->settings.accept_loss = true;
-    else if (strcmp(flag, check_data) == 0 && *i + 1 < argc)
-        reading->settings.check_data = argv[++*i];
+    else if (strcmp(flag, check_data) == 0)
+        reading->settings.check_data = *i + 1 < argc ? argv[++*i] : "";
     else if (strncmp(flag, check_data, len) == 0 && flag[len] == '=')
         reading->settings.check_data = flag + len + 1;
     else
@@ -318,9 +322,9 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
         result = take_token(&reading);
     const char *check_data = reading.settings.check_data;
     if (result == SETTINGS_RUN && check_data && !*check_data)
-        result = wrong_flag(&reading, "--check-data", "want the path of a directory behind it", "");
+        result = wrong_option(&reading, "--check-data: want the path of a directory behind it");
     if (result == SETTINGS_RUN && reading.settings.accept_loss && !*reading.settings.data_dir)
-        result = wrong_flag(&reading, "--accept-loss", "want DATA_DIR with it", "");
+        result = wrong_option(&reading, "--accept-loss: want DATA_DIR with it");
     reading.settings.memory = memory_size();
     if (!reading.settings.max_log)
         reading.settings.max_log = (int64_t)(reading.settings.memory / 5 * 4);
