@@ -102,6 +102,12 @@ class Node:
             return False
         return True
 
+    def check_data(self):
+        """The exit code of --check-data for its directory, and what that prints."""
+        checked = subprocess.run([f"{OUT}/{self.program}", "--check-data", self.directory], text=True,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S)
+        return checked.returncode, checked.stdout
+
     def get(self, path, limit_s=LIMIT_S):
         return call(self.port, "GET", path, limit_s=limit_s)
 
@@ -283,7 +289,11 @@ class Strace:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:  # it waits for a call that it delays, of a process that has ended
+            self.process.kill()
+            self.process.wait()
 
 
 def inject(call_name, error, when="1+"):

@@ -2,6 +2,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -9,6 +10,7 @@ import time
 from cluster import (ROOT, Cluster, Posted, Reply, Strace, await_true, call, expect, frames_end, inject,
                      last_file)
 
+HANG_S = 8
 HEAL_S = 2 + 2  # of the contract, and for a busy machine
 BIG = 600 * 1000  # two of them are more than the room that is kept ahead
 
@@ -118,6 +120,45 @@ def meta_fails(cluster, posted, call_name, error):
     posted.check(cluster.settle(f"meta-{call_name}-{error}"))
 
 
+def hangs(cluster, posted, node):
+    """A flush that does not return: those who wait for it do, all else goes on, and SIGTERM ends the node."""
+    with Strace([node], "-e", "trace=fdatasync", "-e", f"inject=fdatasync:delay_enter={HANG_S}000000"):
+        reply = posted.post(cluster.master, f"hangs-{node.name}-3", "?w=3&timeout=0.5")
+        expect(reply.status == 202, f"a POST that waits for a flush is answered {reply}")
+        reply = posted.post(cluster.master, f"hangs-{node.name}-2", "?w=2&timeout=3")
+        expect(reply.status == 201, f"a POST that need not wait for a flush is answered {reply}")
+        expect(node.list() is not None and node.disk() == "ok", f"{node.name} does not go on while a flush hangs")
+        os.kill(node.pid, signal.SIGTERM)
+        # the process itself waits for strace
+        await_true(f"{node.name} to stop while a flush hangs", lambda: node.lines(" stopped"), 4)
+    node.end()
+    node.start()
+    posted.check(cluster.settle(f"hangs-{node.name}-end"))
+
+
+def loads(cluster, posted):
+    """What is answered while a list of some MB is read slowly."""
+    for i in range(8):
+        posted.post(cluster.master, f"long-{i}" + "x" * BIG, "?w=3&timeout=20")
+    for node in (cluster.master, cluster.secondaries[0]):
+        node.end()
+        node.begin(["strace", "-f", "-o", f"{ROOT}/loads.txt", "-e", "trace=pread64", "-e",
+                    "inject=pread64:delay_enter=50000"])
+        await_true(f"{node.name} to listen", lambda: node.get("/livez").status == 200)
+        said = set()
+        while (reply := node.get("/health")).status == 503:
+            expect(reply.fields.get("Retry-After"), f"while it loads, {node.name} answers {reply}")
+            said.add(json.loads(reply.body)["error"])
+            for path in ("/readyz", "/messages"):
+                expect(node.get(path).status in (200, 503), f"while it loads, {path} is not 503")
+            time.sleep(0.01)
+        expect(len(said) > 2 and all(re.fullmatch("it is loading its list from disk: [0-9]+ of [0-9]+ MB", text)
+                                     for text in said), f"while it loads, {node.name} says {said}")
+        node.end()
+        node.start()
+    posted.check(cluster.settle("loads"))
+
+
 def running():
     cluster = Cluster("faults").start()
     posted = Posted()
@@ -126,19 +167,23 @@ def running():
     for act in (master_fails, master_fails_for_all, secondary_fails):
         for call_name, error in cases:
             name = f"{act.__name__}-{call_name}-{error}"
+            cluster.settle(f"{name}-begin")  # behind it nothing waits to be written
             act(cluster, posted, name, call_name, error)
             posted.check(cluster.settle(name))
             cluster.end()
             cluster.start()
     full_runs(cluster, posted)
     posted.check(cluster.settle("full"))
+    for node in (cluster.master, cluster.secondaries[0]):
+        hangs(cluster, posted, node)
+    loads(cluster, posted)
     others = list(itertools.product(("openat", "fsync", "renameat"), ("EIO", "ENOSPC")))
     for call_name, error in others:
         meta_fails(cluster, posted, call_name, error)
         cluster.end()
         cluster.start()
     cluster.forget()
-    return 3 * len(cases) + 2 + len(others)
+    return 3 * len(cases) + 4 + len(others)
 
 
 # ---- starting
@@ -147,12 +192,14 @@ def running():
 FILES = ("", "meta.new", "00000000000000000001.log")
 CALLS = (*(("openat", name) for name in FILES),
          *((name, None) for name in ("fdatasync", "fsync", "pwritev", "pwrite64", "ftruncate", "renameat")))
+READS = [("pread64", name) for name in ("meta", "00000000000000000001.log")]
 
 
 def started_with(node, call_name, file, error, number):
     """Starts a node whose so manyth call fails. Returns whether there was such a call, and what became of it."""
     trace = f"{ROOT}/start.txt"
-    words = [] if file is None else ["-P", file or node.directory]
+    path = f"{node.directory}/{file}" if call_name == "pread64" else file or node.directory
+    words = [] if file is None else ["-P", path]
     node.begin(["strace", "-f", "-o", trace, *words, *inject(call_name, error, str(number))])
     what = f"{node.name} to serve or to end where call {number} of {call_name} fails with {error}"
     await_true(what, lambda: node.ended() is not None or node.serves(), 6)
@@ -163,10 +210,12 @@ def started_with(node, call_name, file, error, number):
         return "(INJECTED)" in text.read(), code
 
 
-def start_sweep(cluster, node, template, posted):
+def start_sweep(cluster, node, template, posted, calls):
     """Each call of its start fails once; then it starts as ever, and has everything."""
     starts = ends = 0
-    for (call_name, file), error in itertools.product(CALLS, ("EIO", "ENOSPC")):
+    for (call_name, file), error in itertools.product(calls, ("EIO", "ENOSPC")):
+        if call_name == "pread64" and error != "EIO":
+            continue
         for number in itertools.count(1):
             node.end()
             shutil.rmtree(node.directory)
@@ -210,11 +259,13 @@ def starting():
     alone = Cluster("alone", nodes=1)
     alone.master.start()
     fill(alone)
-    said = [start_sweep(alone, alone.master, template_of(alone.master), Posted())]
+    said = [start_sweep(alone, alone.master, template_of(alone.master), Posted(), CALLS)]
     alone.forget()
     pair = Cluster("pair", nodes=2).start()
     fill(pair)
-    said.append(start_sweep(pair, pair.secondaries[0], template_of(pair.secondaries[0]), Posted()))
+    secondary = pair.secondaries[0]
+    # what it cannot read, its master sends again
+    said.append(start_sweep(pair, secondary, template_of(secondary), Posted(), [*CALLS, *READS]))
     pair.forget()
     return said
 

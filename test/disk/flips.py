@@ -9,6 +9,8 @@ import signal
 from cluster import ROOT, Cluster, Load, Posted, await_true, expect, frames_end
 
 ANYWHERE = 0.1  # the part of the flips that may go into zeros
+# What --check-data tells of what a start does then. A message of "torn" may have been damaged as well.
+CODES = {"unnoticed": (0,), "torn": (1,), "damage": (2,), "meta": (2,), "ended": (2, 3)}
 
 
 def template_make(name, number):
@@ -66,6 +68,7 @@ def round_play(template, posted, number):
         shutil.copytree(f"{template}/{os.path.basename(node.directory)}", node.directory)
     victim = random.choice([cluster.master, *cluster.secondaries])
     what = flip(*place_choose(victim.directory))
+    code, printed = victim.check_data()
     cluster.begin(random.sample(cluster.nodes, 3))
     ended = any([end_seen(node, what) for node in cluster.nodes])
     try:
@@ -74,10 +77,12 @@ def round_play(template, posted, number):
         raise type(error)(f"{what}: {error}") from error
     said = {word: bool(victim.lines(text)) for word, text in
             (("damage", " were on this disk and are missing"), ("torn", "dropped"), ("meta", "the meta file"))}
+    said = "ended" if ended else next((word for word in said if said[word]), "unnoticed")
+    expect(code in CODES[said], f"{what}: {said}, but --check-data ended with {code}: {printed}")
     cluster.end()
     cluster.forget()
     shutil.rmtree(cluster.root)
-    return "ended" if ended else next((word for word in said if said[word]), "unnoticed")
+    return said
 
 
 def run():

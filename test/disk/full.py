@@ -26,9 +26,13 @@ def expect_heals(node):
     expect(not node.lines("ERROR"), f"{node.name} says {node.lines('ERROR')}")
 
 
-def unmounted(cluster, directory):
+def unmounted(cluster, node):
+    """Its list can be looked at where nothing can be written."""
     cluster.end()
-    subprocess.run(["umount", directory], check=True)
+    subprocess.run(["mount", "-o", "remount,ro", node.directory], check=True)
+    code, printed = node.check_data()
+    expect(code == 0, f"--check-data ends with {code}: {printed}")
+    subprocess.run(["umount", node.directory], check=True)
     cluster.forget()
 
 
@@ -64,7 +68,7 @@ def master():
     messages = cluster.settle("end")
     posted.check(messages)
     expect(not set(refused) & set(messages), "what was refused is in the list")
-    unmounted(cluster, node.directory)
+    unmounted(cluster, node)
     return len(posted.ids), posted.statuses[503]
 
 
@@ -84,7 +88,7 @@ def secondary():
     make_room(node.directory)
     expect_heals(node)
     posted.check(cluster.settle("end"))
-    unmounted(cluster, node.directory)
+    unmounted(cluster, node)
     return len(posted.ids), posted.statuses[503]
 
 

@@ -45,6 +45,8 @@ class Tail:
         shutil.copytree(self.template, master.directory)
         with open(self.path, "r+b") as file:
             change(file)
+        code, printed = master.check_data()
+        expect(code == torn and f" to {whole}," in printed, f"{what}: --check-data ends with {code}: {printed}")
         master.start()
         self.starts += 1
         expect(master.list() == self.texts[:whole], f"{what}: the list is {master.list()}")
