@@ -75,6 +75,7 @@ def round_play(template, posted, number):
         posted.check(cluster.settle(f"after {what}"))
     except Exception as error:
         raise type(error)(f"{what}: {error}") from error
+    await_true(f"{victim.name} to log that its list is loaded", lambda: victim.lines(" loaded "))
     said = {word: bool(victim.lines(text)) for word, text in
             (("damage", " were on this disk and are missing"), ("torn", "dropped"), ("meta", "the meta file"))}
     said = "ended" if ended else next((word for word in said if said[word]), "unnoticed")
