@@ -1,11 +1,11 @@
-"""A tmpfs of a few MB as the directory of the master, then of a secondary: filled, and given room again."""
+"""A tmpfs with a few MB of room as the directory of the master, then of a secondary: filled, and given room again."""
 import os
 import subprocess
 import time
 
 from cluster import Cluster, Load, Posted, await_true, expect
 
-SIZE_MB, MORE_MB, FILLER_MB = 8, 24, 2
+SIZE_MB, FILLERS_MB = 24, {"some": 2, "more": 16}
 HEAL_S = 2 + 2  # of the contract, and for a busy machine
 TEXT = 20000
 
@@ -13,12 +13,13 @@ TEXT = 20000
 def mount(directory):
     os.mkdir(directory, 0o700)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=700", "tmpfs", directory], check=True)
-    with open(f"{directory}/filler", "wb") as filler:
-        filler.write(bytes(FILLER_MB << 20))
+    for name, size in FILLERS_MB.items():
+        with open(f"{directory}/{name}", "wb") as filler:
+            filler.write(bytes(size << 20))
 
 
-def make_room(directory):
-    subprocess.run(["mount", "-o", f"remount,size={MORE_MB}m", directory], check=True)
+def make_room(node, name):
+    os.remove(f"{node.directory}/{name}")
 
 
 def expect_heals(node):
@@ -29,7 +30,7 @@ def expect_heals(node):
 def unmounted(cluster, node):
     """Its list can be looked at where nothing can be written."""
     cluster.end()
-    subprocess.run(["mount", "-o", "remount,ro", node.directory], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", node.directory], check=True)
     code, printed = node.check_data()
     expect(code == 0, f"--check-data ends with {code}: {printed}")
     subprocess.run(["umount", node.directory], check=True)
@@ -53,7 +54,7 @@ def master():
         expect(node.get("/readyz").status == 503 and node.list() is not None, "it is ready, or shows nothing")
 
     fill("a")
-    os.remove(f"{node.directory}/filler")
+    make_room(node, "some")
     expect_heals(node)
     reply = posted.post(node, "healed", "?w=3&timeout=10")
     expect(reply.status == 201, f"with room again, a POST is answered {reply}")
@@ -63,7 +64,7 @@ def master():
     node.start()  # on a full disk: reads go on
     expect(node.disk() == "full", f"after a restart the disk is {node.disk()}")
     posted.check(node.list())
-    make_room(node.directory)
+    make_room(node, "more")
     expect_heals(node)
     messages = cluster.settle("end")
     posted.check(messages)
@@ -85,7 +86,7 @@ def secondary():
     reply = posted.post(cluster.master, "late", "?w=3&timeout=0.5")
     expect(reply.status == 202, f"a POST for all nodes is answered {reply}")
     expect(node.disk() == "full", "it has room again, which nobody made")
-    make_room(node.directory)
+    make_room(node, "more")
     expect_heals(node)
     posted.check(cluster.settle("end"))
     unmounted(cluster, node)
