@@ -312,8 +312,6 @@ static void write_done(struct worker_job *job)
     struct write *write = (struct write *)job;
     struct store *store = write->store;
     store->under_way = false;
-    if (store->state == STORE_BEGINS)
-        store->state = STORE_RUNS; /* where it was not written, nothing is put into the list */
     if (write->result < 0) {
         disk_fail(store, write->result);
         return;
@@ -322,6 +320,8 @@ static void write_done(struct worker_job *job)
     store->retry_ms = clock_ms() + STORE_RETRY_MS;
     if (write_is_left(write))
         return;
+    if (store->state == STORE_BEGINS)
+        store->state = STORE_RUNS;
     if (write->synced > store->durable)
         histogram_observe(&store->counters.syncs, write->took_us);
     store->durable = write->synced;
