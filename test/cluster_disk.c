@@ -248,6 +248,7 @@ SCENARIO(cluster_disk, a_master_that_is_killed_and_restarted_takes_nothing_over_
     expect_next(c.master, 201);
     expect_all(&c, 201);
     cr_assert_eq(node_logged(c.master, "taking over"), 0);
+    cr_assert_eq(node_told(c.master, "WARN", "this secondary follows another master"), 0);
 }
 
 /* Two nodes have acknowledged it, and the master's own disk did not have it yet. */
