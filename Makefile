@@ -241,6 +241,10 @@ picture: $(PROGRAMS) ## docs/ui.png, the live page while a POST waits
 clients: $(PROGRAMS) ## EventSource, curl and Python follow a node that is restarted, and one behind nginx
 	@test/clients/run $(OUT)
 
+.PHONY: disk
+disk: $(PROGRAMS) ## real disks and real faults: kills, failing system calls, a full tmpfs, flipped bits; ONLY="kills flips", FLIPS=100, ROUNDS=50, SEED=N
+	@ONLY='$(ONLY)' FLIPS='$(FLIPS)' ROUNDS='$(ROUNDS)' SEED='$(SEED)' test/disk/run $(OUT)
+
 .PHONY: promtool
 promtool: $(PROGRAMS) ## Prometheus's promtool on a live cluster's /metrics, and on the alerts in docs/alerts.yml
 	@test/promtool $(OUT)

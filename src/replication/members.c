@@ -547,6 +547,7 @@ int members_restore(struct members *members, const char *id, const struct http_u
     }
     *at = member;
     member->target.url = *url;
+    member->registered_ms = now_ms; /* it will, now that the master that it follows has ended */
     member->number = ++members->numbers;
     members->count.all++;
     members_check(members, now_ms);

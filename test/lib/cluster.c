@@ -1,4 +1,5 @@
 #include "cluster.h"
+#include "data.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +16,9 @@ void scenario_passed(void)
 
 void scenario_end(void)
 {
-    if (!passed)
+    if (passed)
+        data_remove();
+    else
         nodes_print_logs();
 }
 
@@ -246,6 +249,14 @@ bool equal_lists(const struct node *first, ...)
 }
 
 /* ---- health */
+
+bool serves(const struct node *node)
+{
+    struct reply reply = http_get(node->port, "/health");
+    bool yes = reply.status == 200;
+    http_free(&reply);
+    return yes;
+}
 
 long long last_id(const struct node *node)
 {

@@ -88,6 +88,9 @@ void post_numbered(const struct node *master, const char *query, int from, int t
 /* Whether the node's list is a prefix of m1, m2, …, and how long it is: -1 where it is none. */
 int numbered_prefix(const struct node *node);
 
+/* Whether its list is loaded: a node with a disk listens before that. */
+bool serves(const struct node *node);
+
 /* From /health. */
 long long last_id(const struct node *node);
 bool registered(const struct node *secondary);
