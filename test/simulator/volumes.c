@@ -20,7 +20,7 @@ static void worst_check(const struct machine *machine, uint64_t shown)
     char why[JOURNAL_WHY_SIZE] = "";
     struct journal *journal;
     struct journal_progress progress;
-    struct journal_found found;
+    struct journal_found found = {0};
     struct log *log = log_open();
     drive_worst(machine->volume->drive, drive_at("/worst"));
     int result = journal_open(&journal, "/worst", JOURNAL_LOOK, why);

@@ -28,6 +28,8 @@ struct worker *worker_open(void (*wake)(void *ctx), void *ctx)
 static void job_work(struct worker *worker)
 {
     struct worker_job *job = worker->jobs;
+    if (!job)
+        return;
     worker->jobs = job->next;
     if (!worker->jobs)
         worker->jobs_end = &worker->jobs;

@@ -60,8 +60,8 @@ void history_node_starts(unsigned node, unsigned life);
 /* A new run of the master. */
 void history_master_starts(unsigned run, enum history_gate gate);
 
-/* A secondary is about to end. Its list is lost, or, where it `keeps` it, on its disk. */
-void history_secondary_ends(unsigned node, unsigned life, bool keeps);
+/* A secondary is about to end. Its list is lost, or kept on its disk. */
+void history_secondary_ends(unsigned node, unsigned life, bool list_is_kept);
 
 /* How many secondaries have lost their list so far. */
 unsigned history_ends(void);

@@ -349,7 +349,8 @@ static void fault_blackout(struct storm *storm)
     for (unsigned i = 0; i < NODES; i++)
         if (storm->nodes[i].state == NODE_STOPPING)
             return;
-    if (!any_durable(storm) || !master_may_end(storm))
+    if (storm->config.spare_master || storm->nodes[MASTER].state != NODE_UP || !any_durable(storm) ||
+        !master_may_end(storm))
         return;
     for (unsigned i = 1; i < NODES; i++)
         if (storm->nodes[i].state != NODE_DOWN)
@@ -366,8 +367,9 @@ static void fault_remove(struct storm *storm, unsigned number)
     text_addf(&request, "DELETE /secondaries/%s HTTP/1.1\r\nHost: torture\r\n\r\n",
               storm->nodes[number].name);
     report_event("%s is removed as a member", storm->nodes[number].name);
-    if (client_ask(&storm->master, &request, &answer, now_ms() + HEALTH_MS) && answer.status != 204 &&
-        answer.status != 404)
+    bool answered = client_ask(&storm->master, &request, &answer, now_ms() + HEALTH_MS);
+    bool loads = answered && answer.status == 503 && storm->nodes[MASTER].durable;
+    if (answered && !loads && answer.status != 204 && answer.status != 404)
         report_fail("DELETE /secondaries/%s was answered %d", storm->nodes[number].name, answer.status);
     text_free(&request);
     storm->counts.removed++;
@@ -392,10 +394,8 @@ static void fault_of_master(struct storm *storm)
     unsigned percent = random_between(&storm->random, 0, 99);
     if (storm->config.spare_master || storm->nodes[MASTER].state != NODE_UP)
         return;
-    if (percent < 20)
+    if (percent < 30)
         fault_freeze(storm, MASTER);
-    else if (percent < 35)
-        fault_blackout(storm);
     else if (percent < 45)
         fault_late_registration(storm);
     else if (percent < 65)
@@ -465,8 +465,10 @@ static void storm_fault(struct storm *storm)
         fault_of_link(storm);
     else if (percent < 78)
         fault_of_secondary(storm);
-    else if (percent < 92)
+    else if (percent < 89)
         fault_of_liars(storm);
+    else if (percent < 92)
+        fault_blackout(storm);
     else
         fault_of_master(storm);
 }
