@@ -89,13 +89,19 @@ int data_check(const char *path)
     int error = log ? journal_open(&journal, path, JOURNAL_LOOK, why) : -ENOMEM;
     if (error == 0)
         error = journal_load(journal, log, false, &progress, &found, why);
+    if (error == 0) { /* nobody was kept from starting meanwhile */
+        struct journal *again = NULL;
+        error = journal_open(&again, path, JOURNAL_LOOK, why);
+        journal_close(again);
+    }
     enum data_check_result result;
     if (error < 0) {
         fprintf(stderr, "%s\n", why);
         result = error_result(error);
     } else {
         result = found_print(journal, &found);
-        printf("result   %s\n", words[result]);
+        bool empty = !journal_meta(journal)->log[0] && !found.last && result == DATA_WHOLE;
+        printf("result   %s\n", empty ? "no list is here" : words[result]);
     }
     journal_close(journal);
     log_close(log);

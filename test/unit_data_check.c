@@ -89,9 +89,9 @@ Test(data_check, tells_what_a_whole_list_is)
     check_complains(0, "");
 }
 
-Test(data_check, takes_a_new_directory_for_whole)
+Test(data_check, says_of_a_new_directory_that_no_list_is_there)
 {
-    check_says(0, "log      none yet\nepoch    0\nlist     no messages, 0 bytes of files\nresult   whole\n");
+    check_says(0, "log      none yet\nepoch    0\nlist     no messages, 0 bytes of files\nresult   no list is here\n");
 }
 
 Test(data_check, tells_of_a_torn_tail)

@@ -65,14 +65,14 @@ int disk_lock(int dir, bool alone, uint64_t *holder)
         return -errno;
     int fd = open_at(dir, lock_name, alone ? O_RDWR | O_CREAT : O_RDONLY, 0600);
     if (fd < 0)
-        return fd;
+        return fd == -EACCES && !alone ? -ENOENT : fd;
     int result = flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0 ? -errno : 0;
     if (result == -EWOULDBLOCK) {
         *holder = lock_holder(fd);
         result = -EBUSY;
     }
-    if (result == 0 && alone)
-        result = lock_sign(fd);
+    if (result == 0)
+        result = alone ? lock_sign(fd) : -ENOENT; /* who only looks keeps nobody from starting */
     /* A full disk keeps nobody from reading a list: the lock holds, it only does not say whose it is. */
     if (result == -ENOSPC || result == -EDQUOT)
         result = 0;

@@ -15,8 +15,8 @@ int disk_open_dir(const char *path, bool make);
 
 /* Locks the directory by its file `lock` until the descriptor that is returned is closed. `alone`: keeps
  * everybody else out, makes the file where there is none, and writes this process's id in it; the directory
- * must be writable. Else keeps those out who want to be alone; -ENOENT where there is no such file. -EBUSY:
- * another process has the directory; its id, if it is known, is in *holder. */
+ * must be writable. Else only looks whether somebody is alone there, and returns -ENOENT where nobody is, or
+ * nobody can be asked. -EBUSY: another process has the directory; its id, if it is known, is in *holder. */
 int disk_lock(int dir, bool alone, uint64_t *holder);
 
 /* Adds the names in the directory to `names`, each with a NUL behind it, in no order. */

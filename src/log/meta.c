@@ -49,7 +49,9 @@ enum meta_kind meta_read(struct span text, struct journal_meta *meta, uint64_t *
     struct span rest = text;
     struct span value;
     char digest[DIGEST_LINE];
-    if (text.len == 0 || !line_take(&rest, format_line, &value) || value.len > 0)
+    if (text.len == 0)
+        return META_BAD;
+    if (!line_take(&rest, format_line, &value) || value.len > 0)
         return META_UNKNOWN;
     if (!line_take(&rest, "log ", &value) || !span_copy(value, meta->log, sizeof meta->log) ||
         !number_take(&rest, "epoch ", &meta->epoch) || !number_take(&rest, "synced ", synced) ||

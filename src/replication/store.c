@@ -84,6 +84,10 @@ void store_say_loading(const struct store *store, char out[STORE_SAY_SIZE])
 {
     uint64_t done = store->load ? atomic_load(&store->load->progress.done) : 0;
     uint64_t all = store->load ? atomic_load(&store->load->progress.all) : 0;
+    if (!all) { /* not known yet */
+        snprintf(out, STORE_SAY_SIZE, "it is loading its list from disk");
+        return;
+    }
     snprintf(out, STORE_SAY_SIZE, "it is loading its list from disk: %" PRIu64 " of %" PRIu64 " MB",
              done / MB, (all + MB - 1) / MB);
 }
