@@ -249,6 +249,23 @@ static void be_complete(void)
     disk_run();
     cr_assert_eq(node_answer(fd).status, 200);
     close(fd);
+    expect_answer(node_call("POST", "/replicate", "Log: l\r\nEpoch: 3\r\nMaster: m\r\nSure: 2\r\n", ""), 200,
+                  "\"last_id\":2,");
+    disk_run();
+}
+
+/* The master said so when the second message was not on disk yet. */
+Test(store_secondary, what_the_disk_does_not_have_yet_makes_no_witness)
+{
+    start();
+    take(1);
+    int fd = send_messages(2, 2, "Sure: 2\r\n");
+    disk_run();
+    cr_assert_eq(node_answer(fd).status, 200);
+    close(fd);
+    disk_died();
+    disk_start(SETTINGS_SECONDARY);
+    cr_assert(!registers("\"complete\":true"));
 }
 
 Test(store_secondary, who_kept_all_is_a_witness_again)

@@ -161,22 +161,60 @@ void acks_appended(struct acks *acks, uint64_t last_id)
     count_unlock(acks);
 }
 
-struct acks_member *acks_join(struct acks *acks, uint64_t position, uint64_t target)
+/* The member says that it holds everything up to `position`. */
+static void member_says(struct acks *acks, struct acks_member *member, uint64_t position)
+{
+    member->said = position;
+    if (member->held && position >= member->target)
+        ranking_count_in(&acks->ranking, member);
+    if (member->held || position == member->position)
+        return;
+    ranking_move(&acks->ranking, member, position);
+    release_reached(acks);
+}
+
+static struct acks_member *member_join(struct acks *acks, uint64_t position, uint64_t target, bool held)
 {
     struct acks_member *member = calloc(1, sizeof *member);
     if (!member)
         return NULL;
-    member->position = position;
+    member->position = held ? 0 : position;
     member->target = target;
+    member->held = held;
     pthread_mutex_lock(&acks->lock);
     bool joined = ranking_add(&acks->ranking, member);
-    if (joined)
+    if (joined) {
+        member_says(acks, member, position);
         release_reached(acks);
+    }
     count_unlock(acks);
     if (joined)
         return member;
     free(member);
     return NULL;
+}
+
+struct acks_member *acks_join(struct acks *acks, uint64_t position, uint64_t target)
+{
+    return member_join(acks, position, target, false);
+}
+
+struct acks_member *acks_join_held(struct acks *acks, uint64_t position, uint64_t target)
+{
+    return member_join(acks, position, target, true);
+}
+
+void acks_let_count(struct acks *acks, struct acks_member *member)
+{
+    pthread_mutex_lock(&acks->lock);
+    member->held = false;
+    member_says(acks, member, member->said);
+    count_unlock(acks);
+}
+
+bool acks_is_held(const struct acks_member *member)
+{
+    return member->held;
 }
 
 void acks_leave(struct acks *acks, struct acks_member *member)
@@ -191,10 +229,7 @@ void acks_leave(struct acks *acks, struct acks_member *member)
 void acks_record(struct acks *acks, struct acks_member *member, uint64_t position)
 {
     pthread_mutex_lock(&acks->lock);
-    if (position != member->position) {
-        ranking_move(&acks->ranking, member, position);
-        release_reached(acks);
-    }
+    member_says(acks, member, position);
     count_unlock(acks);
 }
 

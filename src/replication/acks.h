@@ -81,10 +81,16 @@ void acks_appended(struct acks *acks, uint64_t last_id);
 struct acks_member *acks_join(struct acks *acks, uint64_t position, uint64_t target);
 void acks_leave(struct acks *acks, struct acks_member *member);
 
+/* As acks_join, but what the member holds counts for nothing before acks_let_count; it counts for
+ * CONCERN_ALL, and so is waited for, when a member that joins at once would. */
+struct acks_member *acks_join_held(struct acks *acks, uint64_t position, uint64_t target);
+void acks_let_count(struct acks *acks, struct acks_member *member);
+bool acks_is_held(const struct acks_member *member); /* asked by the thread that lets it count */
+
 /* The member says that it holds everything up to `position`, higher or lower than before. */
 void acks_record(struct acks *acks, struct acks_member *member, uint64_t position);
 
-/* What the member said last. */
+/* What the member said last; 0 while it is held. */
 uint64_t acks_position(struct acks *acks, const struct acks_member *member);
 
 /* Whether the member counts for CONCERN_ALL: see acks_join. */

@@ -274,7 +274,9 @@ static enum relation registration_relation(const struct admission *admission,
         return differs ? LIST_IS_OTHER : LIST_BEGINS_OURS;
     }
     *why = same ? &reason_ahead : &reason_other;
-    return !base->appended && (same || last == 0) ? LIST_GOES_ON : LIST_IS_OTHER;
+    bool empty =
+        last == 0 && !(base->store && store_missing(base->store)); /* those are messages of its own log */
+    return !base->appended && (same || empty) ? LIST_GOES_ON : LIST_IS_OTHER;
 }
 
 /* ---- the take-over */

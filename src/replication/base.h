@@ -27,9 +27,10 @@ struct base {
     struct wire_identity own;
     char fields[TOKEN_FIELDS_SIZE]; /* of every request that it sends */
     uint16_t port;                  /* that it listens on */
-    bool sure;     /* a master: nobody is missing who holds what was acknowledged; for good */
-    bool appended; /* a master: some POST was appended since the program started */
-    bool kept;     /* a master: its disk has whatever the node ever held, and the node was sure once */
+    bool sure;          /* a master: nobody is missing who holds what was acknowledged; for good */
+    uint64_t sure_last; /* and its list reached so far when it became sure */
+    bool appended;      /* a master: some POST was appended since the program started */
+    bool kept;          /* a master: as its disk told at the start, that has whatever the node ever held */
 };
 
 /* The end of the list as this node holds it. */

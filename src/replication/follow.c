@@ -149,16 +149,14 @@ bool follow_complete(const struct follow *follow)
     return follow->complete;
 }
 
-/* Behind a request of the master that is followed: whether the list reaches as far as the master's did when
- * that was sure that its own lacks nothing. */
+/* Behind a request of the master that is followed: whether what is held here reaches as far as the master's
+ * list did when that was sure that it lacks nothing. */
 static void complete_notice(struct follow *follow, const struct http_head *head)
 {
     const struct http_field *sure = follow->complete ? NULL : http_head_field(head, WIRE_SURE_FIELD);
     uint64_t id;
     if (sure && span_uint(sure->value, &id))
-        follow->complete = log_last(follow->base->log) >= id;
-    if (sure && follow->complete)
-        store_changed(follow->base->store);
+        follow->complete = base_held(follow->base).last >= id;
 }
 
 /* Whether a request of that log and epoch is of the master that is followed. */

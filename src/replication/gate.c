@@ -149,7 +149,7 @@ int64_t gate_pass(struct gate *gate, int64_t now_ms)
     quorum_log(gate);
     if (!gate->base->sure && nodes_are_sure(gate)) {
         gate->base->sure = true;
-        store_changed(gate->base->store);
+        gate->base->sure_last = log_last(gate->base->log);
     }
     bool unmet = members_may_have_more(gate, now_ms);
     bool unheard = quorum_is_unheard(gate, now_ms);

@@ -26,6 +26,7 @@ struct member {
     struct link *candidate;    /* to an address that was registered since, not proven; or NULL */
     struct acks_member *ack;   /* NULL before the first proof, where the disk did not tell of it */
     bool met;                  /* proven by this process of the master */
+    uint64_t noted;            /* the change of the disk's note that tells of the first proof */
     uint64_t number;           /* goes with `ack`: no other member has had it */
     char boot[WIRE_NAME_SIZE]; /* of the process that was proven last */
     bool witness;              /* this process came with messages, and had once been complete */
@@ -231,6 +232,8 @@ static void candidate_lost(struct member *member)
 static int64_t member_pass(struct members *members, struct member *member, int64_t now_ms)
 {
     int64_t next_ms = complaint_release(members, member, now_ms);
+    if (member->ack && acks_is_held(member->ack) && store_noted(members->base->store, member->noted))
+        acks_let_count(members->base->acks, member->ack);
     if (member->candidate) {
         next_ms = clock_earlier(link_pass(member->candidate, now_ms), next_ms);
         if (member->candidate->state == LINK_FAILED)
@@ -336,7 +339,11 @@ static int member_record(struct members *members, struct member *member, const s
         acks_record(base->acks, member->ack, link->position);
         return 0;
     }
-    member->ack = acks_join(base->acks, link->position, member->joined_at);
+    /* Held until the disk tells of it: the next process of this master is to know whom to ask for what was
+     * acknowledged. */
+    member->ack = store_noted(base->store, member->noted)
+                      ? acks_join(base->acks, link->position, member->joined_at)
+                      : acks_join_held(base->acks, link->position, member->joined_at);
     return member->ack ? 0 : -ENOMEM;
 }
 
@@ -349,6 +356,7 @@ static void member_inherit(struct member *member, struct member *other)
     other->ack = own;
     member->number = other->number;
     member->met = other->met;
+    member->noted = other->noted;
     member->witness = other->witness;
     snprintf(member->boot, sizeof member->boot, "%s", other->boot);
 }
@@ -377,7 +385,8 @@ static int member_prove(struct members *members, struct member *member, struct l
     if (result < 0)
         return result;
     if (strcmp(member->boot, link->peer.boot) != 0)
-        member->witness = link->target.complete && link->position > 0;
+        member->witness = false;
+    member->witness = member->witness || (link->target.complete && link->position > 0);
     snprintf(member->boot, sizeof member->boot, "%s", link->peer.boot);
     if (link == member->candidate) {
         link_drop(&member->link);
@@ -388,7 +397,7 @@ static int member_prove(struct members *members, struct member *member, struct l
     member->target = link->target;
     member->met = true;
     member->other.url.port = 0;
-    store_changed(members->base->store);
+    member->noted = store_changed(members->base->store);
     snprintf(member->target.boot, sizeof member->target.boot, "%s", link->peer.boot);
     return 0;
 }
@@ -731,7 +740,7 @@ void members_write_note(const struct members *members, struct buf *out)
     buf_add_char(out, '[');
     for (const struct member *member = members->first; member; member = member->next) {
         char authority[HTTP_AUTHORITY_MAX];
-        if (!member->ack)
+        if (!member->ack && !member->met)
             continue;
         http_url_authority(&member->target.url, authority, sizeof authority);
         buf_add_text(out, first ? "{\"id\":" : ",{\"id\":");

@@ -168,11 +168,25 @@ static void streams_stop(struct node *node)
 
 /* ---- the disk */
 
+/* Whether the disk has whatever the node ever held, and that was once all that was acknowledged. Without
+ * NODES a master never knows whether it was. */
+static bool disk_is_complete(const struct node *node)
+{
+    const struct base *base = &node->base;
+    bool sure = base->sure && base->settings->nodes && base_held(base).last >= base->sure_last;
+    bool complete = node->members ? base->kept || sure : follow_complete(node->follow);
+    return complete && store_keeps(base->store);
+}
+
 /* What the disk's thread has done since. */
 static void disk_collect(struct node *node)
 {
     struct store *store = node->base.store;
     store_collect(store);
+    if (store_runs(store) && disk_is_complete(node) != node->complete) {
+        node->complete = !node->complete;
+        store_changed(store);
+    }
     uint64_t held = base_held(&node->base).last;
     if (held > node->held && node->members && !store_holds_at_once(store)) {
         receipts_ack(&node->receipts, RECEIPTS_MASTER, node->held, held);
@@ -197,11 +211,12 @@ static void member_known(void *ctx, const char *id, const struct http_url *url)
 }
 
 /* The list was loaded. A master goes on with it in the next epoch. */
-static void disk_loaded(void *ctx, const struct journal_meta *meta)
+static void disk_loaded(void *ctx, const struct journal_meta *meta, const struct journal_found *found)
 {
     struct node *node = ctx;
     struct wire_identity *own = &node->base.own;
-    bool complete = note_read(buf_span(&meta->node), member_known, node) && !store_missing(node->base.store);
+    bool lost = found->missing || found->accepted;
+    bool complete = note_read(buf_span(&meta->node), member_known, node) && !lost;
     if (meta->log[0] && (node->members || log_last(node->base.log))) {
         snprintf(own->log, sizeof own->log, "%s", meta->log);
         own->epoch = meta->epoch;
@@ -218,9 +233,9 @@ static void disk_loaded(void *ctx, const struct journal_meta *meta)
 
 static void disk_note(void *ctx, struct buf *out)
 {
-    const struct node *node = ctx;
-    bool complete = node->members ? node->base.sure : follow_complete(node->follow);
-    note_write(complete && store_keeps(node->base.store), node->members, out);
+    struct node *node = ctx;
+    node->complete = disk_is_complete(node);
+    note_write(node->complete, node->members, out);
 }
 
 static void disk_unusable(void *ctx)

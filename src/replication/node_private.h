@@ -22,6 +22,7 @@ struct node {
     atomic_bool drained;        /* set by main: nobody waits for an ACK any more, or for too long */
     bool ended;                 /* nobody waits any more, nor will */
     uint64_t held;              /* with a disk: up to where the list was held when that was looked at last */
+    bool complete;              /* as the disk was to note it last */
     bool stranded;              /* the disk has failed, and those who waited for it know */
     struct http_denial loading; /* what is answered while the list is loaded, */
     char loading_why[STORE_SAY_SIZE]; /* its sentence */

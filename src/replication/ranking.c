@@ -63,14 +63,18 @@ void ranking_remove(struct ranking *ranking, const struct acks_member *node)
     ranking->counting -= node->counts;
 }
 
+void ranking_count_in(struct ranking *ranking, struct acks_member *node)
+{
+    ranking->counting += !node->counts;
+    node->counts = true;
+}
+
 void ranking_move(struct ranking *ranking, struct acks_member *node, uint64_t position)
 {
     node->position = position;
     ranking_settle(ranking, node);
-    if (!node->counts && position >= node->target) {
-        node->counts = true;
-        ranking->counting++;
-    }
+    if (position >= node->target)
+        ranking_count_in(ranking, node);
 }
 
 /* The number of nodes that hold the id: those of the ranks below it. */

@@ -10,7 +10,9 @@
 struct acks_member {
     uint64_t position; /* the node holds every message up to this id */
     uint64_t target;
-    bool counts; /* for CONCERN_ALL: its position has reached the target once */
+    bool counts; /* for CONCERN_ALL: what it said has reached the target once */
+    bool held;   /* it stands at 0, whatever it says */
+    uint64_t said;
     size_t rank; /* its index in the ranking */
 };
 
@@ -31,6 +33,9 @@ void ranking_free(struct ranking *ranking);
  */
 bool ranking_add(struct ranking *ranking, struct acks_member *node);
 void ranking_remove(struct ranking *ranking, const struct acks_member *node);
+
+/* The node counts for CONCERN_ALL from now on. */
+void ranking_count_in(struct ranking *ranking, struct acks_member *node);
 
 /* Moves a node to a new position. */
 void ranking_move(struct ranking *ranking, struct acks_member *node, uint64_t position);

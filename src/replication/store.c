@@ -64,7 +64,9 @@ struct store {
     uint64_t durable;     /* the last id that is there for sure */
     uint64_t missing;
     enum store_disk condition;
-    bool changed;     /* what the meta file tells */
+    uint64_t changes; /* of what the meta file tells, */
+    uint64_t handed;  /* those that were handed to the disk's thread, */
+    uint64_t noted;   /* and those that are there */
     bool stopping;    /* nothing new comes */
     bool finished;    /* and all is written */
     int64_t retry_ms; /* STORE_FULL */
@@ -141,10 +143,14 @@ const struct store_counters *store_counters(const struct store *store)
     return &store->counters;
 }
 
-void store_changed(struct store *store)
+uint64_t store_changed(struct store *store)
 {
-    if (store)
-        store->changed = true;
+    return store ? ++store->changes : 0;
+}
+
+bool store_noted(const struct store *store, uint64_t change)
+{
+    return !store || store->noted >= change;
 }
 
 /* ---- loading */
@@ -217,8 +223,10 @@ static void load_done(struct worker_job *job)
         store->write->tail = store->disk;
         store->durable = journal_synced(store->journal);
         store->missing = load->found.missing;
-        store->changed = true;
-        store->owner.loaded(store->owner.ctx, journal_meta(store->journal));
+        snprintf(store->write->told.log, sizeof store->write->told.log, "%s",
+                 journal_meta(store->journal)->log);
+        store_changed(store);
+        store->owner.loaded(store->owner.ctx, journal_meta(store->journal), &load->found);
     }
     free(load);
 }
@@ -314,7 +322,7 @@ static void missing_notice(struct store *store)
     logline_event(LOGLINE_INFO, "restored", LOG_FIELDS(LOG_NUMBER("last", store->missing)),
                   "the messages up to %" PRIu64 " that were missing are on this disk again", store->missing);
     store->missing = 0;
-    store->changed = true;
+    store_changed(store);
 }
 
 static void write_done(struct worker_job *job)
@@ -331,6 +339,7 @@ static void write_done(struct worker_job *job)
     store->retry_ms = clock_ms() + STORE_RETRY_MS;
     if (write_is_left(write))
         return;
+    store->noted = store->handed;
     if (write->synced > store->durable)
         histogram_observe(&store->counters.syncs, write->took_us);
     store->durable = write->synced;
@@ -348,33 +357,53 @@ static bool sync_is_due(const struct store *store, int64_t now_ms)
     return store->stopping || now_ms >= store->sync_ms + fsync_ms;
 }
 
-/* Puts together what there is to do; the write before it is over. Returns whether there is anything. */
+/* What the meta file is to tell. Returns false where there is no memory to say it. */
+static bool meta_gather(struct store *store)
+{
+    struct journal_meta *told = &store->write->told;
+    const struct wire_identity *own = &store->base->own;
+    if (told->log[0] && strcmp(told->log, own->log) != 0)
+        store->missing = 0; /* those were messages of another list */
+    snprintf(told->log, sizeof told->log, "%s", own->log);
+    told->epoch = own->epoch;
+    told->missing = store->missing;
+    buf_clear(&told->node);
+    store->owner.note(store->owner.ctx, &told->node);
+    if (told->node.failed)
+        return false;
+    store->handed = store->changes;
+    return true;
+}
+
+/* What is new in the list. */
+static void slice_gather(struct store *store)
+{
+    struct write *write = store->write;
+    write->first = store->next.id;
+    write->slice = log_next(store->base->log, &store->next, STORE_GROUP_BYTES);
+    if (write->slice.count)
+        write->tail = (struct log_tail){store->next.id - 1, store->next.digest};
+}
+
+/* Puts together what there is to do; the write before it is over. No message is written before the meta file
+ * tells which list it is of. Returns whether there is anything. */
 static bool write_gather(struct store *store, int64_t now_ms)
 {
     struct write *write = store->write;
-    bool always = !store_holds_at_once(store);
-    if (store->state == STORE_RUNS) {
-        write->first = store->next.id;
-        write->slice = log_next(store->base->log, &store->next, STORE_GROUP_BYTES);
-        if (write->slice.count)
-            write->tail = (struct log_tail){store->next.id - 1, store->next.digest};
+    bool news = store->state == STORE_RUNS && store->next.id <= log_last(store->base->log);
+    bool late = sync_is_due(store, now_ms);
+    bool ends = store->stopping && !news && !late && !store->finished;
+    store->finished = store->finished || ends;
+    write->meta = (store->changes != store->handed || ends) && store->base->own.log[0];
+    if (write->meta && !meta_gather(store)) {
+        write->meta = false; /* again in a later pass */
+        return false;
     }
-    write->sync = (always && write->slice.count) || sync_is_due(store, now_ms);
+    if (news)
+        slice_gather(store);
+    write->sync = late || (news && !store_holds_at_once(store));
     if (write->sync)
         store->sync_ms = now_ms;
-    bool ends = store->stopping && !write->slice.count && !write->sync && !store->finished;
-    store->finished = store->finished || ends;
-    write->meta = store->changed || ends;
-    if (write->meta) {
-        const struct wire_identity *own = &store->base->own;
-        store->changed = false;
-        snprintf(write->told.log, sizeof write->told.log, "%s", own->log);
-        write->told.epoch = own->epoch;
-        write->told.missing = store->missing;
-        buf_clear(&write->told.node);
-        store->owner.note(store->owner.ctx, &write->told.node);
-        write->meta = !write->told.node.failed && own->log[0];
-    }
     return write_is_left(write);
 }
 

@@ -31,7 +31,7 @@ struct store;
 struct store_owner {
     void *ctx;
     /* The list is there, and what the meta file told: sets the identity with which the node goes on. */
-    void (*loaded)(void *ctx, const struct journal_meta *meta);
+    void (*loaded)(void *ctx, const struct journal_meta *meta, const struct journal_found *found);
     /* Adds what the meta file is to tell beside the list, in one line. */
     void (*note)(void *ctx, struct buf *out);
     /* The list cannot be loaded; that was logged. */
@@ -83,8 +83,11 @@ struct store_counters {
 };
 const struct store_counters *store_counters(const struct store *store);
 
-/* What the note tells has changed: it is written anew. NULL is harmless. */
-void store_changed(struct store *store);
+/* What the note tells has changed: it is written anew. Returns the number of the change, for store_noted. */
+uint64_t store_changed(struct store *store);
+
+/* Whether the disk knows of that change. A node without a disk (NULL) has told it all. */
+bool store_noted(const struct store *store, uint64_t change);
 
 /* Takes what the disk's thread has done; called first in each pass. */
 void store_collect(struct store *store);
