@@ -133,6 +133,12 @@ static bool greeted_early(const struct member *member, const struct link *link, 
     return link->status == 409 && !link->peer.boot[0] && now_ms - member->registered_ms < EARLY_MS;
 }
 
+/* Whether it is a member that the disk tells of, which may be starting just now. */
+static bool may_be_starting(const struct member *member)
+{
+    return member->ack && !member->met && member->state != MEMBER_UNHEALTHY;
+}
+
 /* Whether the secondary may be stopping: its connection has ended, or it answers 503. */
 static bool may_be_leaving(const struct link *link)
 {
@@ -150,7 +156,7 @@ static void member_complain(struct members *members, struct member *member, cons
                             int64_t now_ms)
 {
     snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
-    if (greeted_early(member, link, now_ms)) {
+    if (greeted_early(member, link, now_ms) || may_be_starting(member)) {
         complaint_tell(members, member, LOGLINE_DEBUG, link->why);
     } else if (may_be_leaving(link)) {
         if (!member->held[0])
