@@ -169,6 +169,9 @@ static void answer(struct acks_waiter *waiter, int64_t now_ms)
         CHECK(atomic_load(&ended));
         check_not_reached(waiter);
         break;
+    case ACKS_STRANDED: /* nobody strands anybody here */
+        CHECK(false);
+        break;
     }
     free(waiter);
 }
