@@ -137,7 +137,8 @@ static struct by_hand open_well(void)
     return it;
 }
 
-static uint64_t last_frame; /* the first id of the last frame that list_make wrote */
+static uint64_t last_frame; /* the first id of the last frame that list_make wrote, */
+static uint64_t last_id;    /* and its last one */
 
 /* Writes frames of 1, 2, 3 messages and so on until there are so many files, with three frames in the last
  * one. */
@@ -150,6 +151,7 @@ static void list_make(size_t files)
         by_hand_append(&it, count % 9 + 1);
         rest -= journal_files(it.journal, &at) == files && at[files - 1].last >= at[files - 1].first;
     }
+    last_id = log_last(it.log);
     by_hand_close(&it);
 }
 
@@ -402,7 +404,7 @@ static void check_flip(struct shot *shot, struct file *file, size_t at, uint64_t
     cr_assert_eq(look.found.torn_bytes, it.found.torn_bytes);
     if (it.found.damaged) {
         cr_assert_eq(it.found.damaged, it.found.last + 1);
-        cr_assert_eq(it.found.missing, last_frame - 1, "%s at %zu", file->name, at);
+        cr_assert_eq(it.found.missing, last_id, "%s at %zu", file->name, at);
         cr_assert_geq(it.found.aside, 1);
         cr_assert(shot_has(&after, file), "%s at %zu is gone", file->name, at);
         cr_assert(shot_find(&after, it.found.aside_name), "%s", it.found.aside_name);
@@ -452,7 +454,7 @@ Test(journal, misses_what_is_damaged_until_it_is_there_again)
     struct by_hand it = open_well();
     uint64_t missing = it.found.missing;
     cr_assert_eq(it.found.aside, 3);
-    cr_assert_eq(missing, last_frame - 1);
+    cr_assert_eq(missing, last_id);
     cr_assert_eq(journal_meta(it.journal)->missing, missing);
     by_hand_append(&it, missing - it.found.last - 1);
     by_hand_close(&it);
@@ -465,6 +467,55 @@ Test(journal, misses_what_is_damaged_until_it_is_there_again)
     cr_assert_eq(journal_meta(it.journal)->missing, 0);
     cr_assert_eq(it.found.aside, 3);
     by_hand_close(&it);
+}
+
+/* Where all of the list is on disk, only what is found behind the damage tells of the last frame. */
+Test(journal, misses_the_last_frame_behind_the_damage_as_well)
+{
+    char name[JOURNAL_NAME_SIZE];
+    struct by_hand it = open_well();
+    for (int i = 0; i < 3; i++)
+        by_hand_append(&it, 2);
+    journal_name(1, name);
+    uint64_t end = it.journal->end;
+    by_hand_close(&it);
+    int fd = open(in_path(name), O_WRONLY);
+    cr_assert_eq(pwrite(fd, "#", 1, FRAME_FILE_HEAD + FRAME_HEAD + 3), 1);
+    cr_assert_eq(pwrite(fd, "#", 1, (off_t)end - 16), 1, "nor can the last one be checked");
+    close(fd);
+    it = by_hand_open(path, JOURNAL_LOOK, false);
+    cr_assert_eq(it.found.damaged, 1);
+    cr_assert_eq(it.found.missing, 6, "%" PRIu64, it.found.missing);
+    by_hand_close(&it);
+    it = open_well();
+    cr_assert_eq(it.found.missing, 6);
+    by_hand_close(&it);
+    check_mended(&it);
+}
+
+/* Nobody had synced them. */
+Test(journal, misses_nothing_of_a_torn_tail_of_several_frames)
+{
+    char name[JOURNAL_NAME_SIZE];
+    struct by_hand it = open_well();
+    by_hand_append(&it, 2);
+    uint64_t end = it.journal->end;
+    for (int i = 0; i < 3; i++) {
+        by_hand_list(&it, 2);
+        cr_assert_eq(by_hand_write(&it), 0);
+    }
+    by_hand_close(&it);
+    journal_name(1, name);
+    int fd = open(in_path(name), O_WRONLY);
+    cr_assert_eq(pwrite(fd, "#", 1, (off_t)end + FRAME_HEAD + 3), 1);
+    close(fd);
+    it = open_well();
+    cr_assert_eq(it.found.last, 2);
+    cr_assert_eq(it.found.missing, 0);
+    cr_assert_eq(it.found.damaged, 0);
+    cr_assert_gt(it.found.torn_bytes, 0);
+    by_hand_close(&it);
+    check_mended(&it);
 }
 
 /* Whoever refills the list may be interrupted as anybody else. */
@@ -505,7 +556,7 @@ Test(journal, finds_free_names_for_what_it_sets_aside)
     }
     it = open_well();
     cr_assert_eq(it.found.last, 0);
-    cr_assert_eq(it.found.missing, last_frame - 1, "the highest that was ever there");
+    cr_assert_eq(it.found.missing, last_id, "the highest that was ever there");
     cr_assert_eq(it.found.aside, 6);
     cr_assert_str_eq(it.found.aside_name, "00000000000000000001.log" JOURNAL_ASIDE ".4");
     by_hand_close(&it);
@@ -626,7 +677,7 @@ Test(journal, takes_a_file_of_another_list_for_damage)
     struct by_hand it = open_well();
     cr_assert_eq(it.found.damaged, head.first);
     cr_assert_eq(it.found.last, head.first - 1);
-    cr_assert_eq(it.found.missing, last_frame - 1);
+    cr_assert_eq(it.found.missing, last_id);
     cr_assert_eq(it.found.aside, 2);
     by_hand_close(&it);
     check_mended(&it);
@@ -750,7 +801,7 @@ Test(journal, changes_nothing_where_it_only_looks)
     cr_assert_eq(beside.result, 0, "%s", beside.why);
     by_hand_check(&it);
     cr_assert_gt(it.found.damaged, 0);
-    cr_assert_eq(it.found.missing, last_frame - 1);
+    cr_assert_eq(it.found.missing, last_id);
     cr_assert_eq(it.found.aside, 0);
     by_hand_close(&it);
     by_hand_close(&beside);

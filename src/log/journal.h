@@ -32,7 +32,7 @@ struct journal;
 struct journal_meta {
     char log[JOURNAL_LOG_SIZE]; /* the list's name; "": the directory is new */
     uint64_t epoch;
-    uint64_t missing; /* the highest id that was here once and was lost by damage; 0: none */
+    uint64_t missing; /* the highest id that was here once, synced or not, and was lost by damage; 0: none */
     struct buf node;  /* one line of the owner's text, without its newline */
 };
 
@@ -64,7 +64,7 @@ struct journal_found {
     uint64_t last;       /* the messages 1 to last are in the list now, and on disk */
     uint64_t torn_bytes; /* of an append that was not finished, which were cut off; 0: none */
     uint64_t damaged;    /* the first id that could not be read although it was on disk; 0: none */
-    uint64_t missing;    /* as in the meta, which tells it from now on */
+    uint64_t missing;    /* as in the meta, which tells it from now on: see journal_meta */
     uint64_t accepted;   /* the highest id that was missing and is forgotten (accept_loss); 0: none */
     bool meta_damaged;   /* the meta file could not be read: it is set aside, and the headers were believed */
     unsigned files;      /* with messages */

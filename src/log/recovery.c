@@ -4,6 +4,8 @@
  * one are zeros. Else the list ends at some id X - 1. `synced` is the highest id that anything, before that
  * place or behind it, says was on disk: where that is below X, nobody was promised anything of what follows,
  * and it is cut off; else it is damage. What the disk cannot read where the list ends is damage in any case.
+ * Where it is damage, all that is found behind it was here and is missing, the last frame included: it may
+ * have been synced and acknowledged as well, and only a frame behind it would tell.
  */
 #include "log/recovery.h"
 #include "log/reader.h"
@@ -100,7 +102,9 @@ static uint64_t piece_search(struct load *load, struct extent *extent, struct sp
             continue;
         extent->filled = at + i + len;
         if (piece.len - i >= FRAME_HEAD && frame_read(piece.at + i, &frame)) {
+            const uint64_t last = frame.first + frame.count - 1;
             load->synced = frame.synced > load->synced ? frame.synced : load->synced;
+            load->behind = last > load->behind ? last : load->behind;
             extent->filled = at + i + frame_bytes(&frame);
             return extent->filled;
         }
@@ -218,6 +222,7 @@ static void loss_find(struct load *load)
     if (load->synced > found->last) {
         found->damaged = found->last + 1;
         missing = load->synced > missing ? load->synced : missing;
+        missing = load->behind > missing ? load->behind : missing;
     } else if (load->bad < load->journal->count) {
         found->torn_bytes = load->extents[load->bad].filled - load->extents[load->bad].end;
     }

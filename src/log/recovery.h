@@ -19,6 +19,7 @@ struct load {
     struct extent *extents; /* owned; of each file */
     size_t bad;             /* the file in which the list ends too early; journal->count: it does not */
     uint64_t synced;        /* the highest id that anything says was on disk */
+    uint64_t behind;        /* the last id of any frame that begins behind the list's end; 0: there is none */
     uint64_t unread;        /* the highest id that may stand where the disk cannot read; 0: it can */
     uint64_t epoch;         /* the highest of the frames */
     struct buf lens;        /* of a frame's messages */
