@@ -195,6 +195,16 @@ Test(journal_crash, believes_no_sync_after_one_that_failed)
     lying_begin(0);
 }
 
+/* A sync is then one of several files. */
+Test(journal_crash, believes_no_sync_of_an_older_file_after_one_that_failed)
+{
+    sync_every = 70;
+    for (unsigned seed = 1; seed <= 3; seed++)
+        for (unsigned call = 1; fail_at(call, -EIO, call * 17 + seed, seed == 2); call++)
+            continue;
+    lying_begin(0);
+}
+
 /* A call fails while the next file is begun, behind which the meta file has nothing to learn. */
 static bool fail_at_a_new_file(unsigned call, unsigned seed)
 {

@@ -210,7 +210,7 @@ static int again_write(int fd, uint64_t at, uint64_t end)
 
 /* A process that was here before may have had a sync that failed: the system holds those pages for clean, and
  * another sync alone would write nothing. */
-static int file_settle(struct load *load, size_t index, bool again)
+static int file_settle(struct load *load, size_t index)
 {
     char name[JOURNAL_NAME_SIZE];
     uint64_t end = load->extents[index].end;
@@ -218,7 +218,7 @@ static int file_settle(struct load *load, size_t index, bool again)
     int fd = load_file_open(load, index, DISK_WRITE, name);
     if (fd < 0)
         return fd;
-    int result = again ? tail_begin(fd, load->synced, end, &begin) : 0;
+    int result = tail_begin(fd, load->synced, end, &begin);
     if (result == 0)
         result = again_write(fd, begin, end);
     if (result == 0)
@@ -227,18 +227,13 @@ static int file_settle(struct load *load, size_t index, bool again)
     return result < 0 ? load_why(load, result, name, "cannot write the file") : 0;
 }
 
-/* An older file is only synced: no process had a sync of it fail and went on to another file, but for one
- * that had not synced at all. */
 int load_settle(struct load *load)
 {
     const struct journal *journal = load->journal;
-    size_t used = journal->count;
     int result = 0;
-    while (used > 0 && load->extents[used - 1].end == 0)
-        used--;
-    for (size_t i = 0; result == 0 && i < used; i++)
-        if (journal->files[i].last > load->synced)
-            result = file_settle(load, i, i + 1 == used);
+    for (size_t i = 0; result == 0 && i < journal->count; i++)
+        if (load->extents[i].end > 0 && journal->files[i].last > load->synced)
+            result = file_settle(load, i);
     if (result < 0)
         return result;
     result = disk_sync_dir(journal->dir);
