@@ -203,7 +203,8 @@ static int room_extend(struct journal *journal, uint64_t to)
     return 0;
 }
 
-/* Begins the file behind the last one. Until its first frame it is nothing but zeros. */
+/* Begins the file behind the last one, or leaves none there. Until its first frame it is nothing but zeros.
+ */
 static int file_begin(struct journal *journal, uint64_t room)
 {
     char name[JOURNAL_NAME_SIZE];
@@ -221,6 +222,7 @@ static int file_begin(struct journal *journal, uint64_t room)
         result = journal_files_add(journal, file);
     if (result < 0) {
         disk_close(fd);
+        (void)disk_remove(journal->dir, name); /* where it stays, it is one that is unused */
         return result;
     }
     if (journal->fd >= 0)
