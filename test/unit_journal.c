@@ -752,6 +752,77 @@ Test(journal, believes_the_newest_frame_where_there_is_no_meta_file)
     check_mended(&it);
 }
 
+/* ---- what is no file ---- */
+
+/* Whoever writes and whoever looks is told at once that a name is not that of a file. */
+static void check_no_file(const char *name)
+{
+    static const enum journal_use uses[] = {JOURNAL_WRITE, JOURNAL_LOOK};
+    char says[128];
+    snprintf(says, sizeof says, "/%s: ", name);
+    for (size_t i = 0; i < 2; i++) {
+        struct by_hand it = by_hand_open(path, uses[i], false);
+        cr_assert_eq(it.result, -EMEDIUMTYPE, "%s: %d %s", name, it.result, it.why);
+        cr_assert(strstr(it.why, says) && strstr(it.why, "this is not a regular file"), "%s", it.why);
+        by_hand_close(&it);
+    }
+}
+
+Test(journal, says_of_what_is_no_file_that_it_is_none, .timeout = 20)
+{
+    static const char *const names[] = {"meta", "lock", "00000000000000000001.log"};
+    list_make(1);
+    struct shot shot = shot_take();
+    for (size_t i = 0; i < 3; i++) {
+        char link[512];
+        snprintf(link, sizeof link, "%s", in_path("elsewhere"));
+        shot_put_back(&shot);
+        cr_assert_eq(rename(in_path(names[i]), link), 0);
+        cr_assert_eq(symlink("elsewhere", in_path(names[i])), 0);
+        check_no_file(names[i]);
+        cr_assert_eq(unlink(in_path(names[i])), 0);
+        cr_assert_eq(symlink("/dev/zero", in_path(names[i])), 0);
+        check_no_file(names[i]);
+        cr_assert_eq(unlink(in_path(names[i])), 0);
+        cr_assert_eq(mkfifo(in_path(names[i]), 0600), 0);
+        check_no_file(names[i]);
+        cr_assert_eq(unlink(in_path(names[i])), 0);
+        cr_assert_eq(mkdir(in_path(names[i]), 0700), 0);
+        check_no_file(names[i]);
+        cr_assert_eq(rmdir(in_path(names[i])), 0);
+    }
+    shot_put_back(&shot);
+    shot_free(&shot);
+}
+
+/* And what bears a name that a file is to get when it is set aside is let alone. */
+Test(journal, sets_a_file_aside_beside_what_is_no_file)
+{
+    damage_make();
+    cr_assert_eq(mkfifo(in_path("00000000000000000001.log" JOURNAL_ASIDE), 0600), 0);
+    cr_assert_eq(symlink("nowhere", in_path("00000000000000000001.log" JOURNAL_ASIDE ".2")), 0);
+    struct by_hand it = open_well();
+    cr_assert_str_eq(it.found.aside_name, "00000000000000000001.log" JOURNAL_ASIDE ".3");
+    by_hand_close(&it);
+    cr_assert_eq(unlink(in_path("00000000000000000001.log" JOURNAL_ASIDE)), 0);
+    cr_assert_eq(unlink(in_path("00000000000000000001.log" JOURNAL_ASIDE ".2")), 0);
+}
+
+/* The directory itself may be anywhere. */
+Test(journal, takes_a_link_to_its_directory)
+{
+    list_make(1);
+    uint64_t last = list_last();
+    char link[96];
+    snprintf(link, sizeof link, "%s.link", path);
+    cr_assert_eq(symlink(path, link), 0);
+    struct by_hand it = by_hand_open(link, JOURNAL_WRITE, false);
+    cr_assert_eq(it.result, 0, "%s", it.why);
+    check_whole(&it, last);
+    by_hand_close(&it);
+    cr_assert_eq(unlink(link), 0);
+}
+
 /* ---- who may use the directory ---- */
 
 Test(journal, who_looks_keeps_nobody_from_writing)
@@ -835,6 +906,31 @@ Test(journal, refuses_a_directory_in_which_it_may_not_write)
     cr_assert_eq(seteuid(user), 0);
 }
 
+static void made_remove(void)
+{
+    static const char *const names[] = {"new/meta", "new/lock", "new/00000000000000000001.log"};
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(unlink(in_path(names[i])), 0);
+    cr_assert_eq(rmdir(in_path("new")), 0);
+}
+
+/* It cannot be synced then. */
+Test(journal, makes_the_directory_in_a_parent_that_may_not_be_read)
+{
+    uid_t user = geteuid();
+    if (user == 0) { /* who may read everything */
+        cr_assert_eq(chown(path, 65534, 65534), 0);
+        cr_assert_eq(seteuid(65534), 0);
+    }
+    cr_assert_eq(chmod(path, 0300), 0);
+    struct by_hand it = by_hand_open(in_path("new"), JOURNAL_WRITE, false);
+    cr_assert_eq(it.result, 0, "%s", it.why);
+    by_hand_close(&it);
+    cr_assert_eq(chmod(path, 0700), 0);
+    cr_assert_eq(seteuid(user), 0);
+    made_remove();
+}
+
 Test(journal, makes_the_directory_but_not_its_parents)
 {
     struct stat status;
@@ -849,8 +945,5 @@ Test(journal, makes_the_directory_but_not_its_parents)
     it = by_hand_open(in_path("no"), JOURNAL_LOOK, false);
     cr_assert_eq(it.result, -ENOENT);
     by_hand_close(&it);
-    static const char *const names[] = {"new/meta", "new/lock", "new/00000000000000000001.log"};
-    for (size_t i = 0; i < 3; i++)
-        cr_assert_eq(unlink(in_path(names[i])), 0);
-    cr_assert_eq(rmdir(in_path("new")), 0);
+    made_remove();
 }

@@ -37,6 +37,11 @@ int journal_why(char why[JOURNAL_WHY_SIZE], int result, const struct journal *jo
     return result;
 }
 
+const char *journal_strerror(int result)
+{
+    return result == -EMEDIUMTYPE ? "this is not a regular file" : strerror(-result);
+}
+
 bool journal_is_damage(int result)
 {
     return result == -EIO || result == -EBADMSG || result == -EUCLEAN;

@@ -14,7 +14,7 @@ static const char copy_name[] = "copy.new";
 
 int load_why(struct load *load, int result, const char *name, const char *what)
 {
-    return journal_why(load->why, result, load->journal, name, "%s: %s", what, strerror(-result));
+    return journal_why(load->why, result, load->journal, name, "%s: %s", what, journal_strerror(result));
 }
 
 int load_file_open(struct load *load, size_t index, enum disk_open how, char name[JOURNAL_NAME_SIZE])
@@ -31,8 +31,12 @@ static int aside_name(struct load *load, const char *name, char out[JOURNAL_NAME
 {
     int fd = 0;
     snprintf(out, JOURNAL_NAME_SIZE, "%s" JOURNAL_ASIDE, name);
-    for (unsigned i = 2; (fd = disk_open(load->journal->dir, out, DISK_READ)) >= 0; i++) {
-        disk_close(fd);
+    for (unsigned i = 2;; i++) {
+        fd = disk_open(load->journal->dir, out, DISK_READ);
+        if (fd < 0 && fd != -EMEDIUMTYPE)
+            break;
+        if (fd >= 0)
+            disk_close(fd);
         snprintf(out, JOURNAL_NAME_SIZE, "%s" JOURNAL_ASIDE ".%u", name, i);
     }
     return fd == -ENOENT ? 0 : fd;
