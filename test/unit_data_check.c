@@ -79,6 +79,15 @@ static void file_put(const char *name, const char *bytes, off_t at)
     close(fd);
 }
 
+static void file_make(const char *name)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s/%s", path, name);
+    int fd = open(full, O_WRONLY | O_CREAT, 0600);
+    cr_assert_geq(fd, 0);
+    close(fd);
+}
+
 Test(data_check, tells_what_a_whole_list_is)
 {
     list_make();
@@ -105,6 +114,14 @@ Test(data_check, tells_of_a_torn_tail)
     by_hand_close(&it);
     file_put(name, "noise", -1);
     check_says(1, " bytes of an append that was not finished, behind message 200: a start drops them\n");
+    check_says(1, "result   torn tail");
+}
+
+Test(data_check, tells_of_a_stray_file)
+{
+    list_make();
+    file_make("00000000000000000500.log");
+    check_says(1, "stray    00000000000000000500.log does not go on with the list");
     check_says(1, "result   torn tail");
 }
 

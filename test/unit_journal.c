@@ -595,6 +595,52 @@ Test(journal, is_not_misled_by_a_strange_file_that_is_named_as_the_next)
     check_mended(&it);
 }
 
+/* ---- files that are not the list's ---- */
+
+/* Puts a file behind a whole list. Returns whether a start sets it aside, or, if not, removes it. */
+static bool stray_aside(const struct shot *whole, const char *name, const char *bytes, size_t len)
+{
+    char aside[JOURNAL_NAME_SIZE + 16];
+    uint64_t first = strtoull(name, NULL, 10);
+    shot_put_back(whole);
+    file_write(name, bytes, len);
+    struct by_hand look = by_hand_open(path, JOURNAL_LOOK, false);
+    struct by_hand it = open_well();
+    cr_assert_eq(it.found.last, last_id);
+    cr_assert_eq(it.found.damaged, 0);
+    cr_assert_eq(it.found.missing, 0);
+    cr_assert_eq(it.found.torn_bytes, 0);
+    cr_assert_eq(it.found.stray, look.found.stray);
+    cr_assert(it.found.stray == 0 || it.found.stray == first);
+    cr_assert_eq(it.found.aside, it.found.stray > 0);
+    by_hand_append(&it, 1);
+    bool is_aside = it.found.stray > 0;
+    by_hand_close(&it);
+    by_hand_close(&look);
+    struct shot now = shot_take();
+    snprintf(aside, sizeof aside, "%s" JOURNAL_ASIDE, name);
+    const struct file *kept = shot_find(&now, aside);
+    cr_assert_eq(kept != NULL, is_aside);
+    cr_assert(!kept || (kept->len == len && memcmp(kept->bytes, bytes, len) == 0));
+    shot_free(&now);
+    return is_aside;
+}
+
+Test(journal, removes_of_the_files_behind_the_list_those_that_it_has_begun)
+{
+    static const char zeros[8192];
+    char next[JOURNAL_NAME_SIZE];
+    list_make(1);
+    struct shot whole = shot_take();
+    journal_name(last_id + 1, next);
+    cr_assert(stray_aside(&whole, "00000000000000000900.log", "somebody's", 10));
+    cr_assert(stray_aside(&whole, "00000000000000000900.log", "", 0));
+    cr_assert_not(stray_aside(&whole, "00000000000000000900.log", zeros, sizeof zeros));
+    cr_assert_not(stray_aside(&whole, next, "", 0));
+    cr_assert_not(stray_aside(&whole, next, zeros, sizeof zeros));
+    shot_free(&whole);
+}
+
 /* ---- files are gone ---- */
 
 static void check_refused(int error, const char *says)

@@ -96,7 +96,7 @@ static int aside_copy(struct load *load, size_t index)
                       : aside_rename(load, copy_name, name);
 }
 
-/* Takes the last file away: renamed, or, where nothing is in it, removed. */
+/* Takes the last file away: renamed, or, where it is unused, removed. */
 static int last_take_away(struct load *load)
 {
     struct journal *journal = load->journal;
@@ -104,7 +104,7 @@ static int last_take_away(struct load *load)
     size_t index = journal->count - 1;
     int result = 0;
     journal_name(journal->files[index].first, name);
-    if (load->extents[index].filled > 0) {
+    if (!load_file_unused(load, index)) {
         result = aside_rename(load, name, name);
     } else {
         result = disk_remove(journal->dir, name);

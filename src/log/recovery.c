@@ -211,6 +211,21 @@ static int writing_begin(struct load *load)
     return result < 0 && !journal_is_full(result) ? load_why(load, result, "", "cannot make room") : 0;
 }
 
+bool load_file_unused(const struct load *load, size_t index)
+{
+    const struct journal_file *file = &load->journal->files[index];
+    return load->extents[index].filled == 0 && (file->bytes > 0 || file->first == load->found->last + 1);
+}
+
+/* The first file behind the list's end that is set aside; 0: there is none. */
+static uint64_t stray_find(const struct load *load)
+{
+    for (size_t i = load->bad + 1; i < load->journal->count; i++)
+        if (!load_file_unused(load, i))
+            return load->journal->files[i].first;
+    return 0;
+}
+
 /* Decides what was lost. */
 static void loss_find(struct load *load)
 {
@@ -225,6 +240,7 @@ static void loss_find(struct load *load)
         missing = load->behind > missing ? load->behind : missing;
     } else if (load->bad < load->journal->count) {
         found->torn_bytes = load->extents[load->bad].filled - load->extents[load->bad].end;
+        found->stray = stray_find(load);
     }
     found->missing = missing > found->last ? missing : 0;
     found->meta_damaged = load->journal->meta_bad;

@@ -31,6 +31,10 @@ static inline bool extent_dirty(const struct extent *extent)
     return extent->filled > extent->end;
 }
 
+/* Whether a file behind the list's end is one that was begun for messages that never came. An empty one may
+ * be anybody's, but where the name is the one that the list would begin next. */
+bool load_file_unused(const struct load *load, size_t index);
+
 /* Writes a sentence about a file, or about the directory where `name` is "". Returns `result`. */
 int load_why(struct load *load, int result, const char *name, const char *what);
 
