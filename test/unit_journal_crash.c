@@ -447,6 +447,41 @@ static void check_interrupted(void (*check)(struct lying_disk *before, const str
     lying_begin(0);
 }
 
+/* Nothing is lost, no copy keeps the room, and once there is room all is set aside. */
+Test(journal_crash, asks_for_room_to_mend_in)
+{
+    static struct lying_disk kept;
+    const char *name = "00000000000000000001.log";
+    unsigned asked = 0;
+    list_make();
+    byte_change(name, 5000);
+    lying_copy(&kept, &lying.disk);
+    for (unsigned call = 1;; call++) {
+        lying_copy(&lying.disk, &kept);
+        lying_restart();
+        lying.fails_at = call;
+        lying.error = -ENOSPC;
+        struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+        bool done = !lying.failed;
+        if (it.result < 0 && strstr(it.why, "make room for it and start again")) {
+            asked++;
+            cr_assert_not(lying_find(&lying.disk.now, "copy.new"), "%u", call);
+        }
+        by_hand_close(&it);
+        lying_restart();
+        it = by_hand_open("/", JOURNAL_WRITE, false);
+        cr_assert_eq(it.result, 0, "%s", it.why);
+        cr_assert_gt(it.found.missing, it.found.last);
+        cr_assert(has_bytes(file_of(&kept, name)));
+        by_hand_close(&it);
+        if (done)
+            break;
+    }
+    cr_assert_gt(asked, 5, "%u", asked);
+    lying_free(&kept);
+    lying_begin(0);
+}
+
 static char damaged_name[JOURNAL_NAME_SIZE];
 static uint64_t damaged_first, missing_last;
 

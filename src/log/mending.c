@@ -14,7 +14,8 @@ static const char copy_name[] = "copy.new";
 
 int load_why(struct load *load, int result, const char *name, const char *what)
 {
-    return journal_why(load->why, result, load->journal, name, "%s: %s", what, journal_strerror(result));
+    return journal_why(load->why, result, load->journal, name, "%s: %s%s", what, journal_strerror(result),
+                       journal_is_full(result) ? "; make room for it and start again" : "");
 }
 
 int load_file_open(struct load *load, size_t index, enum disk_open how, char name[JOURNAL_NAME_SIZE])
@@ -92,8 +93,11 @@ static int aside_copy(struct load *load, size_t index)
     disk_close(from);
     if (to >= 0)
         disk_close(to);
-    return result < 0 ? load_why(load, result, name, "cannot copy the file, which is damaged")
-                      : aside_rename(load, copy_name, name);
+    result = result < 0 ? load_why(load, result, name, "cannot copy the file, which is damaged")
+                        : aside_rename(load, copy_name, name);
+    if (result < 0)
+        (void)disk_remove(load->journal->dir, copy_name); /* it may have taken the last room */
+    return result;
 }
 
 /* Takes the last file away: renamed, or, where it is unused, removed. */
