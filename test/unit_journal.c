@@ -352,6 +352,7 @@ Test(journal, drops_an_append_that_was_not_finished)
         cr_assert_eq(it.found.missing, 0);
         cr_assert_eq(it.found.aside, 0);
         cr_assert(least < whole || it.found.torn_bytes == 0);
+        cr_assert_leq(it.found.torn_bytes, len);
         cr_assert(least == whole || least < last_frame);
         lengths++;
         by_hand_close(&it);
@@ -384,6 +385,35 @@ Test(journal, tells_how_much_it_dropped_and_goes_on)
     it = open_well();
     check_whole(&it, last + 5);
     by_hand_close(&it);
+}
+
+/* Its header is there and says more than the file has. */
+Test(journal, tells_no_more_of_a_torn_frame_than_there_is_of_it)
+{
+    static const uint64_t lens[] = {100, 5000, 1u << 20, INT64_MAX - 7, INT64_MAX};
+    list_make(1);
+    struct shot shot = shot_take();
+    struct by_hand it = open_well();
+    uint64_t end = it.journal->end;
+    by_hand_close(&it);
+    for (size_t i = 0; i < 2 * sizeof lens / sizeof *lens; i++) {
+        const struct frame frame = {
+            .len = lens[i / 2], .count = 1, .first = last_id + 1, .synced = last_id, .epoch = 1, .digest = 1};
+        char head[FRAME_HEAD];
+        shot_put_back(&shot);
+        frame_write(&frame, head);
+        int fd = open(in_path("00000000000000000001.log"), O_WRONLY);
+        off_t size = (off_t)end + (i % 2 ? FRAME_HEAD : 2000);
+        cr_assert_eq(pwrite(fd, head, sizeof head, (off_t)end), (ssize_t)sizeof head);
+        cr_assert_eq(ftruncate(fd, size), 0);
+        close(fd);
+        it = open_well();
+        cr_assert_eq(it.found.last, last_id);
+        cr_assert_gt(it.found.torn_bytes, 0);
+        cr_assert_leq(it.found.torn_bytes, (uint64_t)size - end, "%" PRIu64, it.found.torn_bytes);
+        by_hand_close(&it);
+    }
+    shot_free(&shot);
 }
 
 /* ---- damage ---- */
