@@ -17,7 +17,6 @@ enum { IOV_MOST = 64, ZERO_BYTES = 64 * 1024 };
 uint64_t journal_file_bytes = JOURNAL_FILE_BYTES;
 uint64_t journal_ahead_bytes = JOURNAL_AHEAD_BYTES;
 
-static const char meta_name[] = "meta";
 static const char meta_new_name[] = "meta.new";
 
 void journal_name(uint64_t first, char out[JOURNAL_NAME_SIZE])
@@ -119,7 +118,7 @@ static int meta_replace(struct journal *journal, struct span text)
         result = disk_sync(fd);
     disk_close(fd);
     if (result == 0)
-        result = disk_rename(journal->dir, meta_new_name, meta_name);
+        result = disk_rename(journal->dir, meta_new_name, JOURNAL_META);
     if (result == 0)
         result = disk_sync_dir(journal->dir);
     return result;

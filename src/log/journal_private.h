@@ -9,7 +9,8 @@
 
 enum { JOURNAL_NAME_SIZE = 64 };
 
-/* What the names of files that are set aside hold. */
+/* The meta file's name, and what the names of files that are set aside hold. */
+#define JOURNAL_META "meta"
 #define JOURNAL_ASIDE ".damaged"
 
 struct journal {

@@ -7,9 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { PAGE = 4096 };
-
-static const char meta_name[] = "meta";
 static const char copy_name[] = "copy.new";
 
 int load_why(struct load *load, int result, const char *name, const char *what)
@@ -147,7 +144,7 @@ int load_meta_put(struct load *load, uint64_t synced)
     struct journal_meta meta = journal->meta;
     meta.missing = load->found->missing;
     int result = journal_put(journal, &meta, synced);
-    return result < 0 ? load_why(load, result, meta_name, "cannot write the file") : 0;
+    return result < 0 ? load_why(load, result, JOURNAL_META, "cannot write the file") : 0;
 }
 
 /* Lets the files end where the list ends. */
@@ -172,7 +169,7 @@ int load_mend(struct load *load)
 {
     int result = 0;
     if (load->journal->meta_bad && load->journal->meta_there)
-        result = aside_rename(load, meta_name, meta_name);
+        result = aside_rename(load, JOURNAL_META, JOURNAL_META);
     if (result == 0 && load->found->damaged)
         result = load_meta_put(load, load->synced);
     return result < 0 ? result : files_mend(load);

@@ -7,8 +7,6 @@
 
 enum { NAME_DIGITS = 20, META_MOST = 64 * 1024 * 1024 };
 
-static const char meta_name[] = "meta";
-
 /* ---- names ---- */
 
 /* The id that a file is named by; 0 where the name is not one of a file with frames. */
@@ -47,7 +45,7 @@ static int names_take(struct journal *journal, struct span names)
 
 static int meta_text(const struct journal *journal, struct buf *text)
 {
-    int fd = disk_open(journal->dir, meta_name, DISK_READ);
+    int fd = disk_open(journal->dir, JOURNAL_META, DISK_READ);
     if (fd < 0)
         return fd;
     int64_t size = disk_size(fd);
@@ -77,7 +75,7 @@ static int meta_take(struct journal *journal, char why[JOURNAL_WHY_SIZE])
     if (result == 0 && meta.node.failed)
         result = -ENOMEM;
     if (result < 0)
-        return journal_why(why, result, journal, meta_name, "%s", journal_strerror(result));
+        return journal_why(why, result, journal, JOURNAL_META, "%s", journal_strerror(result));
     if (kind == META_GOOD) {
         journal->meta = meta;
         return 0;
@@ -86,7 +84,7 @@ static int meta_take(struct journal *journal, char why[JOURNAL_WHY_SIZE])
     journal->meta_synced = 0;
     journal->meta_bad = true; /* unless the directory is new */
     return kind == META_BAD ? 0
-                            : journal_why(why, -EPROTO, journal, meta_name,
+                            : journal_why(why, -EPROTO, journal, JOURNAL_META,
                                           "its format is not one that this program knows");
 }
 

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { PIECE_BYTES = 64 * 1024, PAGE = 4096 };
+enum { PIECE_BYTES = 64 * 1024 };
 
 /* ---- reading ---- */
 

@@ -4,6 +4,8 @@
 
 #include "log/journal_private.h"
 
+enum { PAGE = 4096 }; /* what a disk can or cannot read */
+
 /* What was found in a file. */
 struct extent {
     uint64_t end;    /* of the last frame that is in the list now; 0: there is none, and no header counts */
