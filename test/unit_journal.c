@@ -844,7 +844,7 @@ static void check_no_file(const char *name)
     }
 }
 
-Test(journal, says_of_what_is_no_file_that_it_is_none, .timeout = 20)
+Test(journal, says_of_what_is_no_file_that_it_is_none)
 {
     static const char *const names[] = {"meta", "lock", "00000000000000000001.log"};
     list_make(1);
