@@ -38,6 +38,10 @@ static void trouble_print(const struct journal_found *found)
         printf("torn     %" PRIu64 " bytes of an append that was not finished, behind message %" PRIu64
                ": a start drops them\n",
                found->torn_bytes, found->last);
+    if (found->stray > 0)
+        printf("stray    %020" PRIu64 ".log does not go on with the list, and nothing says that it should: a "
+               "start sets it aside, and those behind it\n",
+               found->stray);
     if (found->damaged > 0)
         printf("damaged  message %" PRIu64
                " was on disk and cannot be read: a start sets its file aside, and those behind it\n",
@@ -63,7 +67,7 @@ static enum data_check_result found_print(const struct journal *journal, const s
     trouble_print(found);
     if (found->damaged > 0 || found->missing > 0 || found->meta_damaged || found->aside > 0)
         return DATA_DAMAGED;
-    return found->torn_bytes > 0 ? DATA_TORN : DATA_WHOLE;
+    return found->torn_bytes > 0 || found->stray > 0 ? DATA_TORN : DATA_WHOLE;
 }
 
 /* The result that stands for an error. */

@@ -79,6 +79,15 @@ static void file_put(const char *name, const char *bytes, off_t at)
     close(fd);
 }
 
+static void file_make(const char *name)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s/%s", path, name);
+    int fd = open(full, O_WRONLY | O_CREAT, 0600);
+    cr_assert_geq(fd, 0);
+    close(fd);
+}
+
 Test(data_check, tells_what_a_whole_list_is)
 {
     list_make();
@@ -91,7 +100,9 @@ Test(data_check, tells_what_a_whole_list_is)
 
 Test(data_check, says_of_a_new_directory_that_no_list_is_there)
 {
-    check_says(0, "log      none yet\nepoch    0\nlist     no messages, 0 bytes of files\nresult   no list is here\n");
+    check_says(
+        0,
+        "log      none yet\nepoch    0\nlist     no messages, 0 bytes of files\nresult   no list is here\n");
 }
 
 Test(data_check, tells_of_a_torn_tail)
@@ -106,17 +117,25 @@ Test(data_check, tells_of_a_torn_tail)
     check_says(1, "result   torn tail");
 }
 
+Test(data_check, tells_of_a_stray_file)
+{
+    list_make();
+    file_make("00000000000000000500.log");
+    check_says(1, "stray    00000000000000000500.log does not go on with the list");
+    check_says(1, "result   torn tail");
+}
+
 Test(data_check, tells_of_damage_before_and_after_a_start)
 {
     list_make();
     file_put("00000000000000000001.log", "#", FRAME_FILE_HEAD + FRAME_HEAD + 5);
     check_says(2, "list     no messages, ");
     check_says(2, "damaged  message 1 was on disk and cannot be read: ");
-    check_says(2, "missing  messages 1 to 190, ");
+    check_says(2, "missing  messages 1 to 200, ");
     check_says(2, " bytes, behind the end of the list\n");
     struct by_hand it = by_hand_open(path, JOURNAL_WRITE, false);
     by_hand_close(&it);
-    check_says(2, "missing  messages 1 to 190, ");
+    check_says(2, "missing  messages 1 to 200, ");
     check_says(2, " files that a start found damaged and set aside");
     it = by_hand_open(path, JOURNAL_WRITE, true);
     by_hand_append(&it, 3);

@@ -137,7 +137,8 @@ static struct by_hand open_well(void)
     return it;
 }
 
-static uint64_t last_frame; /* the first id of the last frame that list_make wrote */
+static uint64_t last_frame; /* the first id of the last frame that list_make wrote, */
+static uint64_t last_id;    /* and its last one */
 
 /* Writes frames of 1, 2, 3 messages and so on until there are so many files, with three frames in the last
  * one. */
@@ -150,6 +151,7 @@ static void list_make(size_t files)
         by_hand_append(&it, count % 9 + 1);
         rest -= journal_files(it.journal, &at) == files && at[files - 1].last >= at[files - 1].first;
     }
+    last_id = log_last(it.log);
     by_hand_close(&it);
 }
 
@@ -350,6 +352,7 @@ Test(journal, drops_an_append_that_was_not_finished)
         cr_assert_eq(it.found.missing, 0);
         cr_assert_eq(it.found.aside, 0);
         cr_assert(least < whole || it.found.torn_bytes == 0);
+        cr_assert_leq(it.found.torn_bytes, len);
         cr_assert(least == whole || least < last_frame);
         lengths++;
         by_hand_close(&it);
@@ -384,6 +387,35 @@ Test(journal, tells_how_much_it_dropped_and_goes_on)
     by_hand_close(&it);
 }
 
+/* Its header is there and says more than the file has. */
+Test(journal, tells_no_more_of_a_torn_frame_than_there_is_of_it)
+{
+    static const uint64_t lens[] = {100, 5000, 1u << 20, INT64_MAX - 7, INT64_MAX};
+    list_make(1);
+    struct shot shot = shot_take();
+    struct by_hand it = open_well();
+    uint64_t end = it.journal->end;
+    by_hand_close(&it);
+    for (size_t i = 0; i < 2 * sizeof lens / sizeof *lens; i++) {
+        const struct frame frame = {
+            .len = lens[i / 2], .count = 1, .first = last_id + 1, .synced = last_id, .epoch = 1, .digest = 1};
+        char head[FRAME_HEAD];
+        shot_put_back(&shot);
+        frame_write(&frame, head);
+        int fd = open(in_path("00000000000000000001.log"), O_WRONLY);
+        off_t size = (off_t)end + (i % 2 ? FRAME_HEAD : 2000);
+        cr_assert_eq(pwrite(fd, head, sizeof head, (off_t)end), (ssize_t)sizeof head);
+        cr_assert_eq(ftruncate(fd, size), 0);
+        close(fd);
+        it = open_well();
+        cr_assert_eq(it.found.last, last_id);
+        cr_assert_gt(it.found.torn_bytes, 0);
+        cr_assert_leq(it.found.torn_bytes, (uint64_t)size - end, "%" PRIu64, it.found.torn_bytes);
+        by_hand_close(&it);
+    }
+    shot_free(&shot);
+}
+
 /* ---- damage ---- */
 
 static void check_flip(struct shot *shot, struct file *file, size_t at, uint64_t last)
@@ -402,7 +434,7 @@ static void check_flip(struct shot *shot, struct file *file, size_t at, uint64_t
     cr_assert_eq(look.found.torn_bytes, it.found.torn_bytes);
     if (it.found.damaged) {
         cr_assert_eq(it.found.damaged, it.found.last + 1);
-        cr_assert_eq(it.found.missing, last_frame - 1, "%s at %zu", file->name, at);
+        cr_assert_eq(it.found.missing, last_id, "%s at %zu", file->name, at);
         cr_assert_geq(it.found.aside, 1);
         cr_assert(shot_has(&after, file), "%s at %zu is gone", file->name, at);
         cr_assert(shot_find(&after, it.found.aside_name), "%s", it.found.aside_name);
@@ -452,7 +484,7 @@ Test(journal, misses_what_is_damaged_until_it_is_there_again)
     struct by_hand it = open_well();
     uint64_t missing = it.found.missing;
     cr_assert_eq(it.found.aside, 3);
-    cr_assert_eq(missing, last_frame - 1);
+    cr_assert_eq(missing, last_id);
     cr_assert_eq(journal_meta(it.journal)->missing, missing);
     by_hand_append(&it, missing - it.found.last - 1);
     by_hand_close(&it);
@@ -465,6 +497,55 @@ Test(journal, misses_what_is_damaged_until_it_is_there_again)
     cr_assert_eq(journal_meta(it.journal)->missing, 0);
     cr_assert_eq(it.found.aside, 3);
     by_hand_close(&it);
+}
+
+/* Where all of the list is on disk, only what is found behind the damage tells of the last frame. */
+Test(journal, misses_the_last_frame_behind_the_damage_as_well)
+{
+    char name[JOURNAL_NAME_SIZE];
+    struct by_hand it = open_well();
+    for (int i = 0; i < 3; i++)
+        by_hand_append(&it, 2);
+    journal_name(1, name);
+    uint64_t end = it.journal->end;
+    by_hand_close(&it);
+    int fd = open(in_path(name), O_WRONLY);
+    cr_assert_eq(pwrite(fd, "#", 1, FRAME_FILE_HEAD + FRAME_HEAD + 3), 1);
+    cr_assert_eq(pwrite(fd, "#", 1, (off_t)end - 16), 1, "nor can the last one be checked");
+    close(fd);
+    it = by_hand_open(path, JOURNAL_LOOK, false);
+    cr_assert_eq(it.found.damaged, 1);
+    cr_assert_eq(it.found.missing, 6, "%" PRIu64, it.found.missing);
+    by_hand_close(&it);
+    it = open_well();
+    cr_assert_eq(it.found.missing, 6);
+    by_hand_close(&it);
+    check_mended(&it);
+}
+
+/* Nobody had synced them. */
+Test(journal, misses_nothing_of_a_torn_tail_of_several_frames)
+{
+    char name[JOURNAL_NAME_SIZE];
+    struct by_hand it = open_well();
+    by_hand_append(&it, 2);
+    uint64_t end = it.journal->end;
+    for (int i = 0; i < 3; i++) {
+        by_hand_list(&it, 2);
+        cr_assert_eq(by_hand_write(&it), 0);
+    }
+    by_hand_close(&it);
+    journal_name(1, name);
+    int fd = open(in_path(name), O_WRONLY);
+    cr_assert_eq(pwrite(fd, "#", 1, (off_t)end + FRAME_HEAD + 3), 1);
+    close(fd);
+    it = open_well();
+    cr_assert_eq(it.found.last, 2);
+    cr_assert_eq(it.found.missing, 0);
+    cr_assert_eq(it.found.damaged, 0);
+    cr_assert_gt(it.found.torn_bytes, 0);
+    by_hand_close(&it);
+    check_mended(&it);
 }
 
 /* Whoever refills the list may be interrupted as anybody else. */
@@ -505,7 +586,7 @@ Test(journal, finds_free_names_for_what_it_sets_aside)
     }
     it = open_well();
     cr_assert_eq(it.found.last, 0);
-    cr_assert_eq(it.found.missing, last_frame - 1, "the highest that was ever there");
+    cr_assert_eq(it.found.missing, last_id, "the highest that was ever there");
     cr_assert_eq(it.found.aside, 6);
     cr_assert_str_eq(it.found.aside_name, "00000000000000000001.log" JOURNAL_ASIDE ".4");
     by_hand_close(&it);
@@ -542,6 +623,52 @@ Test(journal, is_not_misled_by_a_strange_file_that_is_named_as_the_next)
     cr_assert_eq(it.found.aside, 4);
     by_hand_close(&it);
     check_mended(&it);
+}
+
+/* ---- files that are not the list's ---- */
+
+/* Puts a file behind a whole list. Returns whether a start sets it aside, or, if not, removes it. */
+static bool stray_aside(const struct shot *whole, const char *name, const char *bytes, size_t len)
+{
+    char aside[JOURNAL_NAME_SIZE + 16];
+    uint64_t first = strtoull(name, NULL, 10);
+    shot_put_back(whole);
+    file_write(name, bytes, len);
+    struct by_hand look = by_hand_open(path, JOURNAL_LOOK, false);
+    struct by_hand it = open_well();
+    cr_assert_eq(it.found.last, last_id);
+    cr_assert_eq(it.found.damaged, 0);
+    cr_assert_eq(it.found.missing, 0);
+    cr_assert_eq(it.found.torn_bytes, 0);
+    cr_assert_eq(it.found.stray, look.found.stray);
+    cr_assert(it.found.stray == 0 || it.found.stray == first);
+    cr_assert_eq(it.found.aside, it.found.stray > 0);
+    by_hand_append(&it, 1);
+    bool is_aside = it.found.stray > 0;
+    by_hand_close(&it);
+    by_hand_close(&look);
+    struct shot now = shot_take();
+    snprintf(aside, sizeof aside, "%s" JOURNAL_ASIDE, name);
+    const struct file *kept = shot_find(&now, aside);
+    cr_assert_eq(kept != NULL, is_aside);
+    cr_assert(!kept || (kept->len == len && memcmp(kept->bytes, bytes, len) == 0));
+    shot_free(&now);
+    return is_aside;
+}
+
+Test(journal, removes_of_the_files_behind_the_list_those_that_it_has_begun)
+{
+    static const char zeros[8192];
+    char next[JOURNAL_NAME_SIZE];
+    list_make(1);
+    struct shot whole = shot_take();
+    journal_name(last_id + 1, next);
+    cr_assert(stray_aside(&whole, "00000000000000000900.log", "somebody's", 10));
+    cr_assert(stray_aside(&whole, "00000000000000000900.log", "", 0));
+    cr_assert_not(stray_aside(&whole, "00000000000000000900.log", zeros, sizeof zeros));
+    cr_assert_not(stray_aside(&whole, next, "", 0));
+    cr_assert_not(stray_aside(&whole, next, zeros, sizeof zeros));
+    shot_free(&whole);
 }
 
 /* ---- files are gone ---- */
@@ -626,7 +753,7 @@ Test(journal, takes_a_file_of_another_list_for_damage)
     struct by_hand it = open_well();
     cr_assert_eq(it.found.damaged, head.first);
     cr_assert_eq(it.found.last, head.first - 1);
-    cr_assert_eq(it.found.missing, last_frame - 1);
+    cr_assert_eq(it.found.missing, last_id);
     cr_assert_eq(it.found.aside, 2);
     by_hand_close(&it);
     check_mended(&it);
@@ -701,6 +828,77 @@ Test(journal, believes_the_newest_frame_where_there_is_no_meta_file)
     check_mended(&it);
 }
 
+/* ---- what is no file ---- */
+
+/* Whoever writes and whoever looks is told at once that a name is not that of a file. */
+static void check_no_file(const char *name)
+{
+    static const enum journal_use uses[] = {JOURNAL_WRITE, JOURNAL_LOOK};
+    char says[128];
+    snprintf(says, sizeof says, "/%s: ", name);
+    for (size_t i = 0; i < 2; i++) {
+        struct by_hand it = by_hand_open(path, uses[i], false);
+        cr_assert_eq(it.result, -EMEDIUMTYPE, "%s: %d %s", name, it.result, it.why);
+        cr_assert(strstr(it.why, says) && strstr(it.why, "this is not a regular file"), "%s", it.why);
+        by_hand_close(&it);
+    }
+}
+
+Test(journal, says_of_what_is_no_file_that_it_is_none)
+{
+    static const char *const names[] = {"meta", "lock", "00000000000000000001.log"};
+    list_make(1);
+    struct shot shot = shot_take();
+    for (size_t i = 0; i < 3; i++) {
+        char link[512];
+        snprintf(link, sizeof link, "%s", in_path("elsewhere"));
+        shot_put_back(&shot);
+        cr_assert_eq(rename(in_path(names[i]), link), 0);
+        cr_assert_eq(symlink("elsewhere", in_path(names[i])), 0);
+        check_no_file(names[i]);
+        cr_assert_eq(unlink(in_path(names[i])), 0);
+        cr_assert_eq(symlink("/dev/zero", in_path(names[i])), 0);
+        check_no_file(names[i]);
+        cr_assert_eq(unlink(in_path(names[i])), 0);
+        cr_assert_eq(mkfifo(in_path(names[i]), 0600), 0);
+        check_no_file(names[i]);
+        cr_assert_eq(unlink(in_path(names[i])), 0);
+        cr_assert_eq(mkdir(in_path(names[i]), 0700), 0);
+        check_no_file(names[i]);
+        cr_assert_eq(rmdir(in_path(names[i])), 0);
+    }
+    shot_put_back(&shot);
+    shot_free(&shot);
+}
+
+/* And what bears a name that a file is to get when it is set aside is let alone. */
+Test(journal, sets_a_file_aside_beside_what_is_no_file)
+{
+    damage_make();
+    cr_assert_eq(mkfifo(in_path("00000000000000000001.log" JOURNAL_ASIDE), 0600), 0);
+    cr_assert_eq(symlink("nowhere", in_path("00000000000000000001.log" JOURNAL_ASIDE ".2")), 0);
+    struct by_hand it = open_well();
+    cr_assert_str_eq(it.found.aside_name, "00000000000000000001.log" JOURNAL_ASIDE ".3");
+    by_hand_close(&it);
+    cr_assert_eq(unlink(in_path("00000000000000000001.log" JOURNAL_ASIDE)), 0);
+    cr_assert_eq(unlink(in_path("00000000000000000001.log" JOURNAL_ASIDE ".2")), 0);
+}
+
+/* The directory itself may be anywhere. */
+Test(journal, takes_a_link_to_its_directory)
+{
+    list_make(1);
+    uint64_t last = list_last();
+    char link[96];
+    snprintf(link, sizeof link, "%s.link", path);
+    cr_assert_eq(symlink(path, link), 0);
+    struct by_hand it = by_hand_open(link, JOURNAL_WRITE, false);
+    cr_assert_eq(it.result, 0, "%s", it.why);
+    check_whole(&it, last);
+    by_hand_close(&it);
+    cr_assert_eq(unlink(link), 0);
+}
+
 /* ---- who may use the directory ---- */
 
 Test(journal, who_looks_keeps_nobody_from_writing)
@@ -750,7 +948,7 @@ Test(journal, changes_nothing_where_it_only_looks)
     cr_assert_eq(beside.result, 0, "%s", beside.why);
     by_hand_check(&it);
     cr_assert_gt(it.found.damaged, 0);
-    cr_assert_eq(it.found.missing, last_frame - 1);
+    cr_assert_eq(it.found.missing, last_id);
     cr_assert_eq(it.found.aside, 0);
     by_hand_close(&it);
     by_hand_close(&beside);
@@ -784,6 +982,31 @@ Test(journal, refuses_a_directory_in_which_it_may_not_write)
     cr_assert_eq(seteuid(user), 0);
 }
 
+static void made_remove(void)
+{
+    static const char *const names[] = {"new/meta", "new/lock", "new/00000000000000000001.log"};
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(unlink(in_path(names[i])), 0);
+    cr_assert_eq(rmdir(in_path("new")), 0);
+}
+
+/* It cannot be synced then. */
+Test(journal, makes_the_directory_in_a_parent_that_may_not_be_read)
+{
+    uid_t user = geteuid();
+    if (user == 0) { /* who may read everything */
+        cr_assert_eq(chown(path, 65534, 65534), 0);
+        cr_assert_eq(seteuid(65534), 0);
+    }
+    cr_assert_eq(chmod(path, 0300), 0);
+    struct by_hand it = by_hand_open(in_path("new"), JOURNAL_WRITE, false);
+    cr_assert_eq(it.result, 0, "%s", it.why);
+    by_hand_close(&it);
+    cr_assert_eq(chmod(path, 0700), 0);
+    cr_assert_eq(seteuid(user), 0);
+    made_remove();
+}
+
 Test(journal, makes_the_directory_but_not_its_parents)
 {
     struct stat status;
@@ -798,8 +1021,5 @@ Test(journal, makes_the_directory_but_not_its_parents)
     it = by_hand_open(in_path("no"), JOURNAL_LOOK, false);
     cr_assert_eq(it.result, -ENOENT);
     by_hand_close(&it);
-    static const char *const names[] = {"new/meta", "new/lock", "new/00000000000000000001.log"};
-    for (size_t i = 0; i < 3; i++)
-        cr_assert_eq(unlink(in_path(names[i])), 0);
-    cr_assert_eq(rmdir(in_path("new")), 0);
+    made_remove();
 }

@@ -195,6 +195,16 @@ Test(journal_crash, believes_no_sync_after_one_that_failed)
     lying_begin(0);
 }
 
+/* A sync is then one of several files. */
+Test(journal_crash, believes_no_sync_of_an_older_file_after_one_that_failed)
+{
+    sync_every = 70;
+    for (unsigned seed = 1; seed <= 3; seed++)
+        for (unsigned call = 1; fail_at(call, -EIO, call * 17 + seed, seed == 2); call++)
+            continue;
+    lying_begin(0);
+}
+
 /* A call fails while the next file is begun, behind which the meta file has nothing to learn. */
 static bool fail_at_a_new_file(unsigned call, unsigned seed)
 {
@@ -282,7 +292,10 @@ Test(journal_crash, refuses_a_new_directory_on_a_full_disk)
         it = by_hand_open("/", JOURNAL_WRITE, false);
         if (it.result == 0 && !lying.failed)
             break;
-        refused += strstr(it.why, "no room for the first file") != NULL;
+        bool full = strstr(it.why, "no room for the first file") != NULL;
+        refused += full;
+        for (int i = 0; full && i < lying.disk.now.count; i++)
+            cr_assert_not(strstr(lying.disk.now.at[i].name, ".log"), "the next start would go on");
         by_hand_close(&it);
     }
     cr_assert_geq(refused, 3, "%u", refused);
@@ -430,6 +443,41 @@ static void check_interrupted(void (*check)(struct lying_disk *before, const str
             check(&kept, &it);
             by_hand_close(&it);
         }
+    lying_free(&kept);
+    lying_begin(0);
+}
+
+/* Nothing is lost, no copy keeps the room, and once there is room all is set aside. */
+Test(journal_crash, asks_for_room_to_mend_in)
+{
+    static struct lying_disk kept;
+    const char *name = "00000000000000000001.log";
+    unsigned asked = 0;
+    list_make();
+    byte_change(name, 5000);
+    lying_copy(&kept, &lying.disk);
+    for (unsigned call = 1;; call++) {
+        lying_copy(&lying.disk, &kept);
+        lying_restart();
+        lying.fails_at = call;
+        lying.error = -ENOSPC;
+        struct by_hand it = by_hand_open("/", JOURNAL_WRITE, false);
+        bool done = !lying.failed;
+        if (it.result < 0 && strstr(it.why, "make room for it and start again")) {
+            asked++;
+            cr_assert_not(lying_find(&lying.disk.now, "copy.new"), "%u", call);
+        }
+        by_hand_close(&it);
+        lying_restart();
+        it = by_hand_open("/", JOURNAL_WRITE, false);
+        cr_assert_eq(it.result, 0, "%s", it.why);
+        cr_assert_gt(it.found.missing, it.found.last);
+        cr_assert(has_bytes(file_of(&kept, name)));
+        by_hand_close(&it);
+        if (done)
+            break;
+    }
+    cr_assert_gt(asked, 5, "%u", asked);
     lying_free(&kept);
     lying_begin(0);
 }

@@ -19,6 +19,21 @@ static int open_at(int dir, const char *name, int flags, mode_t mode)
     return fd < 0 ? -errno : fd;
 }
 
+/* Opens a file by its name in a directory. Waits for nobody, and goes nowhere else. */
+static int open_file(int dir, const char *name, int flags)
+{
+    struct stat status;
+    int fd = open_at(dir, name, flags | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (fd == -ELOOP || fd == -EISDIR || fd == -ENXIO) /* a link, a directory, a socket */
+        return -EMEDIUMTYPE;
+    if (fd < 0)
+        return fd;
+    int result = fstat(fd, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? fd : -EMEDIUMTYPE;
+    if (result < 0)
+        close(fd);
+    return result;
+}
+
 int disk_open_dir(const char *path, bool make)
 {
     bool made = make && mkdir(path, 0700) == 0;
@@ -29,6 +44,8 @@ int disk_open_dir(const char *path, bool make)
         return dir;
     int parent = open_at(dir, "..", O_RDONLY | O_DIRECTORY, 0);
     int result = parent < 0 ? parent : disk_sync_dir(parent);
+    if (result == -EACCES) /* it may be entered and not read, so nobody can sync it */
+        result = 0;
     if (parent >= 0)
         close(parent);
     if (result < 0) {
@@ -63,7 +80,7 @@ int disk_lock(int dir, bool alone, uint64_t *holder)
 {
     if (alone && faccessat(dir, ".", W_OK | X_OK, AT_EACCESS) < 0)
         return -errno;
-    int fd = open_at(dir, lock_name, alone ? O_RDWR | O_CREAT : O_RDONLY, 0600);
+    int fd = open_file(dir, lock_name, alone ? O_RDWR | O_CREAT : O_RDONLY);
     if (fd < 0)
         return fd == -EACCES && !alone ? -ENOENT : fd;
     int result = flock(fd, (alone ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0 ? -errno : 0;
@@ -106,7 +123,7 @@ int disk_open(int dir, const char *name, enum disk_open how)
         [DISK_WRITE] = O_RDWR,
         [DISK_NEW] = O_RDWR | O_CREAT | O_TRUNC,
     };
-    return open_at(dir, name, flags[how], 0600);
+    return open_file(dir, name, flags[how]);
 }
 
 void disk_close(int fd)

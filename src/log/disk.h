@@ -2,7 +2,8 @@
  * disk.c: a disk that loses what was not synced, has no room, or lies. Private to the journal.
  *
  * `dir` is a descriptor of the directory, `fd` one of a file in it. Each function that can fail returns a
- * negative errno then. Calls block. */
+ * negative errno then; -EMEDIUMTYPE: what has a file's name is none (a link, a directory, a pipe, a device).
+ * Calls block. */
 #ifndef LOG_DISK_H
 #define LOG_DISK_H
 
@@ -10,7 +11,7 @@
 #include <sys/uio.h>
 
 /* Opens a directory and returns its descriptor. `make`: makes it (0700) where there is none, on disk at
- * return. */
+ * return if its parent may be read. */
 int disk_open_dir(const char *path, bool make);
 
 /* Locks the directory by its file `lock` until the descriptor that is returned is closed. `alone`: keeps

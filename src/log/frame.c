@@ -89,8 +89,8 @@ bool frame_read(const char in[FRAME_HEAD], struct frame *frame)
     at = number_read(at, &frame->synced);
     at = number_read(at, &frame->epoch);
     number_read(at, &frame->digest);
-    return frame->len <= INT64_MAX && frame->count > 0 && frame->count <= frame->len &&
-           frame->synced < frame->first;
+    return frame->len <= INT64_MAX && frame->first <= INT64_MAX && frame->count > 0 &&
+           frame->count <= frame->len && frame->synced < frame->first;
 }
 
 /* Whether a quote ends the bytes that no backslash escapes. json_canonical_len then stops there at the

@@ -1,8 +1,8 @@
 /* What stands in a file of the journal: its header, then frames, then zeros. Private to the journal.
  *
  *     file     "rlogfile", format, epoch, first id, first id of the file before, digest before, log id, check
- *     frame    8 bytes that no message has, length, count, first id, `synced`, epoch, digest, check; then the
- * messages as the list has them, `"a","b"`, and zeros up to the next multiple of 8
+ *     frame    8 bytes that no message has, length, count, first id, `synced`, epoch, digest, check;
+ *              then the messages as the list has them, `"a","b"`, and zeros up to a multiple of 8
  *
  * Numbers have 8 bytes, the lowest first. A check is digest_chain of the header before it; the digest checks
  * the messages. */

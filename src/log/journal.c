@@ -17,7 +17,6 @@ enum { IOV_MOST = 64, ZERO_BYTES = 64 * 1024 };
 uint64_t journal_file_bytes = JOURNAL_FILE_BYTES;
 uint64_t journal_ahead_bytes = JOURNAL_AHEAD_BYTES;
 
-static const char meta_name[] = "meta";
 static const char meta_new_name[] = "meta.new";
 
 void journal_name(uint64_t first, char out[JOURNAL_NAME_SIZE])
@@ -35,6 +34,11 @@ int journal_why(char why[JOURNAL_WHY_SIZE], int result, const struct journal *jo
         vsnprintf(why + len, (size_t)(JOURNAL_WHY_SIZE - len), format, args);
     va_end(args);
     return result;
+}
+
+const char *journal_strerror(int result)
+{
+    return result == -EMEDIUMTYPE ? "this is not a regular file" : strerror(-result);
 }
 
 bool journal_is_damage(int result)
@@ -114,7 +118,7 @@ static int meta_replace(struct journal *journal, struct span text)
         result = disk_sync(fd);
     disk_close(fd);
     if (result == 0)
-        result = disk_rename(journal->dir, meta_new_name, meta_name);
+        result = disk_rename(journal->dir, meta_new_name, JOURNAL_META);
     if (result == 0)
         result = disk_sync_dir(journal->dir);
     return result;
@@ -203,7 +207,8 @@ static int room_extend(struct journal *journal, uint64_t to)
     return 0;
 }
 
-/* Begins the file behind the last one. Until its first frame it is nothing but zeros. */
+/* Begins the file behind the last one, or leaves none there. Until its first frame it is nothing but zeros.
+ */
 static int file_begin(struct journal *journal, uint64_t room)
 {
     char name[JOURNAL_NAME_SIZE];
@@ -221,6 +226,7 @@ static int file_begin(struct journal *journal, uint64_t room)
         result = journal_files_add(journal, file);
     if (result < 0) {
         disk_close(fd);
+        (void)disk_remove(journal->dir, name); /* where it stays, it is one that is unused */
         return result;
     }
     if (journal->fd >= 0)

@@ -32,7 +32,7 @@ struct journal;
 struct journal_meta {
     char log[JOURNAL_LOG_SIZE]; /* the list's name; "": the directory is new */
     uint64_t epoch;
-    uint64_t missing; /* the highest id that was here once and was lost by damage; 0: none */
+    uint64_t missing; /* the highest id that was here once, synced or not, and was lost by damage; 0: none */
     struct buf node;  /* one line of the owner's text, without its newline */
 };
 
@@ -64,21 +64,23 @@ struct journal_found {
     uint64_t last;       /* the messages 1 to last are in the list now, and on disk */
     uint64_t torn_bytes; /* of an append that was not finished, which were cut off; 0: none */
     uint64_t damaged;    /* the first id that could not be read although it was on disk; 0: none */
-    uint64_t missing;    /* as in the meta, which tells it from now on */
-    uint64_t accepted;   /* the highest id that was missing and is forgotten (accept_loss); 0: none */
-    bool meta_damaged;   /* the meta file could not be read: it is set aside, and the headers were believed */
-    unsigned files;      /* with messages */
-    unsigned aside;      /* files that lie there set aside, by this start or earlier ones */
+    uint64_t missing;    /* as in the meta, which tells it from now on: see journal_meta */
+    uint64_t stray;    /* the id that the first file is named by which does not go on with the list and is set
+                          aside although nothing says that it was on disk; 0: none */
+    uint64_t accepted; /* the highest id that was missing and is forgotten (accept_loss); 0: none */
+    bool meta_damaged; /* the meta file could not be read: it is set aside, and the headers were believed */
+    unsigned files;    /* with messages */
+    unsigned aside;    /* files that lie there set aside, by this start or earlier ones */
     char aside_name[64]; /* the first file that was set aside now; "": none */
 };
 
 /* Reads all messages into an empty list, and mends: a torn tail is cut off; a file with damage is set aside
- * under another name, never deleted, with those behind it, and what comes before the damage is kept. What was
- * read and was not known to be on disk is written once more and synced. With JOURNAL_LOOK nothing of this is
- * changed, only told. `accept_loss`: forget the ids that are missing. Before it no other function but
- * journal_meta, journal_files, journal_bytes and journal_close may be called. Returns 0, or a negative errno
- * with a sentence: -ENOSPC where the list's limit (log_limit) is less than what is here (why says so),
- * -ENOMEM, -EIO and the like where mending failed. */
+ * under another name, never deleted, with those behind it (those in which nothing was written are removed),
+ * and what comes before the damage is kept. What was read and was not known to be on disk is written once
+ * more and synced. With JOURNAL_LOOK nothing of this is changed, only told. `accept_loss`: forget the ids
+ * that are missing. Before it no other function but journal_meta, journal_files, journal_bytes and
+ * journal_close may be called. Returns 0, or a negative errno with a sentence: -ENOSPC where the list's limit
+ * (log_limit) is less than what is here (why says so), -ENOMEM, -EIO and the like where mending failed. */
 int journal_load(struct journal *journal, struct log *log, bool accept_loss,
                  struct journal_progress *progress, struct journal_found *found, char why[JOURNAL_WHY_SIZE]);
 

@@ -9,7 +9,8 @@
 
 enum { JOURNAL_NAME_SIZE = 64 };
 
-/* What the names of files that are set aside hold. */
+/* The meta file's name, and what the names of files that are set aside hold. */
+#define JOURNAL_META "meta"
 #define JOURNAL_ASIDE ".damaged"
 
 struct journal {
@@ -50,6 +51,9 @@ int journal_files_add(struct journal *journal, struct journal_file file);
  * `result`. */
 int journal_why(char why[JOURNAL_WHY_SIZE], int result, const struct journal *journal, const char *name,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* As strerror, of a negative errno that disk.h has returned. */
+const char *journal_strerror(int result);
 
 /* Whether an error says that what is on the disk cannot be read, now or later. */
 bool journal_is_damage(int result);

@@ -3,8 +3,8 @@
  * 2, 3, … Any part of the list is therefore a slice of memory that can go to a socket as it is.
  *
  * Knows nothing of HTTP, sockets or peers. What is appended never changes or moves until log_close, so
- * slices stay valid. One thread at a time uses a list; a slice that it
- * has handed over may be read by another one meanwhile.
+ * slices stay valid. One thread at a time uses a list; a slice that it has handed over may be read by another
+ * one meanwhile.
  *
  * Cost: an append does not grow with the list; finding an id is a binary search over marks (one every
  * LOG_MARK_BYTES, or every LOG_MARK_MESSAGES where they are short) and a walk from one mark towards the
@@ -58,9 +58,8 @@ bool log_has_room(const struct log *log, uint64_t bytes);
 
 /* Appends `count` messages at once: canonical strings with one comma between two, none behind the last, as a
  * slice gives them. They become visible together. Copies the bytes. `lens` are the lengths of the strings,
- * quotes included; NULL where there is one. Returns 0 and the
- * id of the last one in *last_id, or -ENOMEM or, past the limit, -ENOSPC with nothing appended. The form is
- * the caller's promise and is not checked. */
+ * quotes included; NULL where there is one. Returns 0 and the id of the last one in *last_id, or -ENOMEM or,
+ * past the limit, -ENOSPC with nothing appended. The form is the caller's promise and is not checked. */
 int log_append(struct log *log, struct span elements, const size_t *lens, uint64_t count, uint64_t *last_id);
 
 /* The same where the digest of the list behind it is known beforehand: -EBADMSG, with nothing appended, where

@@ -7,50 +7,54 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { PAGE = 4096 };
-
-static const char meta_name[] = "meta";
 static const char copy_name[] = "copy.new";
 
-int load_why(struct load *load, int result, const char *name, const char *what)
+int recovery_why(struct recovery *recovery, int result, const char *name, const char *what)
 {
-    return journal_why(load->why, result, load->journal, name, "%s: %s", what, strerror(-result));
+    return journal_why(recovery->why, result, recovery->journal, name, "%s: %s%s", what,
+                       journal_strerror(result),
+                       journal_is_full(result) ? "; make room for it and start again" : "");
 }
 
-int load_file_open(struct load *load, size_t index, enum disk_open how, char name[JOURNAL_NAME_SIZE])
+int recovery_file_open(struct recovery *recovery, size_t index, enum disk_open how,
+                       char name[JOURNAL_NAME_SIZE])
 {
-    journal_name(load->journal->files[index].first, name);
-    int fd = disk_open(load->journal->dir, name, how);
-    return fd < 0 ? load_why(load, fd, name, "cannot open the file") : fd;
+    journal_name(recovery->journal->files[index].first, name);
+    int fd = disk_open(recovery->journal->dir, name, how);
+    return fd < 0 ? recovery_why(recovery, fd, name, "cannot open the file") : fd;
 }
 
 /* ---- setting aside ---- */
 
 /* A name for a file that is set aside, which no file has. */
-static int aside_name(struct load *load, const char *name, char out[JOURNAL_NAME_SIZE])
+static int aside_name(struct recovery *recovery, const char *name, char out[JOURNAL_NAME_SIZE])
 {
     int fd = 0;
     snprintf(out, JOURNAL_NAME_SIZE, "%s" JOURNAL_ASIDE, name);
-    for (unsigned i = 2; (fd = disk_open(load->journal->dir, out, DISK_READ)) >= 0; i++) {
-        disk_close(fd);
+    for (unsigned i = 2;; i++) {
+        fd = disk_open(recovery->journal->dir, out, DISK_READ);
+        if (fd < 0 && fd != -EMEDIUMTYPE)
+            break;
+        if (fd >= 0)
+            disk_close(fd);
         snprintf(out, JOURNAL_NAME_SIZE, "%s" JOURNAL_ASIDE ".%u", name, i);
     }
     return fd == -ENOENT ? 0 : fd;
 }
 
-static int aside_rename(struct load *load, const char *from, const char *name)
+static int aside_rename(struct recovery *recovery, const char *from, const char *name)
 {
     char aside[JOURNAL_NAME_SIZE];
-    int result = aside_name(load, name, aside);
+    int result = aside_name(recovery, name, aside);
     if (result == 0)
-        result = disk_rename(load->journal->dir, from, aside);
+        result = disk_rename(recovery->journal->dir, from, aside);
     if (result == 0)
-        result = disk_sync_dir(load->journal->dir);
+        result = disk_sync_dir(recovery->journal->dir);
     if (result < 0)
-        return load_why(load, result, name, "cannot set the file aside");
-    load->journal->aside++;
-    if (!load->found->aside_name[0])
-        memcpy(load->found->aside_name, aside, sizeof load->found->aside_name);
+        return recovery_why(recovery, result, name, "cannot set the file aside");
+    recovery->journal->aside++;
+    if (!recovery->found->aside_name[0])
+        memcpy(recovery->found->aside_name, aside, sizeof recovery->found->aside_name);
     return 0;
 }
 
@@ -77,37 +81,40 @@ static int copy_write(int from, uint64_t size, int to)
     return disk_sync(to);
 }
 
-static int aside_copy(struct load *load, size_t index)
+static int aside_copy(struct recovery *recovery, size_t index)
 {
     char name[JOURNAL_NAME_SIZE];
-    int from = load_file_open(load, index, DISK_READ, name);
+    int from = recovery_file_open(recovery, index, DISK_READ, name);
     if (from < 0)
         return from;
-    int to = disk_open(load->journal->dir, copy_name, DISK_NEW);
-    int result = to < 0 ? to : copy_write(from, load->journal->files[index].bytes, to);
+    int to = disk_open(recovery->journal->dir, copy_name, DISK_NEW);
+    int result = to < 0 ? to : copy_write(from, recovery->journal->files[index].bytes, to);
     disk_close(from);
     if (to >= 0)
         disk_close(to);
-    return result < 0 ? load_why(load, result, name, "cannot copy the file, which is damaged")
-                      : aside_rename(load, copy_name, name);
+    result = result < 0 ? recovery_why(recovery, result, name, "cannot copy the file, which is damaged")
+                        : aside_rename(recovery, copy_name, name);
+    if (result < 0)
+        (void)disk_remove(recovery->journal->dir, copy_name); /* it may have taken the last room */
+    return result;
 }
 
-/* Takes the last file away: renamed, or, where nothing is in it, removed. */
-static int last_take_away(struct load *load)
+/* Takes the last file away: renamed, or, where it is unused, removed. */
+static int last_take_away(struct recovery *recovery)
 {
-    struct journal *journal = load->journal;
+    struct journal *journal = recovery->journal;
     char name[JOURNAL_NAME_SIZE];
     size_t index = journal->count - 1;
     int result = 0;
     journal_name(journal->files[index].first, name);
-    if (load->extents[index].filled > 0) {
-        result = aside_rename(load, name, name);
+    if (!recovery_file_unused(recovery, index)) {
+        result = aside_rename(recovery, name, name);
     } else {
         result = disk_remove(journal->dir, name);
         if (result == 0)
             result = disk_sync_dir(journal->dir);
         if (result < 0)
-            load_why(load, result, name, "cannot remove the file");
+            recovery_why(recovery, result, name, "cannot remove the file");
     }
     if (result == 0)
         journal->count--;
@@ -116,11 +123,11 @@ static int last_take_away(struct load *load)
 
 /* ---- mending ---- */
 
-static int file_cut(struct load *load, size_t index)
+static int file_cut(struct recovery *recovery, size_t index)
 {
     char name[JOURNAL_NAME_SIZE];
-    uint64_t end = load->extents[index].end;
-    int fd = load_file_open(load, index, DISK_WRITE, name);
+    uint64_t end = recovery->extents[index].end;
+    int fd = recovery_file_open(recovery, index, DISK_WRITE, name);
     if (fd < 0)
         return fd;
     int result = disk_cut(fd, end);
@@ -128,46 +135,47 @@ static int file_cut(struct load *load, size_t index)
         result = disk_sync(fd);
     disk_close(fd);
     if (result < 0)
-        return load_why(load, result, name, "cannot cut the file");
-    load->journal->files[index].bytes = end;
+        return recovery_why(recovery, result, name, "cannot cut the file");
+    recovery->journal->files[index].bytes = end;
     return 0;
 }
 
-int load_meta_put(struct load *load, uint64_t synced)
+int recovery_meta_put(struct recovery *recovery, uint64_t synced)
 {
-    struct journal *journal = load->journal;
+    struct journal *journal = recovery->journal;
     struct journal_meta meta = journal->meta;
-    meta.missing = load->found->missing;
+    meta.missing = recovery->found->missing;
     int result = journal_put(journal, &meta, synced);
-    return result < 0 ? load_why(load, result, meta_name, "cannot write the file") : 0;
+    return result < 0 ? recovery_why(recovery, result, JOURNAL_META, "cannot write the file") : 0;
 }
 
 /* Lets the files end where the list ends. */
-static int files_mend(struct load *load)
+static int files_mend(struct recovery *recovery)
 {
-    struct journal *journal = load->journal;
-    if (load->bad == journal->count)
+    struct journal *journal = recovery->journal;
+    if (recovery->bad == journal->count)
         return 0;
-    const struct extent *extent = &load->extents[load->bad];
+    const struct extent *extent = &recovery->extents[recovery->bad];
     bool dirty = extent_dirty(extent);
     int result = 0;
-    if (dirty && load->found->damaged && extent->end > 0)
-        result = aside_copy(load, load->bad);
-    while (result == 0 && journal->count > load->bad + 1)
-        result = last_take_away(load);
+    if (dirty && recovery->found->damaged && extent->end > 0)
+        result = aside_copy(recovery, recovery->bad);
+    while (result == 0 && journal->count > recovery->bad + 1)
+        result = last_take_away(recovery);
     if (result < 0 || !dirty)
         return result;
-    return load->found->damaged && extent->end == 0 ? last_take_away(load) : file_cut(load, load->bad);
+    return recovery->found->damaged && extent->end == 0 ? last_take_away(recovery)
+                                                        : file_cut(recovery, recovery->bad);
 }
 
-int load_mend(struct load *load)
+int recovery_mend(struct recovery *recovery)
 {
     int result = 0;
-    if (load->journal->meta_bad && load->journal->meta_there)
-        result = aside_rename(load, meta_name, meta_name);
-    if (result == 0 && load->found->damaged)
-        result = load_meta_put(load, load->synced);
-    return result < 0 ? result : files_mend(load);
+    if (recovery->journal->meta_bad && recovery->journal->meta_there)
+        result = aside_rename(recovery, JOURNAL_META, JOURNAL_META);
+    if (result == 0 && recovery->found->damaged)
+        result = recovery_meta_put(recovery, recovery->synced);
+    return result < 0 ? result : files_mend(recovery);
 }
 
 /* ---- what was not known to be on disk ---- */
@@ -210,37 +218,32 @@ static int again_write(int fd, uint64_t at, uint64_t end)
 
 /* A process that was here before may have had a sync that failed: the system holds those pages for clean, and
  * another sync alone would write nothing. */
-static int file_settle(struct load *load, size_t index, bool again)
+static int file_settle(struct recovery *recovery, size_t index)
 {
     char name[JOURNAL_NAME_SIZE];
-    uint64_t end = load->extents[index].end;
+    uint64_t end = recovery->extents[index].end;
     uint64_t begin = end;
-    int fd = load_file_open(load, index, DISK_WRITE, name);
+    int fd = recovery_file_open(recovery, index, DISK_WRITE, name);
     if (fd < 0)
         return fd;
-    int result = again ? tail_begin(fd, load->synced, end, &begin) : 0;
+    int result = tail_begin(fd, recovery->synced, end, &begin);
     if (result == 0)
         result = again_write(fd, begin, end);
     if (result == 0)
         result = disk_sync(fd);
     disk_close(fd);
-    return result < 0 ? load_why(load, result, name, "cannot write the file") : 0;
+    return result < 0 ? recovery_why(recovery, result, name, "cannot write the file") : 0;
 }
 
-/* An older file is only synced: no process had a sync of it fail and went on to another file, but for one
- * that had not synced at all. */
-int load_settle(struct load *load)
+int recovery_settle(struct recovery *recovery)
 {
-    const struct journal *journal = load->journal;
-    size_t used = journal->count;
+    const struct journal *journal = recovery->journal;
     int result = 0;
-    while (used > 0 && load->extents[used - 1].end == 0)
-        used--;
-    for (size_t i = 0; result == 0 && i < used; i++)
-        if (journal->files[i].last > load->synced)
-            result = file_settle(load, i, i + 1 == used);
+    for (size_t i = 0; result == 0 && i < journal->count; i++)
+        if (recovery->extents[i].end > 0 && journal->files[i].last > recovery->synced)
+            result = file_settle(recovery, i);
     if (result < 0)
         return result;
     result = disk_sync_dir(journal->dir);
-    return result < 0 ? load_why(load, result, "", "cannot sync the directory") : 0;
+    return result < 0 ? recovery_why(recovery, result, "", "cannot sync the directory") : 0;
 }

@@ -7,8 +7,6 @@
 
 enum { NAME_DIGITS = 20, META_MOST = 64 * 1024 * 1024 };
 
-static const char meta_name[] = "meta";
-
 /* ---- names ---- */
 
 /* The id that a file is named by; 0 where the name is not one of a file with frames. */
@@ -47,7 +45,7 @@ static int names_take(struct journal *journal, struct span names)
 
 static int meta_text(const struct journal *journal, struct buf *text)
 {
-    int fd = disk_open(journal->dir, meta_name, DISK_READ);
+    int fd = disk_open(journal->dir, JOURNAL_META, DISK_READ);
     if (fd < 0)
         return fd;
     int64_t size = disk_size(fd);
@@ -77,7 +75,7 @@ static int meta_take(struct journal *journal, char why[JOURNAL_WHY_SIZE])
     if (result == 0 && meta.node.failed)
         result = -ENOMEM;
     if (result < 0)
-        return journal_why(why, result, journal, meta_name, "%s", strerror(-result));
+        return journal_why(why, result, journal, JOURNAL_META, "%s", journal_strerror(result));
     if (kind == META_GOOD) {
         journal->meta = meta;
         return 0;
@@ -86,7 +84,7 @@ static int meta_take(struct journal *journal, char why[JOURNAL_WHY_SIZE])
     journal->meta_synced = 0;
     journal->meta_bad = true; /* unless the directory is new */
     return kind == META_BAD ? 0
-                            : journal_why(why, -EPROTO, journal, meta_name,
+                            : journal_why(why, -EPROTO, journal, JOURNAL_META,
                                           "its format is not one that this program knows");
 }
 
@@ -100,14 +98,14 @@ static int head_take(struct journal *journal, struct journal_file *file, enum fr
     journal_name(file->first, name);
     int fd = disk_open(journal->dir, name, DISK_READ);
     if (fd < 0)
-        return journal_why(why, fd, journal, name, "%s", strerror(-fd));
+        return journal_why(why, fd, journal, name, "%s", journal_strerror(fd));
     int64_t size = disk_size(fd);
     int64_t len = journal_read(fd, bytes, sizeof bytes, 0);
     disk_close(fd);
     if (size < 0)
-        return journal_why(why, (int)size, journal, name, "%s", strerror((int)-size));
+        return journal_why(why, (int)size, journal, name, "%s", journal_strerror((int)size));
     if (len < 0 && !journal_is_damage((int)len))
-        return journal_why(why, (int)len, journal, name, "%s", strerror((int)-len));
+        return journal_why(why, (int)len, journal, name, "%s", journal_strerror((int)len));
     file->bytes = (uint64_t)size;
     *kind = len < 0 ? FRAME_FILE_BAD : frame_file_read(bytes, head);
     return *kind == FRAME_FILE_UNKNOWN
@@ -163,8 +161,8 @@ static int directory_lock(struct journal *journal, char why[JOURNAL_WHY_SIZE])
     if (journal->lock == -EBUSY)
         return journal_why(why, -EBUSY, journal, "", "another process uses this directory");
     if (journal->lock < 0)
-        return journal_why(why, journal->lock, journal, "", "cannot lock the directory: %s",
-                           strerror(-journal->lock));
+        return journal_why(why, journal->lock, journal, journal->lock == -EMEDIUMTYPE ? "lock" : "",
+                           "cannot lock the directory: %s", journal_strerror(journal->lock));
     return 0;
 }
 
@@ -176,7 +174,8 @@ static int directory_read(struct journal *journal, char why[JOURNAL_WHY_SIZE])
         result = names_take(journal, buf_span(&names));
     buf_free(&names);
     if (result < 0)
-        return journal_why(why, result, journal, "", "cannot read the directory: %s", strerror(-result));
+        return journal_why(why, result, journal, "", "cannot read the directory: %s",
+                           journal_strerror(result));
     result = meta_take(journal, why);
     return result < 0 ? result : heads_take(journal, why);
 }
@@ -185,7 +184,7 @@ static int directory_begin(struct journal *journal, char why[JOURNAL_WHY_SIZE])
 {
     int result = journal->use == JOURNAL_WRITE && journal->count == 0 ? journal_room(journal, 0) : 0;
     return result < 0 ? journal_why(why, result, journal, "", "there is no room for the first file: %s",
-                                    strerror(-result))
+                                    journal_strerror(result))
                       : 0;
 }
 
@@ -201,9 +200,10 @@ int journal_open(struct journal **out, const char *path, enum journal_use use, c
     }
     *journal = (struct journal){.use = use, .path = copy, .dir = -1, .lock = -1, .fd = -1, .syncs = true};
     journal->dir = disk_open_dir(path, use == JOURNAL_WRITE);
-    int result = journal->dir < 0 ? journal_why(why, journal->dir, journal, "",
-                                                "cannot open the directory: %s", strerror(-journal->dir))
-                                  : directory_lock(journal, why);
+    int result = journal->dir < 0
+                     ? journal_why(why, journal->dir, journal, "", "cannot open the directory: %s",
+                                   journal_strerror(journal->dir))
+                     : directory_lock(journal, why);
     if (result == 0)
         result = directory_read(journal, why);
     if (result == 0)
