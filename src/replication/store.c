@@ -189,6 +189,10 @@ static void log_loaded(const struct store *store, const struct journal_found *fo
         logline_event(
             LOGLINE_ERROR, "meta_damaged", NULL,
             "the meta file cannot be read and is set aside: what it told but for the list is forgotten");
+    if (found->stray)
+        logline_event(LOGLINE_WARN, "stray", LOG_FIELDS(LOG_NUMBER("first", found->stray)),
+                      "the file %020" PRIu64 ".log does not go on with the list, and is set aside",
+                      found->stray);
     if (found->torn_bytes)
         log_torn(found);
     if (found->missing)
