@@ -128,6 +128,21 @@ SCENARIO(cluster_disk, all_of_them_come_back_from_sigterm_the_master_last)
     expect_back_from(SIGTERM, (const int[]){1, 2, 0});
 }
 
+SCENARIO(cluster_disk, the_master_takes_nobody_who_is_starting_for_a_fault)
+{
+    struct cluster c = cluster_start("");
+    post_numbered(c.master, "", 1, 10);
+    all_signal(&c, SIGKILL);
+    int before = node_told(c.master, "WARN", "");
+    node_restart(c.master);
+    eventually(SOON, serves(c.master));
+    node_restart(c.s1);
+    node_restart(c.s2);
+    expect_next(c.master, 11);
+    expect_all(&c, 11);
+    cr_assert_eq(node_told(c.master, "WARN", ""), before);
+}
+
 /* ---- at a random moment */
 
 enum { POSTERS = 4, STORED_MAX = 20000, ROUNDS_MS = 6000 };

@@ -21,6 +21,7 @@ static struct secondary {
     uint64_t epoch;
     bool silent;     /* it answers nothing */
     bool incomplete; /* it has never held all that its master had */
+    int lives;       /* processes of it before this one */
 } secondaries[SECONDARIES];
 
 static unsigned answered[FAKE_CLIENTS_MAX]; /* requests, of each connection */
@@ -60,14 +61,14 @@ static inline void master_follow(struct secondary *secondary, const char *fields
 
 static inline void say_ack(struct http_client *client, struct secondary *secondary)
 {
+    int number = client->url.port - FIRST_PORT + 1;
     char body[512];
     struct log_tail tail = log_tail(secondary->list);
     master_follow(secondary, client->fields);
     snprintf(body, sizeof body,
-             "{\"last_id\":%" PRIu64 ",\"id\":\"s%d\",\"boot\":\"b%d\",\"log\":\"%s\",\"epoch\":%" PRIu64
+             "{\"last_id\":%" PRIu64 ",\"id\":\"s%d\",\"boot\":\"b%d.%d\",\"log\":\"%s\",\"epoch\":%" PRIu64
              ",\"digest\":\"%016" PRIx64 "\"}",
-             tail.last, client->url.port - FIRST_PORT + 1, client->url.port - FIRST_PORT + 1, secondary->log,
-             secondary->epoch, tail.digest);
+             tail.last, number, number, secondary->lives, secondary->log, secondary->epoch, tail.digest);
     fake_answer(client, 200, body);
 }
 
@@ -129,16 +130,24 @@ static inline int join(int number)
     struct log_tail tail = log_tail(secondary->list);
     char body[512];
     snprintf(body, sizeof body,
-             "{\"id\":\"s%d\",\"url\":\"http://a:%d\",\"boot\":\"b%d\",\"log\":\"%s\",\"epoch\":%" PRIu64
+             "{\"id\":\"s%d\",\"url\":\"http://a:%d\",\"boot\":\"b%d.%d\",\"log\":\"%s\",\"epoch\":%" PRIu64
              ",\"last_id\":%" PRIu64 ",\"digest\":\"%016" PRIx64 "\",\"complete\":%s}",
-             number, FIRST_PORT + number - 1, number, secondary->log, secondary->epoch, tail.last,
-             tail.digest, secondary->incomplete ? "false" : "true");
+             number, FIRST_PORT + number - 1, number, secondary->lives, secondary->log, secondary->epoch,
+             tail.last, tail.digest, secondary->incomplete ? "false" : "true");
     int fd = node_ask("POST", "/register", "", body);
     settle();
     struct node_answer answer = node_answer(fd);
     close(fd);
     settle();
     return answer.status;
+}
+
+/* Another process of it, which holds nothing. */
+static inline void comes_back_empty(int number)
+{
+    struct secondary *secondary = &secondaries[number - 1];
+    log_close(secondary->list);
+    *secondary = (struct secondary){.list = log_open(), .lives = secondary->lives + 1};
 }
 
 /* It holds two messages of a log from before this master. */

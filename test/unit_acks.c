@@ -791,6 +791,67 @@ Test(acks, each_parked_waiter_is_visited_in_order)
     close_all(acks, NULL, 0);
 }
 
+/* ---- members that are held */
+
+static struct acks_member *join_held(struct acks *acks, uint64_t position, uint64_t target)
+{
+    struct acks_member *member = acks_join_held(acks, position, target);
+    cr_assert_not_null(member);
+    return member;
+}
+
+Test(acks, a_held_member_counts_for_no_number)
+{
+    struct acks *acks = acks_with(2);
+    struct acks_member *a = join_held(acks, 1, 0);
+    struct acks_waiter number = waiter_for(1, 2), majority = waiter_for(1, CONCERN_MAJORITY);
+    cr_assert(acks_is_held(a));
+    park(acks, &number);
+    park(acks, &majority);
+    acks_record(acks, a, 2);
+    cr_expect(nobody_released(acks));
+    cr_expect_eq(acks_count(acks, 1, 2).have, 1);
+    cr_expect_eq(acks_count(acks, 1, CONCERN_MAJORITY).need, 2);
+    cr_expect_eq(acks_position(acks, a), 0);
+    CLOSE(acks, a);
+}
+
+Test(acks, a_held_member_is_waited_for_by_all_as_soon_as_it_has_caught_up)
+{
+    struct acks *acks = acks_with(2);
+    struct acks_member *a = join_held(acks, 0, 2), *b = join_held(acks, 2, 2);
+    struct acks_waiter waiter = waiter_for(2, CONCERN_ALL);
+    cr_expect(!acks_counts(acks, a) && acks_counts(acks, b));
+    cr_expect_eq(acks_count(acks, 2, CONCERN_ALL).need, 2);
+    acks_record(acks, a, 2);
+    cr_expect(acks_counts(acks, a));
+    cr_expect_eq(acks_count(acks, 2, CONCERN_ALL).need, 3);
+    cr_expect_eq(acks_count(acks, 2, CONCERN_ALL).have, 1);
+    park(acks, &waiter);
+    acks_let_count(acks, b);
+    cr_expect(nobody_released(acks));
+    acks_let_count(acks, a);
+    cr_expect(only_released(acks, &waiter, ACKS_REACHED));
+    CLOSE(acks, a, b);
+}
+
+Test(acks, a_held_member_that_may_count_counts_for_what_it_said_last)
+{
+    struct acks *acks = acks_with(4);
+    struct acks_member *a = join_held(acks, 4, 0);
+    struct acks_waiter low = waiter_for(2, 2), high = waiter_for(3, 2);
+    park(acks, &low);
+    park(acks, &high);
+    acks_record(acks, a, 2);
+    acks_let_count(acks, a);
+    cr_expect(!acks_is_held(a));
+    cr_expect(only_released(acks, &low, ACKS_REACHED));
+    cr_expect_eq(acks_position(acks, a), 2);
+    acks_record(acks, a, 3);
+    cr_expect(only_released(acks, &high, ACKS_REACHED));
+    CLOSE(acks, a);
+}
+
 /* ---- many waiters */
 
 Test(acks, waiters_of_one_concern_leave_in_order_of_id_however_they_came)

@@ -174,6 +174,25 @@ Test(gate, who_was_given_a_list_by_this_master_is_no_witness)
     close(fd);
 }
 
+Test(gate, another_process_of_a_witness_that_comes_empty_is_none)
+{
+    hand.settings.nodes = 5;
+    hand.settings.write_concern = 4;
+    master_start();
+    int fd = post_begin("?w=1");
+    has_old_list(1);
+    cr_assert_eq(join(1), 200);
+    comes_back_empty(1);
+    cr_assert_eq(join(1), 200);
+    has_old_list(2);
+    cr_assert_eq(join(2), 200);
+    cr_assert_eq(status(fd), 0, "one witness of the two that are needed");
+    has_old_list(3);
+    cr_assert_eq(join(3), 200);
+    cr_assert_eq(status(fd), 201);
+    close(fd);
+}
+
 /* ---- QUORUM */
 
 static void start_with_quorum(int quorum)

@@ -4,8 +4,9 @@
 
 enum { DELAY_MS = 500, SILENCE_MS = 10000 /* after which it registers again */ };
 
-/* The list that the master has. */
+/* The list that the master has, and its name. */
 static struct log *list;
+static const char *list_log = "l";
 
 static void begin(void)
 {
@@ -24,11 +25,14 @@ static void end(void)
 
 TestSuite(store_secondary, .init = begin, .fini = end, .timeout = 60);
 
-/* The master of log l and epoch 3 takes the registration that is under way. */
+/* The master of epoch 3 takes the registration that is under way. */
 static void accept_registration(void)
 {
-    fake_answer(fake_last(), 200,
-                "{\"log\":\"l\",\"epoch\":3,\"last_id\":3,\"id\":\"s1\",\"boot\":\"m\",\"heartbeat\":1}");
+    char body[256];
+    snprintf(body, sizeof body,
+             "{\"log\":\"%s\",\"epoch\":3,\"last_id\":3,\"id\":\"s1\",\"boot\":\"m\",\"heartbeat\":1}",
+             list_log);
+    fake_answer(fake_last(), 200, body);
     disk_run();
 }
 
@@ -62,11 +66,11 @@ static int send_messages(uint64_t first, uint64_t last, const char *fields)
     struct iovec iov;
     struct log_slice slice = log_slice(list, first, last);
     cr_assert_eq(log_slice_iov(&slice, &iov, 1), 1);
-    snprintf(head, sizeof head, "Log: l\r\nEpoch: 3\r\nMaster: m\r\n%s", fields);
+    snprintf(head, sizeof head, "Log: %s\r\nEpoch: 3\r\nMaster: m\r\n%s", list_log, fields);
     snprintf(body, sizeof body,
-             "{\"log\":\"l\",\"epoch\":3,\"first\":%" PRIu64 ",\"digest\":\"%016" PRIx64
+             "{\"log\":\"%s\",\"epoch\":3,\"first\":%" PRIu64 ",\"digest\":\"%016" PRIx64
              "\",\"messages\":[%.*s]}",
-             first, log_digest(list, first - 1), (int)slice.len, (char *)iov.iov_base);
+             list_log, first, log_digest(list, first - 1), (int)slice.len, (char *)iov.iov_base);
     return node_ask("POST", "/replicate", head, body);
 }
 
@@ -322,4 +326,28 @@ Test(store_secondary, who_lacks_messages_is_no_witness_and_is_refilled)
     disk_start(SETTINGS_SECONDARY);
     cr_expect(!strstr(node_call("GET", "/health", "", "").body, "missing"));
     cr_expect_eq(disk_lines("the messages up to 2 that were missing are on this disk again"), 1);
+}
+
+Test(store_secondary, who_follows_another_list_lacks_none_of_the_old_one)
+{
+    be_complete();
+    disk_stopped();
+    disk_damage("first");
+    disk_lines_begin();
+    disk_start(SETTINGS_SECONDARY);
+    expect_registers("\"last_id\":0");
+    expect_health("\"missing\":2,");
+    list_log = "other";
+    accept_registration();
+    cr_expect(!strstr(node_call("GET", "/health", "", "").body, "missing"));
+    expect_answer(node_call("GET", "/readyz", "", ""), 503, "\"missing\":\"ok\"");
+    take(1);
+    take(2);
+    take(3);
+    disk_run();
+    disk_died();
+    disk_start(SETTINGS_SECONDARY);
+    expect_shows("\"first\",\"second\",\"third\"");
+    cr_expect(!strstr(node_call("GET", "/health", "", "").body, "missing"));
+    cr_expect_eq(disk_lines("on this disk again"), 0);
 }

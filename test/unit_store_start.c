@@ -35,8 +35,8 @@ static int calls_while_reading;
 static void expect_loading(const char *method, const char *target, const char *fields, const char *body)
 {
     struct node_answer answer = node_call(method, target, fields, body);
-    cr_expect(answer.status == 503 && strstr(answer.body, "it is loading its list from disk"),
-              "%s %s: %d %s", method, target, answer.status, answer.body);
+    cr_expect(answer.status == 503 && strstr(answer.body, "it is loading its list from disk"), "%s %s: %d %s",
+              method, target, answer.status, answer.body);
     cr_expect(strstr(answer.fields, "Retry-After: 1\r\n"), "%s", answer.fields);
 }
 
@@ -298,6 +298,7 @@ Test(store_start, a_disk_that_lacks_messages_is_no_witness)
 {
     hand.settings.accept_loss = true;
     hand.settings.nodes = 2;
+    hand.settings.write_concern = CONCERN_ALL;
     disk_start(SETTINGS_MASTER);
     join(1);
     disk_run();

@@ -644,8 +644,9 @@ static void member_check(struct members *members, struct member *member, int64_t
     member->seen_ms = now_ms - silent_ms;
     if (state == member->state)
         return;
-    complain(members->base->complaints, state == MEMBER_HEALTHY ? LOGLINE_INFO : LOGLINE_WARN, member->id,
-             "member", LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("state", state_names[state])),
+    bool well = state == MEMBER_HEALTHY || (state == MEMBER_SUSPECTED && may_be_starting(member));
+    complain(members->base->complaints, well ? LOGLINE_INFO : LOGLINE_WARN, member->id, "member",
+             LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("state", state_names[state])),
              "%s is %s now (was %s), last seen %.1f s ago", member->id, state_names[state],
              state_names[member->state], (double)silent_ms / 1000);
     member->state = state;

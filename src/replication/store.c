@@ -67,6 +67,7 @@ struct store {
     uint64_t changes; /* of what the meta file tells, */
     uint64_t handed;  /* those that were handed to the disk's thread, */
     uint64_t noted;   /* and those that are there */
+    bool untold;      /* there was no memory for what it tells */
     bool stopping;    /* nothing new comes */
     bool finished;    /* and all is written */
     int64_t retry_ms; /* STORE_FULL */
@@ -397,12 +398,13 @@ static bool write_gather(struct store *store, int64_t now_ms)
     bool news = store->state == STORE_RUNS && store->next.id <= log_last(store->base->log);
     bool late = sync_is_due(store, now_ms);
     bool ends = store->stopping && !news && !late && !store->finished;
-    store->finished = store->finished || ends;
     write->meta = (store->changes != store->handed || ends) && store->base->own.log[0];
-    if (write->meta && !meta_gather(store)) {
+    store->untold = write->meta && !meta_gather(store);
+    if (store->untold) {
         write->meta = false; /* again in a later pass */
         return false;
     }
+    store->finished = store->finished || ends;
     if (news)
         slice_gather(store);
     write->sync = late || (news && !store_holds_at_once(store));
@@ -425,9 +427,11 @@ static int64_t loading_pass(struct store *store, int64_t now_ms)
 }
 
 /* When there may be something to do although nothing comes. */
-static int64_t write_due_ms(const struct store *store)
+static int64_t write_due_ms(const struct store *store, int64_t now_ms)
 {
     int64_t fsync_ms = store->base->settings->fsync_ms;
+    if (store->untold)
+        return clock_after(now_ms, STORE_RETRY_MS);
     if (store->condition == STORE_FULL)
         return store->retry_ms;
     if (fsync_ms > 0 && store->durable < store->write->tail.last)
@@ -448,7 +452,7 @@ int64_t store_pass(struct store *store, int64_t now_ms)
         return now_ms;
     }
     if (!any)
-        return write_due_ms(store);
+        return write_due_ms(store, now_ms);
     store->write->job = (struct worker_job){.work = write_work, .done = write_done};
     store->under_way = true;
     worker_do(store->worker, &store->write->job);
