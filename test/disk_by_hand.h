@@ -119,7 +119,10 @@ int fsync(int fd)
 
 /* ---- the node's disk */
 
-enum { DISK_AHEAD = 64 * 1024 };
+enum {
+    DISK_AHEAD = 64 * 1024,
+    PATIENCE_MS = 5 * NODE_HEARTBEAT_MS /* of a master that waits for members */
+};
 
 static inline void disk_begin(void)
 {
@@ -253,6 +256,32 @@ static inline void append(const char *text)
 #define expect_shows(elements)                                                                               \
     expect_answer(node_call("GET", "/messages", "", ""), 200, "{\"messages\":[" elements "]}")
 #define expect_health(part) expect_answer(node_call("GET", "/health", "", ""), 200, part)
+
+/* Before and after each test of a master with a disk. */
+static inline void disk_master_begin(void)
+{
+    disk_begin();
+    secondaries_open();
+}
+
+static inline void disk_master_end(void)
+{
+    disk_stop();
+    master_end();
+    disk_end();
+}
+
+/* Whether a POST is answered although nobody else comes. */
+static inline bool is_sure(void)
+{
+    int fd = post_begin("?w=1", "b");
+    wait(10 * PATIENCE_MS);
+    disk_run();
+    int status = answer_of(fd).status;
+    close(fd);
+    cr_assert(status == 0 || status == 201);
+    return status == 201;
+}
 
 /* ---- log lines */
 

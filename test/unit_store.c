@@ -4,20 +4,7 @@
 #include "replication/append.h"
 #include "replication/store.h"
 
-static void begin(void)
-{
-    disk_begin();
-    secondaries_open();
-}
-
-static void end(void)
-{
-    disk_stop();
-    master_end();
-    disk_end();
-}
-
-TestSuite(store, .init = begin, .fini = end, .timeout = 60);
+TestSuite(store, .init = disk_master_begin, .fini = disk_master_end, .timeout = 60);
 
 /* Whether the text is in what came on a connection since the last look; those who follow may have to rest. */
 static bool hears(int fd, const char *part)

@@ -3,22 +3,7 @@
 #include "disk_by_hand.h"
 #include "replication/store.h"
 
-enum { PATIENCE_MS = 5 * NODE_HEARTBEAT_MS };
-
-static void begin(void)
-{
-    disk_begin();
-    secondaries_open();
-}
-
-static void end(void)
-{
-    disk_stop();
-    master_end();
-    disk_end();
-}
-
-TestSuite(store_start, .init = begin, .fini = end, .timeout = 60);
+TestSuite(store_start, .init = disk_master_begin, .fini = disk_master_end, .timeout = 60);
 
 static void restart(void)
 {
@@ -236,18 +221,6 @@ static void restart_of_two(void (*ends)(void))
     disk_start(SETTINGS_MASTER);
 }
 
-/* Whether a POST is answered although nobody comes. */
-static bool is_sure(void)
-{
-    int fd = post_begin("?w=1", "b");
-    wait(10 * PATIENCE_MS);
-    disk_run();
-    int status = answer_of(fd).status;
-    close(fd);
-    cr_assert(status == 0 || status == 201);
-    return status == 201;
-}
-
 Test(store_start, a_disk_that_keeps_all_is_a_witness)
 {
     restart_of_two(disk_died);
@@ -408,7 +381,7 @@ static void end_while_it_hangs(void)
     cr_expect(hung->job && !hung->done);
 }
 
-TestSuite(store_hangs, .init = begin, .fini = disk_end, .timeout = 60);
+TestSuite(store_hangs, .init = disk_master_begin, .fini = disk_end, .timeout = 60);
 
 Test(store_hangs, what_a_write_that_hangs_reads_outlives_the_node)
 {

@@ -6,22 +6,7 @@
 #include "disk_by_hand.h"
 #include "replication/store.h"
 
-enum { PATIENCE_MS = 5 * NODE_HEARTBEAT_MS };
-
-static void begin(void)
-{
-    disk_begin();
-    secondaries_open();
-}
-
-static void end(void)
-{
-    disk_stop();
-    master_end();
-    disk_end();
-}
-
-TestSuite(store_told, .init = begin, .fini = end, .timeout = 60);
+TestSuite(store_told, .init = disk_master_begin, .fini = disk_master_end, .timeout = 60);
 
 static bool meta_tells(const char *part)
 {
@@ -41,18 +26,6 @@ static void die(void)
 static void all_silent(bool silent)
 {
     secondaries[0].silent = secondaries[1].silent = silent;
-}
-
-/* Whether a POST is answered although nobody else comes. */
-static bool is_sure(void)
-{
-    int fd = post_begin("?w=1", "b");
-    wait(10 * PATIENCE_MS);
-    disk_run();
-    int status = answer_of(fd).status;
-    close(fd);
-    cr_assert(status == 0 || status == 201);
-    return status == 201;
 }
 
 /* ---- members */

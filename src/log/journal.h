@@ -111,6 +111,9 @@ int journal_sync(struct journal *journal);
 /* Sees to it that JOURNAL_AHEAD_BYTES of room are there behind the last frame. Returns as journal_append. */
 int journal_reserve(struct journal *journal);
 
+/* Whether a result says that the disk is full: such a call may be made again later. Any thread. */
+bool journal_is_full(int result);
+
 /* The last id that is on disk for sure. */
 uint64_t journal_synced(const struct journal *journal);
 

@@ -58,9 +58,6 @@ const char *journal_strerror(int result);
 /* Whether an error says that what is on the disk cannot be read, now or later. */
 bool journal_is_damage(int result);
 
-/* Whether an error says that the disk is full. */
-bool journal_is_full(int result);
-
 /* Reads `len` bytes, or what there is where the file ends before. Returns how many, or a negative errno. */
 int64_t journal_read(int fd, char *to, size_t len, uint64_t at);
 

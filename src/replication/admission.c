@@ -192,10 +192,9 @@ static void reason_tell(const struct admission *admission, const struct wire_reg
                         const struct reason *reason, char out[REASON_SIZE])
 {
     const char *secondary = registration->on_disk ? "move its DATA_DIR away" : "restart it";
-    bool on_disk = admission->base->store != NULL;
-    const char *master = on_disk ? registration->on_disk ? "the master's" : "move the master's DATA_DIR away"
-                         : registration->on_disk ? "restart the master"
-                                                 : "the master";
+    static const char *const steps[2][2] = {{"the master", "restart the master"},
+                                            {"move the master's DATA_DIR away", "the master's"}};
+    const char *master = steps[admission->base->store != NULL][registration->on_disk];
     if (reason->raise)
         snprintf(out, REASON_SIZE, "%s: restart the master with a greater %s", reason->told, reason->raise);
     else

@@ -444,7 +444,8 @@ static void goodbye_remember(struct members *members, const char *boot)
         snprintf(members->goodbyes[members->goodbyes_next++ % GOODBYES], WIRE_NAME_SIZE, "%s", boot);
 }
 
-static struct member *member_new(const struct members *members, const char *id, int64_t now_ms)
+/* Adds a member at the end. NULL where there is no memory. */
+static struct member *member_add(struct members *members, struct member **at, const char *id, int64_t now_ms)
 {
     struct member *member = calloc(1, sizeof *member);
     if (!member)
@@ -455,6 +456,9 @@ static struct member *member_new(const struct members *members, const char *id, 
     member->counters.held_us = now_ms * 1000;
     member->batch_bytes = LINK_BATCH_BYTES;
     member->attempt_ms = attempt_least_ms(members);
+    member->number = ++members->numbers;
+    members->count.all++;
+    *at = member;
     return member;
 }
 
@@ -528,15 +532,9 @@ int members_register(struct members *members, const char *id, const struct link_
     int64_t now_ms = clock_ms();
     if (!known && members->count.all == MEMBERS_MAX)
         return -ENOSPC;
-    if (!known)
-        *at = member_new(members, id, now_ms);
-    struct member *member = *at;
+    struct member *member = known ? *at : member_add(members, at, id, now_ms);
     if (!member)
         return -ENOMEM;
-    if (!known) {
-        members->count.all++;
-        member->number = ++members->numbers;
-    }
     struct http_url before = member->link ? member->link->target.url : member->target.url;
     member->registered_ms = now_ms;
     member_retarget(members, member, target, now_ms);
@@ -552,19 +550,16 @@ int members_restore(struct members *members, const char *id, const struct http_u
     struct member **at = member_find(members, id);
     if (*at || members->count.all == MEMBERS_MAX)
         return 0;
-    struct member *member = member_new(members, id, now_ms);
+    struct member *member = member_add(members, at, id, now_ms);
     if (!member)
         return -ENOMEM;
     member->ack = acks_join(members->base->acks, 0, 0);
     if (!member->ack) {
-        free(member);
+        member_unlink(members, at);
         return -ENOMEM;
     }
-    *at = member;
     member->target.url = *url;
     member->registered_ms = now_ms; /* it will, now that the master that it follows has ended */
-    member->number = ++members->numbers;
-    members->count.all++;
     members_check(members, now_ms);
     return 0;
 }

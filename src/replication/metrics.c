@@ -80,7 +80,7 @@ static void list_write(const struct metrics *metrics, struct buf *out)
     gauge(out, "rlog_list_limit_bytes", "MAX_LOG.", (uint64_t)base->settings->max_log);
 }
 
-static void disk_write(const struct store *store, struct buf *out)
+static void data_write(const struct store *store, struct buf *out)
 {
     gauge(out, "rlog_durable_id", "Id of the last message that is on disk for sure.", store_durable(store));
     gauge(out, "rlog_missing_id", "Highest id that was on disk once and is missing; 0: none is.",
@@ -297,7 +297,7 @@ void metrics_write(const struct metrics *metrics, int64_t now_us, struct buf *ou
     build_write(metrics, out);
     list_write(metrics, out);
     if (metrics->health->base->store)
-        disk_write(metrics->health->base->store, out);
+        data_write(metrics->health->base->store, out);
     server_write(metrics, out);
     if (!metrics->health->members) {
         secondary_write(metrics, now_us, out);

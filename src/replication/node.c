@@ -63,13 +63,13 @@ void node_notice_pause(struct node *node, int64_t now_ms)
     gate_woke(node->gate, now_ms);
 }
 
+/* ---- whose a request is, and one that arrives slowly */
+
 static bool service_admits(void *ctx, const struct http_head *head)
 {
     struct node *node = ctx;
     return token_is_right(node->base.settings->cluster_token, head);
 }
-
-/* ---- a request that arrives slowly */
 
 /* On a slow link a request of the master may take longer to arrive than this would wait for a word of it. */
 static unsigned service_watches_body(void *ctx, const struct http_head *head,
@@ -77,7 +77,7 @@ static unsigned service_watches_body(void *ctx, const struct http_head *head,
 {
     struct node *node = ctx;
     if (!node->follow || strcmp(target->path, "/replicate") != 0 || head->minor == 0 ||
-        !token_is_right(node->base.settings->cluster_token, head))
+        !service_admits(node, head))
         return 0;
     return follow_mark(node->follow, head);
 }

@@ -16,7 +16,7 @@ struct node {
     struct complaints complaints;
     int64_t suspended_ms;       /* as the clock told last */
     int64_t started_us;         /* since 1970 */
-    bool looked;                /* pause_notice was asked in this pass */
+    bool looked;                /* node_notice_pause was asked in this pass */
     int64_t due_ms;             /* when the next pass was to be called at the latest */
     _Atomic int64_t stop_by_ms; /* set by any thread; CLOCK_NEVER: not to stop */
     atomic_bool drained;        /* set by main: nobody waits for an ACK any more, or for too long */

@@ -39,7 +39,7 @@ static void list_unusable(void *ctx)
 }
 
 /* Opens DATA_DIR, where it is set. Returns 0 or a negative errno. */
-static int disk_open(struct process *process, char *why, size_t why_size)
+static int data_open(struct process *process, char *why, size_t why_size)
 {
     char sentence[JOURNAL_WHY_SIZE];
     struct journal *journal;
@@ -107,7 +107,7 @@ int process_start(struct process **out, const struct settings *settings, enum se
     if (process->worker)
         process->node = node_open(settings, role, &process->dialer);
     if (process->node)
-        result = disk_open(process, why, why_size);
+        result = data_open(process, why, why_size);
     if (process->node && result == 0)
         result = process_listen(process, why, why_size);
     if (result < 0)

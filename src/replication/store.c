@@ -4,7 +4,6 @@
 #include "clock.h"
 #include "logline.h"
 #include "replication/base.h"
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,11 +252,6 @@ static void load_begin(struct store *store, int64_t now_ms)
 
 /* ---- writing, on the disk's thread */
 
-static bool is_full(int error)
-{
-    return error == -ENOSPC || error == -EDQUOT;
-}
-
 /* Does what is left of it. Returns 0 or the first error. */
 static int write_steps(struct write *write)
 {
@@ -282,9 +276,9 @@ static void write_work(struct worker_job *job)
     struct write *write = (struct write *)job;
     int64_t began_us = clock_us();
     int room = journal_reserve(write->journal);
-    write->result = room < 0 && !is_full(room) ? room : write_steps(write);
-    write->full = is_full(room) || is_full(write->result);
-    if (is_full(write->result))
+    write->result = room < 0 && !journal_is_full(room) ? room : write_steps(write);
+    write->full = journal_is_full(room) || journal_is_full(write->result);
+    if (journal_is_full(write->result))
         write->result = 0; /* what is left of it is done again */
     write->synced = journal_synced(write->journal);
     write->took_us = clock_us() - began_us;
