@@ -1,4 +1,6 @@
 #include "worker.h"
+#include "clock.h"
+#include "spin.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -11,12 +13,13 @@ struct queue {
 struct worker {
     void (*wake)(void *ctx);
     void *ctx;
-    atomic_bool any_done; /* `done` has jobs */
+    struct spin spin;                  /* the thread's, before it sleeps */
+    atomic_bool any;                   /* there is a job, or the worker closes: what a spin looks at */
+    _Atomic(struct worker_job *) done; /* the last one done, and so on to the first */
 
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t called; /* there is a job, or the worker closes */
     struct queue jobs;
-    struct queue done;
     bool closing;
 };
 
@@ -38,11 +41,33 @@ static struct worker_job *queue_take(struct queue *queue)
     return job;
 }
 
+/* The jobs that are done, in their order. */
+static struct worker_job *done_take(struct worker *worker)
+{
+    struct worker_job *job = atomic_exchange(&worker->done, NULL);
+    struct worker_job *first = NULL;
+    while (job) {
+        struct worker_job *before = job->next;
+        job->next = first;
+        first = job;
+        job = before;
+    }
+    return first;
+}
+
+static void jobs_free(struct worker_job *job)
+{
+    while (job) {
+        struct worker_job *next = job->next;
+        free(job);
+        job = next;
+    }
+}
+
 static void worker_free(struct worker *worker)
 {
-    struct worker_job *job;
-    while ((job = queue_take(&worker->jobs)) || (job = queue_take(&worker->done)))
-        free(job);
+    jobs_free(worker->jobs.first);
+    jobs_free(done_take(worker));
     pthread_mutex_destroy(&worker->mutex);
     pthread_cond_destroy(&worker->called);
     free(worker);
@@ -56,10 +81,26 @@ static void job_do(struct worker *worker, struct worker_job *job)
         job->work(job);
         pthread_mutex_lock(&worker->mutex);
     }
-    queue_add(&worker->done, job);
-    atomic_store(&worker->any_done, true);
+    job->next = atomic_load(&worker->done);
+    while (!atomic_compare_exchange_weak(&worker->done, &job->next, job))
+        continue;
     if (!worker->closing)
         worker->wake(worker->ctx);
+}
+
+/* Waits until there is a job, or the worker closes. The mutex is held before and after. */
+static void job_await(struct worker *worker)
+{
+    atomic_store(&worker->any, false);
+    if (spin_begin(&worker->spin, clock_us())) {
+        pthread_mutex_unlock(&worker->mutex);
+        while (!atomic_load(&worker->any) && spin_goes_on(&worker->spin))
+            continue;
+        pthread_mutex_lock(&worker->mutex);
+    }
+    while (!worker->jobs.first && !worker->closing)
+        pthread_cond_wait(&worker->called, &worker->mutex);
+    spin_end(&worker->spin, true, clock_us());
 }
 
 static void *worker_thread(void *arg)
@@ -71,7 +112,7 @@ static void *worker_thread(void *arg)
         if (job)
             job_do(worker, job);
         else
-            pthread_cond_wait(&worker->called, &worker->mutex);
+            job_await(worker);
     }
     pthread_mutex_unlock(&worker->mutex);
     worker_free(worker);
@@ -96,13 +137,20 @@ struct worker *worker_open(void (*wake)(void *ctx), void *ctx)
     return worker;
 }
 
+/* The mutex is not held any more: the thread wants it at once. */
+static void thread_call(struct worker *worker)
+{
+    atomic_store(&worker->any, true);
+    pthread_cond_signal(&worker->called);
+}
+
 void worker_do(struct worker *worker, struct worker_job *job)
 {
     pthread_mutex_lock(&worker->mutex);
     job->abandoned = false;
     queue_add(&worker->jobs, job);
     pthread_mutex_unlock(&worker->mutex);
-    pthread_cond_signal(&worker->called); /* not under the mutex, which the thread wants at once */
+    thread_call(worker);
 }
 
 void worker_abandon(struct worker *worker, struct worker_job *job)
@@ -114,19 +162,16 @@ void worker_abandon(struct worker *worker, struct worker_job *job)
 
 void worker_collect(struct worker *worker)
 {
-    if (!atomic_load_explicit(&worker->any_done, memory_order_relaxed))
+    if (!atomic_load_explicit(&worker->done, memory_order_relaxed))
         return;
-    pthread_mutex_lock(&worker->mutex);
-    struct queue done = worker->done;
-    worker->done = (struct queue){0};
-    atomic_store(&worker->any_done, false);
-    pthread_mutex_unlock(&worker->mutex);
-    struct worker_job *job;
-    while ((job = queue_take(&done))) {
+    struct worker_job *job = done_take(worker);
+    while (job) {
+        struct worker_job *next = job->next; /* `done` may free the job, or hand it over again */
         if (job->abandoned)
             free(job);
         else
             job->done(job);
+        job = next;
     }
 }
 
@@ -134,6 +179,7 @@ void worker_close(struct worker *worker)
 {
     pthread_mutex_lock(&worker->mutex);
     worker->closing = true;
-    pthread_cond_signal(&worker->called);
+    atomic_store(&worker->any, true);
+    pthread_cond_signal(&worker->called); /* with the mutex: the thread frees it all */
     pthread_mutex_unlock(&worker->mutex);
 }

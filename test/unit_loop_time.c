@@ -1,5 +1,6 @@
 /* When the loop spins, sleeps and sweeps, with a clock, a poll(2) and a processor that are told. */
 #include "http/loop.h"
+#include "spin.h"
 
 #include <criterion/criterion.h>
 #include <sched.h>
@@ -118,7 +119,7 @@ static void passes(struct loop *loop, int count)
 Test(loop_time, short_waits_do_not_sleep)
 {
     struct loop *loop = loop_told();
-    gap_us = LOOP_SPIN_US / 2;
+    gap_us = SPIN_US / 2;
     passes(loop, 10);
     passes(loop, 1000);
     cr_expect(sleeps == 0, "%d", sleeps);
@@ -129,7 +130,7 @@ Test(loop_time, short_waits_do_not_sleep)
 Test(loop_time, long_waits_sleep_at_once)
 {
     struct loop *loop = loop_told();
-    gap_us = LOOP_SPIN_US * 4;
+    gap_us = SPIN_US * 4;
     passes(loop, 10);
     passes(loop, 1000);
     cr_expect(yields == 0, "%d", yields);
@@ -140,12 +141,12 @@ Test(loop_time, long_waits_sleep_at_once)
 Test(loop_time, behind_short_waits_a_long_one_spins_once)
 {
     struct loop *loop = loop_told();
-    gap_us = LOOP_SPIN_US / 2;
+    gap_us = SPIN_US / 2;
     passes(loop, 10);
     gap_us = 10000;
     passes(loop, 100);
     /* one more short wait, and the first long one: a poll takes a microsecond here */
-    cr_expect(yields > LOOP_SPIN_US / 2 && yields < 2 * LOOP_SPIN_US, "%d", yields);
+    cr_expect(yields > SPIN_US / 2 && yields < 2 * SPIN_US, "%d", yields);
     cr_expect(sleeps > 0);
     loop_close(loop);
 }
@@ -153,20 +154,20 @@ Test(loop_time, behind_short_waits_a_long_one_spins_once)
 Test(loop_time, where_others_need_the_processor_there_is_no_spinning)
 {
     struct loop *loop = loop_told();
-    gap_us = LOOP_SPIN_US / 2;
+    gap_us = SPIN_US / 2;
     passes(loop, 10);
-    yield_us = 2 * LOOP_YIELD_MOST_US;
-    gap_us = LOOP_SPIN_US + 1; /* the first wait gives the processor away */
+    yield_us = 2 * SPIN_YIELD_MOST_US;
+    gap_us = SPIN_US + 1; /* the first wait gives the processor away */
     passes(loop, 2);
-    gap_us = LOOP_SPIN_US / 2;
+    gap_us = SPIN_US / 2;
     passes(loop, 100);
     int64_t rest_us = now_us;
     cr_expect(yields == 0, "%d", yields);
     cr_expect(sleeps > 0);
     yield_us = 0;
-    while (yields == 0 && now_us < rest_us + 2 * LOOP_SPIN_REST_US)
+    while (yields == 0 && now_us < rest_us + 2 * SPIN_REST_US)
         passes(loop, 100);
-    cr_expect(now_us > rest_us + LOOP_SPIN_REST_US / 2);
+    cr_expect(now_us > rest_us + SPIN_REST_US / 2);
     cr_expect(yields > 0);
     loop_close(loop);
 }
@@ -186,7 +187,7 @@ static struct loop *loop_with_quiet(void)
     told = true;
     cr_assert_eq(loop_add(loop, &quiet, POLLIN), 0);
     told = false;
-    gap_us = LOOP_SPIN_US / 2;
+    gap_us = SPIN_US / 2;
     int64_t end_us = now_us + 2 * LOOP_QUIET_MS * 1000;
     while (now_us < end_us)
         passes(loop, 100);
@@ -239,8 +240,7 @@ Test(loop_time, two_that_take_turns_do_not_wait_for_a_sweep_each_time_however_ra
 
 Test(loop_time, sweeps_take_their_share_and_no_more)
 {
-    static const int64_t gaps_us[] = {
-        LOOP_SPIN_US / 2, LOOP_SPIN_US * 4, 2000, 4000, 6000, 8000, 10000, 30000};
+    static const int64_t gaps_us[] = {SPIN_US / 2, SPIN_US * 4, 2000, 4000, 6000, 8000, 10000, 30000};
     for (size_t i = 0; i < sizeof gaps_us / sizeof *gaps_us; i++) {
         struct loop *loop = loop_with_quiet();
         sweep_cost_us = 500;

@@ -4,11 +4,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct job {
@@ -16,6 +18,14 @@ struct job {
     char name;
     bool hangs; /* until sem_post(&goes_on) */
 };
+
+static atomic_uint yields; /* of any thread: nobody but the worker's does */
+
+int sched_yield(void)
+{
+    atomic_fetch_add(&yields, 1);
+    return (int)syscall(SYS_sched_yield);
+}
 
 static struct worker *worker;
 static sem_t woken, begun, goes_on;
@@ -195,4 +205,25 @@ Test(worker, a_job_not_collected_is_not_done_by_a_close)
     worker_close(worker);
     usleep(20000);
     cr_assert(happened("wa"), "%s", events);
+}
+
+Test(worker, behind_a_short_wait_the_thread_spins_and_then_sleeps)
+{
+    for (int i = 0; i < 1000 && atomic_load(&yields) == 0; i++) {
+        job_begin('a', false);
+        sem_wait(&woken);
+        worker_collect(worker);
+        events[0] = '\0';
+    }
+    cr_assert(atomic_load(&yields) > 0);
+    unsigned before;
+    do { /* as long as it takes; the time-out of the suite is the limit */
+        before = atomic_load(&yields);
+        usleep(20000);
+    } while (atomic_load(&yields) != before);
+    usleep(100000);
+    cr_assert_eq(atomic_load(&yields), before);
+    job_begin('b', false); /* and it is woken */
+    sem_wait(&woken);
+    worker_close(worker);
 }

@@ -3,8 +3,8 @@
  * A call-back may remove any watch, and so move others in the array. What moves to the place of the one that
  * is called is looked at next; what moves to a place before that is still ready in the next pass. */
 #include "http/loop.h"
+#include "spin.h"
 #include <errno.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -30,8 +30,7 @@ struct loop {
     int64_t swept_us;     /* what the last sweep took that did not wait */
     int64_t sweep_end_us; /* when the last sweep was over */
     bool worked;          /* some descriptor was ready since the last sweep */
-    bool waited_little;   /* the last wait for the busy part was short: the next may be so */
-    int64_t spin_from_us; /* no wait spins before */
+    struct spin spin;     /* before it sleeps on the busy part */
 
     struct histogram *passes; /* see loop_measure; NULL: nobody asks */
     int64_t woke_us;          /* when the last wait was over; 0: none was */
@@ -240,27 +239,21 @@ static int sweep(struct loop *loop)
 }
 
 /* Waits a short while without sleeping. */
-static int poll_spin(struct loop *loop, int64_t start_us)
+static int poll_spin(struct loop *loop)
 {
-    int64_t spun_us;
-    do {
-        int ready = poll(loop->polled, loop->busy, 0);
-        if (ready != 0)
-            return ready;
-        sched_yield();
-        spun_us = clock_us() - start_us;
-    } while (spun_us < LOOP_SPIN_US);
-    if (spun_us > LOOP_YIELD_MOST_US)
-        loop->spin_from_us = start_us + spun_us + LOOP_SPIN_REST_US;
-    return 0;
+    int ready;
+    do
+        ready = poll(loop->polled, loop->busy, 0);
+    while (ready == 0 && spin_goes_on(&loop->spin));
+    return ready;
 }
 
 static int poll_busy(struct loop *loop, int64_t now_us)
 {
     int64_t sweep_ms = (loop->sweep_us + 999) / 1000;
     int timeout = clock_poll_timeout(now_us / 1000, clock_earlier(sweep_ms, loop_due_ms(loop)));
-    bool spins = loop->waited_little && timeout != 0 && now_us >= loop->spin_from_us;
-    int ready = spins ? poll_spin(loop, now_us) : 0;
+    bool spins = spin_begin(&loop->spin, now_us) && timeout != 0;
+    int ready = spins ? poll_spin(loop) : 0;
     if (ready == 0)
         ready = poll(loop->polled, loop->busy, timeout);
     loop->worked = loop->worked || ready > 0;
@@ -276,7 +269,7 @@ static void loop_poll(struct loop *loop)
     int ready = all ? sweep(loop) : poll_busy(loop, start_us);
     int64_t end_us = clock_us();
     if (!all)
-        loop->waited_little = ready > 0 && end_us - start_us < LOOP_SPIN_US;
+        spin_end(&loop->spin, ready > 0, end_us);
     loop->woke_us = end_us;
     loop->now_ms = end_us / 1000;
     ready_make_busy(loop, all ? loop->count : loop->busy, ready);

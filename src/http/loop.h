@@ -10,10 +10,7 @@
  * without an event, or after twice the time between two sweeps where that is longer. Its next event makes it
  * busy.
  *
- * Spinning. To fall asleep and be woken takes longer than a peer's answer may take. Behind a wait that was
- * shorter than LOOP_SPIN_US the loop polls again and again, for LOOP_SPIN_US at most, and yields the
- * processor each time; only then does it sleep. Where a spin takes more than LOOP_YIELD_MOST_US, other
- * threads need the processor: the loop does not spin for LOOP_SPIN_REST_US.
+ * Spinning. Where waits for the busy part are short, the loop does not sleep at once: see spin.h.
  *
  * One thread runs the loop and calls everything here but loop_wake, which any thread may call. */
 #ifndef HTTP_LOOP_H
@@ -29,9 +26,6 @@ enum {
     LOOP_QUIET_MS = 100,        /* without an event for so long: quiet, at the earliest */
     LOOP_SWEEP_LEAST_US = 1000, /* the shortest time between two sweeps while there is work */
     LOOP_SWEEP_SHARE = 50,      /* one part in 50 of the time goes to sweeps at most */
-    LOOP_SPIN_US = 50,          /* the longest spin; a wait that was shorter is followed by a spin */
-    LOOP_YIELD_MOST_US = 1000,  /* a spin that took longer than this: the processor is needed elsewhere */
-    LOOP_SPIN_REST_US = 100000, /* then there is no spin for so long */
     LOOP_EXPIRY_MS = 100        /* deadlines are looked at so often, and met so late at most */
 };
 
