@@ -1,7 +1,7 @@
 /* A thread for calls that block: the loop's thread hands jobs over and never waits for them. Jobs are done
  * one after another, in the order in which they came. Name look-ups are such jobs (http/client.c), and what
- * is asked of the disk (replication/store.c). Where one comes shortly behind the other, the thread does not sleep
- * in between: see spin.h.
+ * is asked of the disk (replication/store.c). Where one comes shortly behind the other, the thread does not
+ * sleep in between: see spin.h.
  *
  * One thread, the owner's, calls everything here. */
 #ifndef WORKER_H
