@@ -680,6 +680,52 @@ Test(conn, who_waits_for_an_answer_has_all_the_time)
     expect_heard("200");
 }
 
+/* The next pass sees both, what is said and that so much time has gone by. */
+static void say_behind(int64_t seconds, const char *text)
+{
+    cr_assert_eq(send(client, text, strlen(text), 0), (ssize_t)strlen(text));
+    skipped_us += seconds * 1000000;
+    passes(2);
+}
+
+enum { IDLE_OVER_S = HAND_IDLE_MS / 1000 + 1 };
+
+Test(conn, a_request_that_comes_as_the_idle_time_ends_is_answered)
+{
+    say(GET);
+    expect_heard("200");
+    say_behind(IDLE_OVER_S, GET);
+    expect_heard("200");
+    time_passes(IDLE_OVER_S);
+    expect_heard("end");
+}
+
+Test(conn, the_last_request_that_comes_as_the_idle_time_ends_is_answered)
+{
+    say_behind(IDLE_OVER_S, "GET / HTTP/1.1\r\nConnection: close\r\n" HOST "\r\n");
+    expect_heard("200 close end");
+}
+
+Test(conn, a_bad_request_that_comes_as_the_idle_time_ends_is_told_so)
+{
+    say_behind(IDLE_OVER_S, "GET / HTTP/9.9\r\n" HOST "\r\n");
+    expect_heard("505 close end");
+}
+
+Test(conn, a_request_that_begins_as_the_idle_time_ends_has_its_own_time)
+{
+    say_behind(IDLE_OVER_S, "GET / HTTP/1.1\r\n");
+    say(HOST "\r\n");
+    expect_heard("200");
+}
+
+Test(conn, a_request_whose_rest_comes_as_its_time_ends_is_answered)
+{
+    say("GET / HTTP/1.1\r\n");
+    say_behind(31, HOST "\r\n");
+    expect_heard("200");
+}
+
 Test(conn, a_reader_that_takes_nothing_is_cut)
 {
     say("GET /big?5000000 HTTP/1.1\r\n" HOST "\r\n");

@@ -524,6 +524,9 @@ static void conn_expired(struct loop_watch *watch)
 {
     struct http_conn *conn = (struct http_conn *)watch;
     struct span kept = buf_span(&conn->intake.kept);
+    /* Something came in this very pass, or is taken in the next: the deadline was that of an idle connection,
+     * and a new one is set. */
+    bool is_busy = conn->at[CONNS_TOUCHED] || conn->at[CONNS_TURNS];
     if (conn->state == CONN_ENDED && conn->pipeline.first && !conn->stream.full) {
         http_interim(conn->pipeline.first, 102); /* where the client has gone, its kernel says so */
         conn_touch(conn);
@@ -533,9 +536,10 @@ static void conn_expired(struct loop_watch *watch)
     } else if (conn_is_extra(conn) && conn_goes_on(conn)) {
         extra_refuse(conn, kept);
         conn_touch(conn);
-    } else if (!conn->stream.full && conn->state == CONN_OPEN && request_has_begun(kept)) {
+    } else if (!conn->stream.full && conn->state == CONN_OPEN && request_has_begun(kept) &&
+               (conn->intake.began_ms || !is_busy)) {
         conn_refuse(conn, HTTP_REFUSED_LATE, 408, "the request was not complete in time", kept);
-    } else {
+    } else if (conn->stream.full || conn->state == CONN_LINGER || !is_busy) {
         if (conn->stream.full)
             stream_abort(&conn->stream);
         conn_close(conn);
