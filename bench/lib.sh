@@ -338,7 +338,7 @@ launch_redis() {
     shift
     free_port
     mkdir -p "$work/$name"
-    launch "$name" redis-server --port "$port" --bind 127.0.0.1 --protected-mode no --dir "$work/$name" \
+    launch "$name" "${PEER:-redis-server}" --port "$port" --bind 127.0.0.1 --protected-mode no --dir "$work/$name" \
         --save '' --appendonly no --repl-diskless-sync yes --repl-diskless-sync-delay 0 "$@"
     redis_pids+=("${pids[-1]}")
     redis_ports+=("$port")
@@ -362,14 +362,15 @@ redis_replicas_follow() {
     [[ $(printf 'SET ready 1\nWAIT %s 100\n' "$1" | redis-cli -p "${redis_ports[0]}") == $'OK\n'"$1" ]]
 }
 
-# start_redis REPLICAS: a master and its replicas, all of them in step.
+# start_redis REPLICAS FLAGS...: a master and its replicas, all of them in step.
 start_redis() {
     local count=$1 i
+    shift
     redis_pids=() redis_ports=()
-    launch_redis redis
+    launch_redis redis "$@"
     eventually 10 "redis answers" redis_answers "${redis_ports[0]}"
     for ((i = 1; i <= count; i++)); do
-        launch_redis "replica$i" --replicaof 127.0.0.1 "${redis_ports[0]}"
+        launch_redis "replica$i" --replicaof 127.0.0.1 "${redis_ports[0]}" "$@"
     done
     eventually 30 "$count replicas are online" redis_replicas_online "$count"
     eventually 30 "$count replicas follow" redis_replicas_follow "$count"

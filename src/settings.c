@@ -1,4 +1,5 @@
 #include "settings.h"
+#include "cores.h"
 #include "memory.h"
 #include "setting.h"
 #include <assert.h>
@@ -9,7 +10,8 @@ enum {
     DESCRIPTORS_KEPT =
         128, /* for listeners, standard streams and the like, and HTTP_EXTRAS_MAX connections */
     DESCRIPTORS_LINKS = 2000, /* by default also for a master's links: two to each of 1000 members */
-    SHOWN_MAX = 100,          /* bytes of a wrong value that its error repeats */
+    CARRIERS_BY_CORES_MOST = 8,
+    SHOWN_MAX = 100, /* bytes of a wrong value that its error repeats */
     FLAG_MAX = 32,
     LINE_WIDTH = 56 /* of the log lines that tell the settings; with what is before it, 100 at a terminal */
 };
@@ -308,6 +310,13 @@ static enum settings_result take_token(struct reading *reading)
     return SETTINGS_WRONG;
 }
 
+/* One for each two cores behind the first, since the loop and the other nodes of a machine need some, too. */
+static unsigned carriers_for(unsigned cores)
+{
+    unsigned carriers = (cores - 1) / 2;
+    return carriers < CARRIERS_BY_CORES_MOST ? carriers : CARRIERS_BY_CORES_MOST;
+}
+
 enum settings_result settings_read(struct settings *out, enum settings_role role, int argc,
                                    char *const argv[], char *const environment[], uint64_t descriptor_limit,
                                    FILE *out_file, FILE *err_file)
@@ -328,6 +337,8 @@ enum settings_result settings_read(struct settings *out, enum settings_role role
     reading.settings.memory = memory_size();
     if (!reading.settings.max_log)
         reading.settings.max_log = (int64_t)(reading.settings.memory / 5 * 4);
+    if (!reading.given[find_flag("--carriers", role)].value)
+        reading.settings.carriers = carriers_for(cores_usable());
     if (result == SETTINGS_RUN)
         *out = reading.settings;
     return result;

@@ -18,6 +18,7 @@ enum settings_role { SETTINGS_MASTER, SETTINGS_SECONDARY };
 
 enum {
     SETTINGS_TEXT_MAX = 256, /* bytes of a text setting, its terminator included */
+    SETTINGS_CARRIERS_MAX = 64,
     SETTINGS_QUORUM_OFF = 0,
     SETTINGS_FSYNC_ALWAYS = 0,
     SETTINGS_FSYNC_OFF = -1
@@ -31,6 +32,7 @@ struct settings {
     enum logline_format log_format;
     size_t max_message; /* bytes, 1 to 1 GiB */
     int max_connections;
+    unsigned carriers; /* threads that carry client connections beside the loop's: see settings.c */
     int64_t idle_timeout_ms;
     int64_t max_log;                            /* bytes of the list */
     uint64_t memory;                            /* bytes that this process may use; see memory.h */

@@ -95,6 +95,15 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .meaning = "clients at a time; less where the descriptor limit is lower",
     },
     {
+        .name = "CARRIERS",
+        .of = OF_BOTH,
+        NUMBER(carriers, 0, SETTINGS_CARRIERS_MAX),
+        .empty = "by the cores",
+        .about = "NUMBER",
+        .want = "a number from 0 to 64",
+        .meaning = "threads that serve clients beside the one that decides",
+    },
+    {
         .name = "IDLE_TIMEOUT",
         .of = OF_BOTH,
         SECONDS(idle_timeout_ms, 1, LONGEST_MS),

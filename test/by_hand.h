@@ -123,6 +123,7 @@ static const struct http_route hand_routes[] = {
 static int64_t hand_pass(void *ctx, int64_t now_ms)
 {
     (void)ctx;
+    conns_receive(&hand.conns);
     conns_advance(&hand.conns);
     conns_sweep(&hand.conns);
     hand.running = --hand.passes > 0;
@@ -137,6 +138,13 @@ static inline void hand_run(int passes)
     loop_run(hand.conns.loop, &hand.running);
 }
 
+/* As the programs read it, so that one command runs all tests with carriers. */
+static inline unsigned hand_carriers(void)
+{
+    const char *carriers = getenv("CARRIERS");
+    return carriers ? (unsigned)strtoul(carriers, NULL, 10) : 0;
+}
+
 static inline void hand_open(void)
 {
     hand = (struct hand){.service = {.routes = hand_routes}};
@@ -145,9 +153,8 @@ static inline void hand_open(void)
     hand.conns.intakes.limit = HTTP_BUFFERED_MAX;
     hand.conns.answering_limit = HTTP_ANSWERS_MAX;
     hand.conns.loop = loop_open(hand_pass, NULL);
-    hand.conns.read_buffer = malloc(HTTP_READ_BYTES);
     memset(hand_bytes, 'b', sizeof hand_bytes);
-    if (!hand.conns.loop || !hand.conns.read_buffer)
+    if (!hand.conns.loop || !conns_open(&hand.conns, hand_carriers()))
         abort();
     hand_run(1); /* the loop knows the time from here on */
 }
@@ -176,7 +183,6 @@ static inline void hand_close(void)
         hand_answer("");
     conns_close(&hand.conns);
     loop_close(hand.conns.loop);
-    free(hand.conns.read_buffer);
 }
 
 #endif

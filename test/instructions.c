@@ -115,6 +115,7 @@ int getsockname(int fd, struct sockaddr *address, socklen_t *len) /* NOLINT(read
 static int64_t served_passed(void *ctx, int64_t now_ms)
 {
     struct served *served = ctx;
+    conns_receive(&served->conns);
     served->service.pass(served->node, now_ms);
     conns_advance(&served->conns);
     conns_sweep(&served->conns);
@@ -156,11 +157,10 @@ static void served_open(struct served *served, enum settings_role role, uint16_t
         .intakes.limit = HTTP_BUFFERED_MAX,
         .answering_limit = HTTP_ANSWERS_MAX,
         .idle_timeout_ms = IDLE_MS,
-        .read_buffer = malloc(HTTP_READ_BYTES),
     };
     served->dialer =
         (struct http_dialer){.loop = served->conns.loop, .worker = worker_open(nothing_wakes, NULL)};
-    need(served->conns.loop && served->conns.read_buffer && served->dialer.worker);
+    need(served->conns.loop && conns_open(&served->conns, 0) && served->dialer.worker);
     served->node = node_open(&served->settings, role, &served->dialer);
     need(served->node != NULL);
     served->service = node_service(served->node);

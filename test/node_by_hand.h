@@ -40,6 +40,7 @@ static struct {
 static int64_t hand_pass(void *ctx, int64_t now_ms)
 {
     (void)ctx;
+    conns_receive(&hand.conns);
     hand.due_ms = hand.service.pass(hand.service.ctx, now_ms);
     conns_advance(&hand.conns);
     conns_sweep(&hand.conns);
@@ -87,11 +88,10 @@ static inline void node_start(enum settings_role role)
                                      .service = &hand.service,
                                      .idle_timeout_ms = 3600 * 1000,
                                      .intakes.limit = HTTP_BUFFERED_MAX,
-                                     .answering_limit = HTTP_ANSWERS_MAX,
-                                     .read_buffer = malloc(HTTP_READ_BYTES)};
+                                     .answering_limit = HTTP_ANSWERS_MAX};
     hand.dialer = (struct http_dialer){.loop = hand.conns.loop, .worker = worker_open(hand_wake, NULL)};
     hand.node = node_open(&hand.settings, role, &hand.dialer);
-    if (!hand.conns.loop || !hand.conns.read_buffer || !hand.dialer.worker || !hand.node)
+    if (!hand.conns.loop || !conns_open(&hand.conns, 0) || !hand.dialer.worker || !hand.node)
         abort();
     node_start_disk();
     hand.service = node_service(hand.node);
@@ -109,7 +109,6 @@ static inline void node_stopped(void)
     if (hand.disk)
         worker_close(hand.disk);
     loop_close(hand.conns.loop);
-    free(hand.conns.read_buffer);
 }
 
 /* Lets so much time go by, with passes when the node asks for them, and at the end. */

@@ -680,6 +680,48 @@ Test(conn, who_waits_for_an_answer_has_all_the_time)
     expect_heard("200");
 }
 
+/* What each of many says in one pass, and what it hears then. */
+static const struct {
+    const char *says, *hears;
+} many[] = {
+    {GET, "200"},
+    {"GET / HTTP/9.9\r\n" HOST "\r\n", "505 close end"},
+    {"GET / HTTP/1.1\r\n", ""},
+    {GET GET GET, "200 200 200"},
+    {"GET / HTTP/1.1\r\nConnection: close\r\n" HOST "\r\n", "200 close end"},
+    {"GET /big?20000 HTTP/1.1\r\n" HOST "\r\n" GET, "200 200"},
+    {"POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc" GET "GET", "200 200"},
+};
+
+static void many_are_served(const char *carriers)
+{
+    enum { KINDS = sizeof many / sizeof *many, CLIENTS = 40 };
+    int clients[CLIENTS];
+    hand_close();
+    setenv("CARRIERS", carriers, 1);
+    hand_open();
+    for (int i = 0; i < CLIENTS; i++)
+        clients[i] = hand_connect();
+    for (int i = 0; i < CLIENTS; i++)
+        cr_assert(send(clients[i], many[i % KINDS].says, strlen(many[i % KINDS].says), 0) > 0);
+    passes(3);
+    for (int i = 0; i < CLIENTS; i++) {
+        client = clients[i];
+        expect_heard(many[i % KINDS].hears);
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        close(clients[i]);
+    client = hand_connect();
+    passes(3);
+    cr_expect(hand.conns.open == 1);
+}
+
+Test(conn, many_at_once_are_served_as_each_would_be_alone)
+{
+    for (int round = 0; round < 100; round++)
+        many_are_served(round % 3 == 0 ? "0" : "3");
+}
+
 /* The next pass sees both, what is said and that so much time has gone by. */
 static void say_behind(int64_t seconds, const char *text)
 {

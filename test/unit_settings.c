@@ -1,6 +1,7 @@
 /* Settings: defaults, flags, environment, and what is said about wrong ones. */
 #include "buf.h"
 #include "concern.h"
+#include "cores.h"
 #include "memory.h"
 #include "settings.h"
 
@@ -507,13 +508,13 @@ Test(settings, the_log_tells_the_version_and_what_was_given_in_short_lines)
 
 Test(settings, at_debug_the_log_tells_the_defaults_too)
 {
-    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--max-log=3g", "--quorum=2"), SETTINGS_RUN);
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--max-log=3g", "--quorum=2", "--carriers=3"), SETTINGS_RUN);
     cr_assert_str_eq(logged_settings(SETTINGS_MASTER, LOGLINE_DEBUG),
                      "HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 "
                      "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0 NODES=none "
                      "HEARTBEAT_INTERVAL=1 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none CLUSTER_TOKEN_FILE=none "
                      "DATA_DIR=none FSYNC=always");
-    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--max-log=1k"), SETTINGS_RUN);
+    cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--max-log=1k", "--carriers=3"), SETTINGS_RUN);
     cr_assert_str_eq(
         logged_settings(SETTINGS_SECONDARY, LOGLINE_DEBUG),
         "HOST=127.0.0.1 PORT=5001 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 "
@@ -615,6 +616,19 @@ Test(settings, the_list_takes_four_fifths_of_the_memory_by_default)
 {
     cr_assert_eq(FLAGS(SETTINGS_MASTER, NULL), SETTINGS_RUN);
     cr_expect_eq(settings.max_log, (int64_t)(memory_size() / 5 * 4));
+}
+
+Test(settings, carriers_go_by_the_cores_where_nobody_tells)
+{
+    unsigned most = (cores_usable() - 1) / 2;
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, NULL), SETTINGS_RUN);
+    cr_expect_eq(settings.carriers, most < 8 ? most : 8);
+    cr_assert_eq(ENVIRONMENT(SETTINGS_SECONDARY, "CARRIERS=64"), SETTINGS_RUN);
+    cr_expect_eq(settings.carriers, 64);
+    cr_assert_eq(FLAGS(SETTINGS_MASTER, "--carriers=0"), SETTINGS_RUN);
+    cr_expect_eq(settings.carriers, 0);
+    assert_refused(FLAGS(SETTINGS_MASTER, "--carriers=65"),
+                   "master: --carriers 65: want a number from 0 to 64\n");
 }
 
 Test(settings, a_directory_for_the_list_and_when_it_is_synced)

@@ -29,6 +29,7 @@ static void call_while_reading(void)
 {
     if (calls_while_reading++)
         return;
+    node_pass(); /* what is told is as old as the last one */
     expect_answer(node_call("GET", "/messages", "", ""), 503, "it is loading its list from disk: 0 of 1 MB");
     expect_answer(node_call("GET", "/livez", "", ""), 200, "alive");
 }

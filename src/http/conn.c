@@ -61,6 +61,22 @@ struct http_conn {
     size_t lingered;  /* lingers: bytes dropped */
 };
 
+/* What a pass does with one connection. Its first part, turn_receive or turn_send, may run on any thread,
+ * beside those of other connections: it uses the connection's own alone. What follows from it is the loop's.
+ */
+struct conn_turn {
+    struct http_conn *conn;
+    char *buffer; /* HTTP_READ_BYTES, to receive into */
+    struct intake_bytes bytes;
+    ssize_t got;
+    bool received; /* `got` and, where that is more than 0, `bytes` tell what came */
+    bool parsed;   /* `verdict` and `parts` tell what comes first in the bytes */
+    enum request_verdict verdict;
+    struct request_parts parts;
+    struct stream_turn send;
+    enum stream_verdict sent;
+};
+
 /* ---- lists */
 
 static void list_put(struct http_conn *conn, enum conn_list list)
@@ -138,6 +154,7 @@ static bool conn_is_served(const struct http_conn *conn)
 /* It takes no more requests. */
 static void conn_stop(struct http_conn *conn, enum conn_state state)
 {
+    list_leave(conn, CONNS_READY);
     list_leave(conn, CONNS_TURNS);
     intake_drop(&conn->intake);
     conn->state = state;
@@ -300,19 +317,39 @@ uint64_t http_exchange_address(const struct http_exchange *exchange)
     return exchange->conn ? exchange->conn->intake.share->address : shares_address(exchange->peer);
 }
 
-/* Sends what is ready until nothing is, the socket is full or others are to have their turn. Returns whether
- * the connection is still there. */
+/* Sends what is ready. */
+static void turn_send(struct conn_turn *turn)
+{
+    struct http_conn *conn = turn->conn;
+    turn->send = (struct stream_turn){.now_ms = loop_now_ms(conn->conns->loop), .most = HTTP_SEND_MOST};
+    turn->sent = STREAM_SENT;
+    if (conn->interim.len)
+        turn->sent = stream_send_bytes(&conn->stream, &conn->interim, &turn->send);
+    if (turn->sent == STREAM_SENT)
+        turn->sent = pipeline_send(&conn->pipeline, &conn->stream, &turn->send);
+}
+
+/* Takes leave of what was sent, and goes on until nothing is ready, the socket is full or others are to have
+ * their turn. Returns whether the connection is still there. */
+static bool turn_sent(struct conn_turn *turn)
+{
+    struct http_conn *conn = turn->conn;
+    pipeline_settle(&conn->pipeline);
+    while (turn->sent == STREAM_SENT && pipeline_is_ready(&conn->pipeline)) {
+        turn->sent = pipeline_send(&conn->pipeline, &conn->stream, &turn->send);
+        pipeline_settle(&conn->pipeline);
+    }
+    if (turn->sent == STREAM_BROKEN)
+        conn_close(conn);
+    return turn->sent != STREAM_BROKEN;
+}
+
 static bool conn_send(struct http_conn *conn)
 {
-    struct stream_turn turn = {.now_ms = loop_now_ms(conn->conns->loop), .most = HTTP_SEND_MOST};
-    enum stream_verdict verdict = STREAM_SENT;
-    if (conn->interim.len)
-        verdict = stream_send_bytes(&conn->stream, &conn->interim, &turn);
-    if (verdict == STREAM_SENT)
-        verdict = pipeline_send(&conn->pipeline, &conn->stream, &turn);
-    if (verdict == STREAM_BROKEN)
-        conn_close(conn);
-    return verdict != STREAM_BROKEN;
+    struct conn_turn turn;
+    turn.conn = conn;
+    turn_send(&turn);
+    return turn_sent(&turn);
 }
 
 /* ---- requests */
@@ -387,41 +424,63 @@ static bool extra_take(struct http_conn *conn, enum request_verdict verdict,
     return false;
 }
 
-/* Takes the next request. Returns whether there was a whole one. */
-static bool request_take_next(struct http_conn *conn, struct intake_bytes *bytes)
+/* Looks for the first request in the bytes. */
+static void turn_parse(struct conn_turn *turn)
 {
-    struct request_parts parts;
-    enum request_verdict verdict = intake_next(&conn->intake, conn->conns->service, bytes, &parts);
-    conn->more = verdict == REQUEST_WHOLE && bytes->at < bytes->len;
-    if (conn_is_extra(conn) && !extra_take(conn, verdict, &parts))
+    struct http_conn *conn = turn->conn;
+    turn->verdict = intake_next(&conn->intake, conn->conns->service, &turn->bytes, &turn->parts);
+    turn->parsed = true;
+}
+
+/* Takes the next request. Returns whether there was a whole one. */
+static bool request_take_next(struct conn_turn *turn)
+{
+    struct http_conn *conn = turn->conn;
+    const struct intake_bytes *bytes = &turn->bytes;
+    if (!turn->parsed)
+        turn_parse(turn);
+    turn->parsed = false;
+    conn->more = turn->verdict == REQUEST_WHOLE && bytes->at < bytes->len;
+    if (conn_is_extra(conn) && !extra_take(conn, turn->verdict, &turn->parts))
         return false;
-    if (verdict == REQUEST_WHOLE || verdict == REQUEST_HEAD)
-        request_dispatch(conn, &parts, verdict == REQUEST_HEAD);
-    else if (verdict == REQUEST_REFUSED)
-        conn_refuse(conn, HTTP_REFUSED_REQUEST, parts.status, parts.why,
+    if (turn->verdict == REQUEST_WHOLE || turn->verdict == REQUEST_HEAD)
+        request_dispatch(conn, &turn->parts, turn->verdict == REQUEST_HEAD);
+    else if (turn->verdict == REQUEST_REFUSED)
+        conn_refuse(conn, HTTP_REFUSED_REQUEST, turn->parts.status, turn->parts.why,
                     (struct span){bytes->data + bytes->at, bytes->len - bytes->at});
     else
         request_incomplete(conn);
-    return verdict == REQUEST_WHOLE;
+    return turn->verdict == REQUEST_WHOLE;
+}
+
+/* Whether there is a request to take: one that was parsed, or bytes of one. */
+static bool turn_goes_on(const struct conn_turn *turn)
+{
+    if (turn->parsed)
+        return turn->conn->state == CONN_OPEN;
+    return turn->bytes.at < turn->bytes.len && conn_takes_requests(turn->conn);
 }
 
 /* Hands on the whole requests in the bytes, a turn of them at most. */
-static void requests_take(struct http_conn *conn, struct intake_bytes *bytes)
+static void requests_take(struct conn_turn *turn)
 {
-    for (int turn = 0; turn < TURN_REQUESTS && bytes->at < bytes->len && conn_takes_requests(conn); turn++) {
-        if (!request_take_next(conn, bytes))
+    struct http_conn *conn = turn->conn;
+    for (int taken = 0; taken < TURN_REQUESTS && turn_goes_on(turn); taken++) {
+        if (!request_take_next(turn))
             return;
         if (conn->pipeline.count >= SEND_EARLY && pipeline_is_ready(&conn->pipeline) && !conn_send(conn))
             return;
     }
-    if (bytes->at < bytes->len && conn->state == CONN_OPEN)
+    if (turn->bytes.at < turn->bytes.len && conn->state == CONN_OPEN)
         conn->state = CONN_KEEPS;
 }
 
 /* The same, and keeps what is left of the bytes. */
-static void conn_take(struct http_conn *conn, struct intake_bytes *bytes)
+static void turn_take(struct conn_turn *turn)
 {
-    requests_take(conn, bytes);
+    struct http_conn *conn = turn->conn;
+    const struct intake_bytes *bytes = &turn->bytes;
+    requests_take(turn);
     if (!conn_goes_on(conn))
         intake_drop(&conn->intake);
     else if (!intake_keep(&conn->intake, bytes))
@@ -436,19 +495,43 @@ static void conn_end(struct http_conn *conn)
     pipeline_end(&conn->pipeline);
 }
 
-/* Reads once, and hands on the requests that are whole. */
+/* Receives once, and parses the first request of what came. */
+static void turn_receive(struct conn_turn *turn)
+{
+    struct http_conn *conn = turn->conn;
+    turn->got = intake_receive(&conn->intake, &conn->stream, turn->buffer, &turn->bytes);
+    turn->received = true;
+    if (turn->got > 0)
+        turn_parse(turn);
+}
+
+/* Hands on the requests that are whole. */
+static void turn_received(struct conn_turn *turn)
+{
+    struct http_conn *conn = turn->conn;
+    if (turn->got > 0)
+        turn_take(turn);
+    else if (turn->got == 0)
+        conn_end(conn);
+    else if (turn->got == -ENOMEM)
+        conn_refuse_memory(conn, buf_span(&conn->intake.kept));
+    else if (turn->got != -EAGAIN)
+        conn_close(conn);
+}
+
+static void turn_begin(struct conn_turn *turn, struct http_conn *conn, char *buffer)
+{
+    turn->conn = conn;
+    turn->buffer = buffer;
+    turn->received = turn->parsed = false;
+}
+
 static void conn_read(struct http_conn *conn)
 {
-    struct intake_bytes bytes;
-    ssize_t got = intake_receive(&conn->intake, &conn->stream, conn->conns->read_buffer, &bytes);
-    if (got > 0)
-        conn_take(conn, &bytes);
-    else if (got == 0)
-        conn_end(conn);
-    else if (got == -ENOMEM)
-        conn_refuse_memory(conn, buf_span(&conn->intake.kept));
-    else if (got != -EAGAIN)
-        conn_close(conn);
+    struct conn_turn turn;
+    turn_begin(&turn, conn, conn->conns->read_buffer);
+    turn_receive(&turn);
+    turn_received(&turn);
 }
 
 /* ---- what to wait for */
@@ -490,12 +573,12 @@ static void conn_wait(struct http_conn *conn)
     conn_set_deadline(conn);
 }
 
-/* Sends what is ready, and settles what it waits for next. Called after everything that happens to a
- * connection. */
-static void conn_advance(struct http_conn *conn)
+/* What was ready is sent: settles what the connection waits for next. Comes after everything that happens to
+ * it. */
+static void turn_settle(struct conn_turn *turn)
 {
-    list_leave(conn, CONNS_TOUCHED);
-    if (conn->state == CONN_LINGER || !conn_send(conn))
+    struct http_conn *conn = turn->conn;
+    if (!turn_sent(turn))
         return;
     if (conn->intake.request.wants_continue && !conn->pipeline.first)
         request_continue(conn);
@@ -513,9 +596,13 @@ static void conn_ready(struct loop_watch *watch, short revents)
     if (conn->state == CONN_LINGER)
         conn_linger(conn);
     else if (revents & (POLLERR | POLLNVAL) || (revents & POLLHUP && !(conn->events & POLLIN)))
-        conn_close(conn);               /* both sides are closed: nobody is there to take an answer */
-    else if (conn_takes_requests(conn)) /* since the loop was asked, others may have used the room up */
-        conn_read(conn);
+        conn_close(conn);                 /* both sides are closed: nobody is there to take an answer */
+    else if (conn_takes_requests(conn)) { /* since the loop was asked, others may have used the room up */
+        if (conn->conns->carriers)
+            list_put(conn, CONNS_READY);
+        else
+            conn_read(conn);
+    }
     if (conn->state != CONN_CLOSED)
         conn_touch(conn);
 }
@@ -523,6 +610,12 @@ static void conn_ready(struct loop_watch *watch, short revents)
 static void conn_expired(struct loop_watch *watch)
 {
     struct http_conn *conn = (struct http_conn *)watch;
+    if (conn->at[CONNS_READY]) { /* what came is looked at first, as without carriers */
+        list_leave(conn, CONNS_READY);
+        conn_read(conn);
+        if (conn->state == CONN_CLOSED)
+            return;
+    }
     struct span kept = buf_span(&conn->intake.kept);
     /* Something came in this very pass, or is taken in the next: the deadline was that of an idle connection,
      * and a new one is set. */
@@ -612,17 +705,87 @@ bool conns_drop_extra(struct http_conns *conns)
 
 /* ---- the table */
 
+bool conns_open(struct http_conns *conns, unsigned carriers)
+{
+    conns->turns_most = carriers ? CONNS_BESIDE : 1;
+    conns->turns = malloc(conns->turns_most * sizeof *conns->turns);
+    conns->read_buffer = malloc(conns->turns_most * HTTP_READ_BYTES);
+    if (carriers)
+        conns->carriers = carriers_open(carriers);
+    return conns->turns && conns->read_buffer && !conns->carriers == !carriers;
+}
+
 /* Requests were left: takes them. */
 static void conn_take_turn(struct http_conn *conn)
 {
     list_leave(conn, CONNS_TURNS);
     conn->state = conn_has_room(conn) ? CONN_OPEN : CONN_KEEPS;
     if (conn->state == CONN_OPEN) {
-        struct intake_bytes kept = intake_again(&conn->intake);
-        conn_take(conn, &kept);
+        struct conn_turn turn;
+        turn_begin(&turn, conn, NULL);
+        turn.bytes = intake_again(&conn->intake);
+        turn_take(&turn);
     }
     if (conn->state != CONN_CLOSED)
         conn_touch(conn);
+}
+
+/* Takes connections out of a list, no more than are dealt out at a time. Of those that are ready the ones
+ * that still take requests: all of them are asked before any is read, so that they may use up more than there
+ * is room for, by a request each. */
+static size_t turns_gather(struct http_conns *conns, enum conn_list list)
+{
+    size_t count = 0;
+    while (conns->lists[list] && count < conns->turns_most) {
+        struct http_conn *conn = conns->lists[list];
+        list_leave(conn, list);
+        if (list == CONNS_READY && !conn_takes_requests(conn))
+            continue;
+        turn_begin(&conns->turns[count], conn, conns->read_buffer + count * HTTP_READ_BYTES);
+        count++;
+    }
+    return count;
+}
+
+/* What an address may keep is counted for all of its connections: where something is kept, the loop receives.
+ */
+static void turn_receive_beside(void *ctx, size_t item)
+{
+    struct conn_turn *turn = &((struct conn_turn *)ctx)[item];
+    if (!turn->conn->intake.kept.len)
+        turn_receive(turn);
+}
+
+void conns_receive(struct http_conns *conns)
+{
+    while (conns->lists[CONNS_READY]) {
+        size_t count = turns_gather(conns, CONNS_READY);
+        carriers_do(conns->carriers, count, turn_receive_beside, conns->turns);
+        while (count > 0) { /* the list had the last one first */
+            struct conn_turn *turn = &conns->turns[--count];
+            if (turn->conn->state == CONN_CLOSED)
+                continue;
+            if (!turn->received)
+                turn_receive(turn);
+            turn_received(turn);
+        }
+    }
+}
+
+static void turn_send_beside(void *ctx, size_t item)
+{
+    struct conn_turn *turn = &((struct conn_turn *)ctx)[item];
+    if (turn->conn->state != CONN_LINGER)
+        turn_send(turn);
+}
+
+static void touched_advance(struct http_conns *conns)
+{
+    size_t count = turns_gather(conns, CONNS_TOUCHED);
+    carriers_do(conns->carriers, count, turn_send_beside, conns->turns);
+    for (size_t i = 0; i < count; i++)
+        if (conns->turns[i].conn->state < CONN_LINGER)
+            turn_settle(&conns->turns[i]);
 }
 
 bool conns_advance(struct http_conns *conns)
@@ -631,7 +794,7 @@ bool conns_advance(struct http_conns *conns)
     while (conns->lists[CONNS_TURNS])
         conn_take_turn(conns->lists[CONNS_TURNS]);
     while (conns->lists[CONNS_TOUCHED])
-        conn_advance(conns->lists[CONNS_TOUCHED]);
+        touched_advance(conns);
     bool told = conns->told;
     conns->told = false;
     return taken || told || conns->lists[CONNS_TURNS];
@@ -686,4 +849,7 @@ void conns_close(struct http_conns *conns)
     }
     conns_sweep(conns);
     exchanges_free_spare(conns);
+    carriers_close(conns->carriers);
+    free(conns->turns);
+    free(conns->read_buffer);
 }

@@ -1,14 +1,19 @@
 /* The connections of a server: bytes in, requests out to the service, answers back in order. Private to the
- * server; all of it runs on the loop's thread. */
+ * server; all of it runs on the loop's thread, but for what carriers (carriers.h) do of a pass: they receive
+ * and parse, and they send. */
 #ifndef HTTP_CONN_H
 #define HTTP_CONN_H
 
+#include "http/carriers.h"
 #include "http/intake.h"
 #include "http/loop.h"
 #include "http/server.h"
 #include <stdatomic.h>
 
-enum { HTTP_PEER_SIZE = 56 }; /* "[IPv6]:port" */
+enum {
+    HTTP_PEER_SIZE = 56, /* "[IPv6]:port" */
+    CONNS_BESIDE = 128
+};
 
 struct http_conn;
 
@@ -16,6 +21,7 @@ struct http_conn;
 enum conn_list {
     CONNS_OPEN,
     CONNS_EXTRA,   /* past the limit, and no node was served on them */
+    CONNS_READY,   /* they have bytes to receive, which carriers do for all of them */
     CONNS_TOUCHED, /* they have something to do at the end of the pass */
     CONNS_TURNS,   /* they take requests, which were left, in the next pass */
     CONNS_CLOSED,  /* to be freed at the end of the pass, when nobody holds a pointer any more */
@@ -23,7 +29,7 @@ enum conn_list {
 };
 
 /* The table of connections, and what they share. One without connections is all zero but for loop, service,
- * idle_timeout_ms, keep_alive, read_buffer and the two limits. */
+ * idle_timeout_ms, keep_alive and the two limits, until conns_open. */
 struct http_conns {
     struct loop *loop;
     const struct http_service *service;
@@ -45,12 +51,19 @@ struct http_conns {
     struct http_counters counters; /* but for what http_exchange_counters fills in */
     size_t answering;              /* bytes allocated for exchanges and the heads of their answers */
     size_t answering_limit;        /* see HTTP_ANSWERS_MAX */
-    char *read_buffer;             /* HTTP_READ_BYTES: connections without a partial request read into it, and
-                                      own no memory */
+    struct carriers *carriers;     /* NULL: the loop's thread does it alone */
+    struct conn_turn *turns; /* connections that are read, or sent on, at a time: one without carriers, */
+    size_t turns_most;       /* else CONNS_BESIDE */
+    char *read_buffer;       /* HTTP_READ_BYTES for each of these: connections without a partial request
+                                read into it, and own no memory */
 
     char date[HTTP_DATE_SIZE];
     int64_t date_until_ms;
 };
+
+/* Gives a new table what its passes need, and so many carriers. Returns false where there is no memory, or no
+ * thread: conns_close frees it then, as always. */
+bool conns_open(struct http_conns *conns, unsigned carriers);
 
 static inline bool conns_stopping(const struct http_conns *conns)
 {
@@ -72,6 +85,9 @@ bool conns_drop_extra(struct http_conns *conns);
 /* An answer, the last that is owed, may end the connection. Returns whether it does; no further request is
  * taken then. It does not where more of what the client has sent waits to be taken. */
 bool conn_end_behind(struct http_conn *conn);
+
+/* Before the service's pass: reads what CONNS_READY have, and hands their requests on. */
+void conns_receive(struct http_conns *conns);
 
 /* An exchange of the connection has its answer: it is sent at the end of the pass. */
 void conn_answered(struct http_conn *conn, int status);

@@ -362,17 +362,18 @@ static void first_sent(struct pipeline *pipeline)
 
 enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stream, struct stream_turn *turn)
 {
-    enum stream_verdict verdict = STREAM_SENT;
-    while (verdict == STREAM_SENT && pipeline_is_ready(pipeline)) {
-        struct outgoing *list[SEND_TOGETHER];
-        int count = ready_list(pipeline, list);
-        if (!count)
-            return STREAM_BROKEN;
-        verdict = stream_send(stream, list, count, turn);
-        for (int i = 0; i < count && outgoing_done(list[i]); i++)
-            first_sent(pipeline);
-    }
-    return verdict;
+    struct outgoing *list[SEND_TOGETHER];
+    int count = ready_list(pipeline, list);
+    if (!pipeline_is_ready(pipeline))
+        return STREAM_SENT;
+    return count ? stream_send(stream, list, count, turn) : STREAM_BROKEN;
+}
+
+void pipeline_settle(struct pipeline *pipeline)
+{
+    while (pipeline_is_ready(pipeline) && !pipeline->first->out.head.failed &&
+           outgoing_done(&pipeline->first->out))
+        first_sent(pipeline);
 }
 
 void pipeline_end(struct pipeline *pipeline)

@@ -1,7 +1,7 @@
 /* One request and its answer: first waiting, then ready, then sent. An answer that streams is ready and sent
  * once for each of its pieces. And a pipeline of them:
  * the exchanges of one connection, in the order of its requests. Private to the server; all of it runs on the
- * loop's thread. */
+ * loop's thread, but for pipeline_send. */
 #ifndef HTTP_EXCHANGE_H
 #define HTTP_EXCHANGE_H
 
@@ -59,9 +59,13 @@ void pipeline_add(struct pipeline *pipeline, struct http_exchange *exchange);
 /* Whether the first answer is ready. */
 bool pipeline_is_ready(const struct pipeline *pipeline);
 
-/* Sends the answers that are ready, each when those before it have left, and frees their exchanges. BROKEN
- * also where there was no memory for the next answer. */
+/* Sends the answers that are ready, up to one that is not; pipeline_settle comes next. BROKEN also where
+ * there was no memory for the next answer. Uses the pipeline's and the stream's own alone: any thread may
+ * call it, as long as no other uses these. */
 enum stream_verdict pipeline_send(struct pipeline *pipeline, struct stream *stream, struct stream_turn *turn);
+
+/* Frees the exchanges whose answers have left, or tells of their pieces. */
+void pipeline_settle(struct pipeline *pipeline);
 
 /* The client has closed its side: the waiter of an answer that streams is told. */
 void pipeline_end(struct pipeline *pipeline);

@@ -193,6 +193,7 @@ static int64_t server_pass(void *ctx, int64_t now_ms)
     struct http_server *server = ctx;
     /* asked before the service's last pass, which must know of it */
     int64_t stop_by_ms = atomic_load(&server->conns.stop_by_ms);
+    conns_receive(&server->conns);
     int64_t next_ms = server->service.pass(server->service.ctx, now_ms);
     if (conns_advance(&server->conns))
         next_ms = now_ms; /* the service has not yet seen the end of a pass with those requests */
@@ -300,9 +301,9 @@ static int listeners_open(struct http_server *server, const struct http_server_c
 
 static void server_free(struct http_server *server)
 {
+    conns_close(&server->conns);
     if (server->conns.loop)
         loop_close(server->conns.loop);
-    free(server->conns.read_buffer);
     free(server);
 }
 
@@ -324,10 +325,9 @@ int http_server_open(struct http_server **out, const struct http_server_config *
         snprintf(server->conns.keep_alive, sizeof server->conns.keep_alive,
                  "Keep-Alive: timeout=%" PRId64 "\r\n", config->idle_timeout_ms / 1000);
     server->conns.loop = loop_open(server_pass, server);
-    server->conns.read_buffer = malloc(HTTP_READ_BYTES);
     if (server->conns.loop)
         loop_measure(server->conns.loop, &server->conns.counters.passes);
-    if (server->conns.loop && server->conns.read_buffer)
+    if (server->conns.loop && conns_open(&server->conns, config->carriers))
         result = listeners_open(server, config, why, why_size);
     if (result < 0)
         server_free(server);
@@ -380,6 +380,5 @@ void http_server_join(struct http_server *server)
 void http_server_close(struct http_server *server)
 {
     listeners_close(server);
-    conns_close(&server->conns);
     server_free(server);
 }

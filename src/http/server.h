@@ -8,7 +8,9 @@
  * does nothing. One that has only closed its own side still gets its answers.
  *
  * Threads: the service's functions run on the loop's thread, and all http_answer..., http_stream... and
- * http_interim calls belong to it, too. Start and stop are for main. */
+ * http_interim calls belong to it, too. With carriers (http/carriers.h) these call `admits`, `closed`,
+ * `denies`, `body_limit` and `watches_body`, for several requests at a time and while nothing else runs: they
+ * read, and write nothing. Start and stop are for main. */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
 
@@ -86,7 +88,7 @@ struct http_service {
     /* Whether the head carries what rows with `token` ask for; NULL: everybody's does. */
     bool (*admits)(void *ctx, const struct http_head *head);
     /* Optional: why no request is taken now, but of rows that are `always` answered; NULL: they are. It lasts
-     * until the next call. */
+     * until the next pass. */
     const struct http_denial *(*closed)(void *ctx);
     /* Optional, both: a request with this head has begun to come, and is not complete. Where watches_body
      * returns a mark other than 0, body_came gets it then and whenever more has come, until it is complete.
@@ -109,7 +111,8 @@ struct http_server_config {
     uint16_t port;       /* 0: the kernel chooses */
     int max_connections; /* of clients; those of nodes may be HTTP_EXTRAS_MAX more */
     int64_t idle_timeout_ms;
-    uint64_t memory; /* bytes that the process may use; see memory_part */
+    uint64_t memory;   /* bytes that the process may use; see memory_part */
+    unsigned carriers; /* threads beside the loop's, see http/carriers.h */
 };
 
 /* Binds and listens; does not serve yet. Returns 0 or a negative errno, and then one sentence in `why`. */

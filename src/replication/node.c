@@ -251,18 +251,27 @@ int node_keep(struct node *node, struct journal *journal, struct worker *worker,
         .ctx = node, .loaded = disk_loaded, .note = disk_note, .unusable = disk_unusable};
     node->unusable = unusable;
     node->unusable_ctx = ctx;
+    node->loading = (struct http_denial){503, HTTP_RETRY, node->loading_why};
     node->base.store = store_open(&node->base, journal, worker, &owner);
-    return node->base.store ? 0 : -ENOMEM;
+    if (!node->base.store)
+        return -ENOMEM;
+    store_say_loading(node->base.store, node->loading_why);
+    return 0;
 }
 
+/* Carriers ask, too: what it tells is written in the pass. */
 static const struct http_denial *service_closed(void *ctx)
 {
-    struct node *node = ctx;
-    if (!node->base.store || store_runs(node->base.store))
-        return NULL;
+    const struct node *node = ctx;
+    return !node->base.store || store_runs(node->base.store) ? NULL : &node->loading;
+}
+
+/* The list is loaded still. */
+static int64_t loading_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms)
+{
+    node->ended = stop_by_ms != CLOCK_NEVER;
     store_say_loading(node->base.store, node->loading_why);
-    node->loading = (struct http_denial){503, HTTP_RETRY, node->loading_why};
-    return &node->loading;
+    return node->ended ? CLOCK_NEVER : store_pass(node->base.store, now_ms);
 }
 
 static int64_t role_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms)
@@ -278,10 +287,8 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
     worker_collect(node->base.dialer->worker);
     if (store)
         disk_collect(node);
-    if (store && !store_runs(store)) {
-        node->ended = stop_by_ms != CLOCK_NEVER;
-        return node->due_ms = node->ended ? CLOCK_NEVER : store_pass(store, now_ms);
-    }
+    if (store && !store_runs(store))
+        return node->due_ms = loading_pass(node, now_ms, stop_by_ms);
     if (stop_by_ms != CLOCK_NEVER)
         streams_stop(node);
     int64_t role_ms = role_pass(node, now_ms, stop_by_ms);

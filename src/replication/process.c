@@ -1,5 +1,7 @@
 #include "replication/process.h"
+#include "http/carriers.h"
 #include "replication/node.h"
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -60,12 +62,14 @@ static int process_listen(struct process *process, char *why, size_t why_size)
 {
     const struct settings *settings = process->settings;
     const struct http_service service = node_service(process->node);
+    static_assert((int)SETTINGS_CARRIERS_MAX == (int)CARRIERS_MAX, "as many may be set as there may be");
     const struct http_server_config config = {
         .host = settings->host,
         .port = settings->port,
         .max_connections = settings->max_connections,
         .idle_timeout_ms = settings->idle_timeout_ms,
         .memory = settings->memory,
+        .carriers = settings->carriers,
     };
     int result = http_server_open(&process->server, &config, &service, why, why_size);
     if (result < 0)

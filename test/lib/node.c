@@ -92,7 +92,8 @@ static pid_t spawn(const char *program, const char *words, int out_fd)
     snprintf(path, sizeof path, "%s/%s", build_dir(), program);
     snprintf(copy, sizeof copy, "%s", words);
     static const char *const passed_on[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
-                                            "LSAN_OPTIONS", "PATH",          "LLVM_PROFILE_FILE"};
+                                            "LSAN_OPTIONS", "PATH",          "LLVM_PROFILE_FILE",
+                                            "CARRIERS"};
     for (size_t i = 0; i < sizeof passed_on / sizeof *passed_on; i++) {
         const char *value = getenv(passed_on[i]);
         char *word;

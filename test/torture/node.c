@@ -50,7 +50,7 @@ static _Noreturn void child_run(const struct node *node, const char *const setti
     char host[32];
     char port[16];
     char *argv[] = {program, NULL};
-    const char *environment[SETTINGS_MOST + 4] = {host, port};
+    const char *environment[SETTINGS_MOST + 5] = {host, port};
     size_t count = 2;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int log_fd = open(node->log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -64,9 +64,10 @@ static _Noreturn void child_run(const struct node *node, const char *const setti
         environment[count++] = node->data_setting;
     while (*settings && count < SETTINGS_MOST)
         environment[count++] = *settings++;
-    static const char *const inherited[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"};
-    static char kept[3][512];
-    for (size_t i = 0; i < 3; i++) {
+    static const char *const inherited[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "CARRIERS"};
+    enum { INHERITED = sizeof inherited / sizeof *inherited };
+    static char kept[INHERITED][512];
+    for (size_t i = 0; i < INHERITED; i++) {
         const char *value = getenv(inherited[i]);
         if (!value)
             continue;
