@@ -17,7 +17,7 @@ enum {
     ITEMS_A_THREAD = 4,     /* a thread that sleeps is woken for so many */
     TRY_ITEMS = 2048,       /* done each way, to see which is quicker: see struct plan */
     KEEP_LEAST_US = 500000, /* then that way is kept for so long, at least and */
-    KEEP_MOST_US = 8000000  /* at most */
+    KEEP_MOST_US = 2000000  /* at most */
 };
 
 /* Bits of the word. */
