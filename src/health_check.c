@@ -1,4 +1,5 @@
 #include "health_check.h"
+#include "url.h"
 #include <errno.h>
 #include <netdb.h>
 #include <signal.h>
@@ -41,13 +42,9 @@ int health_check(const struct settings *settings)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *addresses = NULL;
-    const char *host = settings->host;
+    const char *host = http_host_reached(settings->host);
     char port[8], answer[32] = "";
     int status = 0;
-    if (strcmp(host, "0.0.0.0") == 0)
-        host = "127.0.0.1";
-    else if (strcmp(host, "::") == 0)
-        host = "::1";
     snprintf(port, sizeof port, "%u", settings->port);
     snprintf(late_line, sizeof late_line, "no answer from %s port %s: %s\n", host, port, strerror(ETIMEDOUT));
     signal(SIGALRM, late);

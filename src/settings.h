@@ -43,11 +43,12 @@ struct settings {
     int64_t fsync_ms;                           /* SETTINGS_FSYNC_ALWAYS, SETTINGS_FSYNC_OFF, or how often */
 
     /* master */
-    int write_concern;      /* see concern.h */
-    int64_t ack_timeout_ms; /* 0: wait for ever */
-    unsigned nodes;         /* this log is meant to have, the master included; 0: not told */
-    int quorum;             /* SETTINGS_QUORUM_OFF, CONCERN_MAJORITY, or a number of nodes */
-    int64_t heartbeat_ms;   /* 10 to 60000 */
+    int write_concern;       /* see concern.h */
+    int64_t ack_timeout_ms;  /* 0: wait for ever */
+    unsigned nodes;          /* this log is meant to have, the master included; 0: not told */
+    int quorum;              /* SETTINGS_QUORUM_OFF, CONCERN_MAJORITY, or a number of nodes */
+    int64_t heartbeat_ms;    /* 10 to 60000 */
+    int64_t forget_after_ms; /* how long a member may be unhealthy; 0: for ever */
 
     /* secondary */
     char master_url[SETTINGS_TEXT_MAX];

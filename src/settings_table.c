@@ -157,6 +157,14 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .meaning = "time between signs of life on an idle link",
     },
     {
+        .name = "FORGET_AFTER",
+        .of = SETTING_OF_MASTER,
+        SECONDS(forget_after_ms, 0, LONGEST_MS),
+        .standard = "0",
+        .want = "seconds from 0 to " DIGITS(CLOCK_LONGEST_S) ", such as 600 or 0.25",
+        .meaning = "removes a member that has been unhealthy for so long; 0: never",
+    },
+    {
         .name = "MASTER_URL",
         .of = SETTING_OF_SECONDARY,
         TEXT(master_url, setting_url_valid),

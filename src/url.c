@@ -56,3 +56,10 @@ void http_url_authority(const struct http_url *url, char *out, size_t out_size)
     bool ipv6 = strchr(url->host, ':');
     snprintf(out, out_size, ipv6 ? "[%s]:%u" : "%s:%u", url->host, (unsigned)url->port);
 }
+
+const char *http_host_reached(const char *host)
+{
+    if (strcmp(host, "0.0.0.0") == 0)
+        return "127.0.0.1";
+    return strcmp(host, "::") == 0 ? "::1" : host;
+}

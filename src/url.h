@@ -21,6 +21,10 @@ bool http_url_parse(struct span text, struct http_url *out);
 enum { HTTP_AUTHORITY_MAX = HTTP_HOST_MAX + 8 };
 void http_url_authority(const struct http_url *url, char *out, size_t out_size);
 
+/* The host at which a node is reached from its own machine that listens on `host`: of a wildcard the loopback
+ * address. */
+const char *http_host_reached(const char *host);
+
 /* Whether text is an address of that family, AF_INET or AF_INET6. */
 bool http_address_valid(int family, struct span text);
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 8, MANY_DESCRIPTORS = 20000 };
+enum { ARGS_MAX = 10, MANY_DESCRIPTORS = 20000 };
 
 static struct settings settings; /* of the last run */
 static char *out_text;           /* what it printed */
@@ -80,6 +80,7 @@ Test(settings, defaults_of_the_master)
     cr_assert_eq(settings.ack_timeout_ms, 0);
     cr_assert_eq(settings.quorum, SETTINGS_QUORUM_OFF);
     cr_assert_eq(settings.heartbeat_ms, 1000);
+    cr_assert_eq(settings.forget_after_ms, 0);
     cr_assert_str_eq(settings.cluster_token, "");
     cr_assert_str_eq(settings.allowed_hosts, "");
     cr_assert_str_eq(settings.data_dir, "");
@@ -146,11 +147,11 @@ Test(settings, variables_of_the_other_program_are_left_alone)
 
 Test(settings, every_setting_can_be_set_by_variable)
 {
-    cr_assert_eq(
-        run(SETTINGS_MASTER, LIST(NULL),
-            LIST("HOST=node-1.example", "MAX_MESSAGE=1", "MAX_CONNECTIONS=5", "IDLE_TIMEOUT=0.5",
-                 "WRITE_CONCERN=2", "ACK_TIMEOUT=1.25", "QUORUM=majority", "HEARTBEAT_INTERVAL=0.01")),
-        SETTINGS_RUN);
+    cr_assert_eq(run(SETTINGS_MASTER, LIST(NULL),
+                     LIST("HOST=node-1.example", "MAX_MESSAGE=1", "MAX_CONNECTIONS=5", "IDLE_TIMEOUT=0.5",
+                          "WRITE_CONCERN=2", "ACK_TIMEOUT=1.25", "QUORUM=majority", "HEARTBEAT_INTERVAL=0.01",
+                          "FORGET_AFTER=600.5")),
+                 SETTINGS_RUN);
     cr_assert_str_eq(settings.host, "node-1.example");
     cr_assert_eq(settings.max_message, 1);
     cr_assert_eq(settings.max_connections, 5);
@@ -159,6 +160,7 @@ Test(settings, every_setting_can_be_set_by_variable)
     cr_assert_eq(settings.ack_timeout_ms, 1250);
     cr_assert_eq(settings.quorum, CONCERN_MAJORITY);
     cr_assert_eq(settings.heartbeat_ms, 10);
+    cr_assert_eq(settings.forget_after_ms, 600500);
     cr_assert_eq(
         run(SETTINGS_SECONDARY, LIST(NULL),
             LIST("MASTER_URL=http://m:1", "ADVERTISE_URL=http://[::1]:5001/", "SECONDARY_ID=s1:5001",
@@ -249,6 +251,7 @@ Test(settings, which_values_are_taken)
            "off");
     VALUES(SETTINGS_MASTER, "--quorum", "off", "majority", "1", "65535", NULL, "0", "all", "65536", "");
     VALUES(SETTINGS_MASTER, "--heartbeat-interval", "0.01", "1", NULL, "0", "0.009", "-1");
+    VALUES(SETTINGS_MASTER, "--forget-after", "0", "0.25", "315360000", NULL, "-1", "never", "315360001", "");
     VALUES(SETTINGS_SECONDARY, "--secondary-errors", "0", "1", "0.5", ".5", "1.", "1.000", NULL, "1.01",
            "-0.1", "2", "nan", "1e-1", "0x0", "50%", "");
     VALUES(SETTINGS_SECONDARY, "--secondary-id", "a", "secondary-1:5001", "[::1]:5001", "~!", NULL, "", "a b",
@@ -509,11 +512,12 @@ Test(settings, the_log_tells_the_version_and_what_was_given_in_short_lines)
 Test(settings, at_debug_the_log_tells_the_defaults_too)
 {
     cr_assert_eq(FLAGS(SETTINGS_MASTER, "--max-log=3g", "--quorum=2", "--carriers=3"), SETTINGS_RUN);
-    cr_assert_str_eq(logged_settings(SETTINGS_MASTER, LOGLINE_DEBUG),
-                     "HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 "
-                     "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0 NODES=none "
-                     "HEARTBEAT_INTERVAL=1 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none CLUSTER_TOKEN_FILE=none "
-                     "DATA_DIR=none FSYNC=always");
+    cr_assert_str_eq(
+        logged_settings(SETTINGS_MASTER, LOGLINE_DEBUG),
+        "HOST=127.0.0.1 PORT=5000 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 "
+        "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 WRITE_CONCERN=all ACK_TIMEOUT=0 NODES=none "
+        "HEARTBEAT_INTERVAL=1 FORGET_AFTER=0 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none CLUSTER_TOKEN_FILE=none "
+        "DATA_DIR=none FSYNC=always");
     cr_assert_eq(FLAGS(SETTINGS_SECONDARY, "--max-log=1k", "--carriers=3"), SETTINGS_RUN);
     cr_assert_str_eq(
         logged_settings(SETTINGS_SECONDARY, LOGLINE_DEBUG),

@@ -163,6 +163,35 @@ Test(store_start, who_was_removed_is_no_member_of_the_next_process)
     close(fd);
 }
 
+Test(store_start, a_member_that_does_not_come_is_forgotten_where_it_is_told_to_long_after_the_gate_has_waited)
+{
+    hand.settings.forget_after_ms = PATIENCE_MS;
+    restart_with_member();
+    int fd = post_begin("?w=all", "b");
+    wait(2 * PATIENCE_MS - NODE_HEARTBEAT_MS);
+    disk_run();
+    expect_answer(node_call("GET", "/pending", "", ""), 200, "\"waits_for\":[\"s1\"]");
+    wait(2 * NODE_HEARTBEAT_MS);
+    disk_run();
+    expect_answer(answer_of(fd), 201, "{\"id\":2,\"w\":1,\"acks\":1}");
+    close(fd);
+    restart();
+    expect_health("\"secondaries\":[]");
+}
+
+Test(store_start, while_messages_are_missing_nobody_who_may_have_them_is_forgotten)
+{
+    hand.settings.forget_after_ms = PATIENCE_MS;
+    restart_with_member();
+    disk_stopped();
+    disk_damage("\"a\"");
+    disk_start(SETTINGS_MASTER);
+    expect_health("\"missing\":1");
+    wait(10 * PATIENCE_MS);
+    disk_run();
+    expect_health("\"id\":\"s1\"");
+}
+
 Test(store_start, members_are_waited_for_before_the_first_append_and_not_for_ever)
 {
     restart_with_member();

@@ -159,6 +159,13 @@ Test(url, an_authority_is_written_with_its_port_and_brackets)
     round_trip("http://[2001:db8::1]:80", "[2001:db8::1]:80");
 }
 
+Test(url, who_listens_on_every_address_is_reached_on_the_loopback_one)
+{
+    cr_assert_str_eq(http_host_reached("0.0.0.0"), "127.0.0.1");
+    cr_assert_str_eq(http_host_reached("::"), "::1");
+    cr_assert_str_eq(http_host_reached("10.0.0.1"), "10.0.0.1");
+}
+
 Test(url, the_longest_authority_fits)
 {
     struct http_url url = {.port = 65535};

@@ -35,6 +35,7 @@ struct member {
     int64_t seen_ms;
     int64_t registered_ms; /* last */
     int64_t dial_ms;
+    int64_t warn_ms;    /* see struct member_view */
     int64_t attempt_ms; /* see struct link, as are the next two */
     uint64_t batch_bytes;
     uint64_t sent; /* the last id that was sent on a link that failed */
@@ -631,6 +632,13 @@ static int64_t member_silent_ms(const struct member *member, int64_t now_ms)
     return now_ms > seen_ms ? now_ms - seen_ms : 0;
 }
 
+static int64_t member_unhealthy_ms(const struct members *members, const struct member *member, int64_t now_ms)
+{
+    int64_t before_ms = MEMBER_UNHEALTHY_INTERVALS * members->base->settings->heartbeat_ms;
+    int64_t silent_ms = member_silent_ms(member, now_ms);
+    return member->state == MEMBER_UNHEALTHY && silent_ms > before_ms ? silent_ms - before_ms : 0;
+}
+
 static void member_check(struct members *members, struct member *member, int64_t now_ms)
 {
     int64_t heartbeat_ms = members->base->settings->heartbeat_ms;
@@ -659,11 +667,40 @@ int64_t members_check(struct members *members, int64_t now_ms)
         count.linked += member->link && member->link->state == LINK_PROVEN;
         count.alive += member->met && alive;
         count.unmet += !member->met && alive;
+        count.unhealthy += !alive;
         count.witnesses += member->ack && member->witness;
     }
     members->count = count;
     return members->first ? now_ms + (heartbeat_ms + CHECKS_AN_INTERVAL - 1) / CHECKS_AN_INTERVAL
                           : CLOCK_NEVER;
+}
+
+static void member_forget(struct members *members, struct member **at, int64_t now_ms)
+{
+    char id[WIRE_ID_SIZE];
+    int64_t unhealthy_ms = member_unhealthy_ms(members, *at, now_ms);
+    snprintf(id, sizeof id, "%s", (*at)->id);
+    member_unlink(members, at);
+    complain(members->base->complaints, LOGLINE_WARN, id, "forgotten",
+             LOG_FIELDS(LOG_TEXT("member", id), LOG_NUMBER("ms", unhealthy_ms),
+                        LOG_NUMBER("members", members->count.all)),
+             "forgot %s, unhealthy for %.1f s, since FORGET_AFTER is %.1f; %u %s now", id,
+             (double)unhealthy_ms / 1000, (double)members->base->settings->forget_after_ms / 1000,
+             members->count.all, members->count.all == 1 ? "member" : "members");
+    event_tell(members, id, "removed");
+}
+
+void members_forget(struct members *members, int64_t after_ms, int64_t now_ms)
+{
+    unsigned before = members->count.all;
+    for (struct member **at = &members->first; *at;) {
+        if ((*at)->state == MEMBER_UNHEALTHY && member_unhealthy_ms(members, *at, now_ms) >= after_ms)
+            member_forget(members, at, now_ms);
+        else
+            at = &(*at)->next;
+    }
+    if (members->count.all != before)
+        members_check(members, now_ms);
 }
 
 struct members_count members_count(const struct members *members)
@@ -692,6 +729,8 @@ static struct member_view member_view(const struct members *members, const struc
                                 .lag = acked < last ? last - acked : 0,
                                 .lag_us = acked < last ? now_us - member->counters.held_us : 0,
                                 .silent_ms = member_silent_ms(member, now_us / 1000),
+                                .unhealthy_ms = member_unhealthy_ms(members, member, now_us / 1000),
+                                .warn_ms = member->warn_ms,
                                 .counters = &member->counters};
 }
 
@@ -702,6 +741,13 @@ void members_each(const struct members *members, int64_t now_us,
         struct member_view view = member_view(members, member, now_us);
         each(ctx, &view);
     }
+}
+
+void members_warn_at(struct members *members, const char *id, int64_t at_ms)
+{
+    struct member **at = member_find(members, id);
+    if (*at)
+        (*at)->warn_ms = at_ms;
 }
 
 static void member_write(const struct members *members, const struct member *member, int64_t now_ms,

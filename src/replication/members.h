@@ -48,6 +48,10 @@ enum members_removal { MEMBERS_REMOVED, MEMBERS_NONE_SUCH, MEMBERS_OTHER_BOOT };
  * not the member's (any more) removes nobody. The goodbye of a process is remembered. */
 enum members_removal members_remove(struct members *members, const char *id, const char *boot);
 
+/* Removes the members that have been unhealthy for so long, as members_remove for a person does; with a
+ * warning. Follows members_check. */
+void members_forget(struct members *members, int64_t after_ms, int64_t now_ms);
+
 /* This master's log or epoch is another from now on: all links are closed and opened anew. */
 void members_renew(struct members *members);
 
@@ -71,6 +75,7 @@ struct members_count {
     unsigned linked;    /* the link to them is proven now */
     unsigned alive;     /* proven by this process, and not unhealthy */
     unsigned unmet;     /* neither proven by this process nor unhealthy: they may answer soon */
+    unsigned unhealthy; /* the others */
     unsigned witnesses; /* proven, and their process came with messages and had once been complete */
 };
 struct members_count members_count(const struct members *members);
@@ -85,15 +90,20 @@ struct member_view {
     uint64_t position; /* what it holds; 0 where it is not proven yet */
     bool counts;       /* for CONCERN_ALL */
     enum member_state state;
-    uint64_t lag;      /* messages that it lacks */
-    int64_t lag_us;    /* for how long it has lacked some; 0: it has all */
-    int64_t silent_ms; /* since its last sign of life */
+    uint64_t lag;         /* messages that it lacks */
+    int64_t lag_us;       /* for how long it has lacked some; 0: it has all */
+    int64_t silent_ms;    /* since its last sign of life */
+    int64_t unhealthy_ms; /* for how long it has been unhealthy; 0 where it is not */
+    int64_t warn_ms;      /* see members_warn_at; 0 at first */
     const struct link_counters *counters;
 };
 
 /* Calls `each` for every member, in the order in which they joined. */
 void members_each(const struct members *members, int64_t now_us,
                   void (*each)(void *ctx, const struct member_view *member), void *ctx);
+
+/* Notes when it may be warned again that somebody waits for this member. */
+void members_warn_at(struct members *members, const char *id, int64_t at_ms);
 
 /* Adds the array for the disk: [{"id":…,"url":…}], those that are or were proven. */
 void members_write_note(const struct members *members, struct buf *out);

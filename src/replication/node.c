@@ -1,6 +1,7 @@
 #include "replication/node.h"
 #include "clock.h"
 #include "logline.h"
+#include "replication/absence.h"
 #include "replication/admission.h"
 #include "replication/follow.h"
 #include "replication/gate.h"
@@ -129,8 +130,11 @@ static int64_t master_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms
     bool stopping = stop_by_ms != CLOCK_NEVER;
     node_notice_pause(node, now_ms);
     int64_t admission_ms = admission_pass(node->admission, now_ms, stopping);
-    if (now_ms >= node->check_ms || node->check_ms == CLOCK_NEVER)
+    if (now_ms >= node->check_ms || node->check_ms == CLOCK_NEVER) {
         node->check_ms = members_check(node->members, now_ms);
+        if (!stopping)
+            absence_look(&node->base, node->members, node->gate, node->append, now_ms);
+    }
     /* Who waits at the gate when the master stops is refused: a take-over that ends with it lets nobody
      * through. */
     int64_t gate_ms = stopping ? CLOCK_NEVER : gate_pass(node->gate, now_ms);

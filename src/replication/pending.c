@@ -59,14 +59,13 @@ static size_t rows_gather(struct pending *pending, const struct members *members
 
 /* ---- writing */
 
-/* Whether the post waits for this member. One that does not count for CONCERN_ALL is waited for where NODES
- * tells of more nodes than count. */
-static bool is_waited_for(const struct pending *pending, const struct member_view *member,
-                          const struct post *post, struct acks_count count)
+/* One that does not count for CONCERN_ALL is waited for where NODES tells of more nodes than count. */
+bool pending_waits_for(const struct acks_waiter *waiter, unsigned need, const struct member_view *member,
+                       unsigned counting)
 {
-    if (member->position >= post->waiter.id) /* at the gate its id is 0 */
+    if (member->position >= waiter->id) /* at the gate its id is 0 */
         return false;
-    return post->waiter.w != CONCERN_ALL || member->counts || count.need > pending->counting;
+    return waiter->w != CONCERN_ALL || member->counts || need > counting;
 }
 
 static void waits_for_write(const struct pending *pending, const struct post *post, struct acks_count count,
@@ -80,7 +79,7 @@ static void waits_for_write(const struct pending *pending, const struct post *po
         first = false;
     }
     for (size_t i = 0; i < pending->members.len / sizeof *members; i++) {
-        if (!is_waited_for(pending, &members[i], post, count))
+        if (!pending_waits_for(&post->waiter, count.need, &members[i], pending->counting))
             continue;
         if (!first)
             buf_add_char(out, ',');

@@ -16,4 +16,9 @@ enum {
 void pending_answer(const struct base *base, const struct members *members, const struct append *append,
                     const struct http_request *request, struct http_exchange *exchange);
 
+/* Whether the request, which is parked and needs so many nodes (struct acks_count), waits for this member.
+ * `counting` nodes count for CONCERN_ALL. */
+bool pending_waits_for(const struct acks_waiter *waiter, unsigned need, const struct member_view *member,
+                       unsigned counting);
+
 #endif

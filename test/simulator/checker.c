@@ -101,7 +101,7 @@ static void concern_check(struct machine *master, const struct posted *posted, i
                                               : check.terms.nodes / 2 + 1;
     if (w < least)
         broken("%s has answered %s with w %u, and %u was wanted", master->proc.name, posted->text, w, least);
-    if (concern == CONCERN_ALL && !check.terms.ghosts)
+    if (concern == CONCERN_ALL && !check.terms.ghosts && !master->settings.forget_after_ms)
         all_check(master, posted);
 }
 
@@ -201,7 +201,8 @@ static void removal_answered(const struct answer *answer)
     bool removed = !member_row(buf_span(&report), secondary->id);
     const char *boot = strstr(answer->target, "boot=");
     bool is_its = boot && strcmp(boot + 5, secondary->boot) == 0;
-    if (boot && secondary->node && !is_its && proof->since_us > master->removed_us)
+    if (boot && secondary->node && !is_its && proof->since_us > master->removed_us &&
+        !master->settings.forget_after_ms)
         broken("%s has removed %s, which lives, for the goodbye of another process", answer->proc->name,
                secondary->proc.name);
     if (removed || is_its)

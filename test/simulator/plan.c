@@ -117,5 +117,7 @@ struct plan plan_draw(void)
     plan.latency_us = latency_draw();
     if (random_percent(35))
         disks_draw(&plan);
+    if (random_percent(10))
+        plan.master.forget_after_ms = random_between(1, 3000);
     return plan;
 }
