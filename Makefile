@@ -246,6 +246,10 @@ clients: $(PROGRAMS) ## EventSource, curl and Python follow a node that is resta
 disk: $(PROGRAMS) ## real disks and real faults: kills, failing system calls, a full tmpfs, flipped bits; ONLY="kills flips", FLIPS=100, ROUNDS=50, SEED=N
 	@ONLY='$(ONLY)' FLIPS='$(FLIPS)' ROUNDS='$(ROUNDS)' SEED='$(SEED)' test/disk/run $(OUT)
 
+.PHONY: systemd
+systemd: deb ## the Debian package in a real systemd: its units restarted and killed under load; needs root
+	@test/systemd/run $(OUT)
+
 .PHONY: promtool
 promtool: $(PROGRAMS) ## Prometheus's promtool on a live cluster's /metrics, and on the alerts in docs/alerts.yml
 	@test/promtool $(OUT)
@@ -293,12 +297,18 @@ $(OUT)/test/instructions: $(OUT)/obj/test/instructions.o $(call objects,$(LAYER_
 # DESTDIR is put in front, for packages. "master" alone would say little in a folder of programs.
 PREFIX ?= /usr/local
 INSTALLED = $(DESTDIR)$(PREFIX)/bin/replicated-log-
+INSTALLED_UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 .PHONY: install uninstall
-install: $(PROGRAMS) ## the programs to PREFIX/bin (/usr/local), as replicated-log-master and replicated-log-secondary
+install: $(PROGRAMS) ## the programs to PREFIX/bin (/usr/local), as replicated-log-master and replicated-log-secondary; units for systemd
 	install -D -m 755 $(OUT)/master $(INSTALLED)master
 	install -D -m 755 $(OUT)/secondary $(INSTALLED)secondary
+	install -D -m 644 -t $(INSTALLED_UNITS) deploy/systemd/*.service
 uninstall: ## takes them away again
-	rm -f $(INSTALLED)master $(INSTALLED)secondary
+	rm -f $(INSTALLED)master $(INSTALLED)secondary $(patsubst deploy/systemd/%,$(INSTALLED_UNITS)/%,$(wildcard deploy/systemd/*.service))
+
+.PHONY: deb
+deb: $(PROGRAMS) ## a Debian package of both programs, their units and man pages, into build/
+	+@tools/deb $(OUT)
 
 .PHONY: lint format clean help
 lint: | criterion ## clang-format, clang-tidy, cppcheck, include directions

@@ -134,6 +134,7 @@ static int64_t master_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms
         node->check_ms = members_check(node->members, now_ms);
         if (!stopping)
             absence_look(&node->base, node->members, node->gate, node->append, now_ms);
+        node->all_members = members_count(node->members).all;
     }
     /* Who waits at the gate when the master stops is refused: a take-over that ends with it lets nobody
      * through. */
@@ -283,6 +284,39 @@ static int64_t role_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms)
     return node->members ? master_pass(node, now_ms, stop_by_ms) : secondary_pass(node, now_ms, stop_by_ms);
 }
 
+static int64_t serving_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms)
+{
+    struct store *store = node->base.store;
+    if (stop_by_ms != CLOCK_NEVER)
+        streams_stop(node);
+    int64_t role_ms = role_pass(node, now_ms, stop_by_ms);
+    int64_t tail_ms = tail_pass(node->tail, node_shown(node), now_ms);
+    if (store && node->ended)
+        store_stop(store);
+    int64_t disk_ms = store ? store_pass(store, now_ms) : CLOCK_NEVER;
+    node->looked = false;
+    return clock_earlier(clock_earlier(role_ms, disk_ms), clock_earlier(tail_ms, events_go_on(node, now_ms)));
+}
+
+/* Tells the process what it has not been told yet. */
+static void watcher_tell(struct node *node, bool stopping)
+{
+    const struct store *store = node->base.store;
+    enum node_state state = stopping ? NODE_STOPS : store && !store_runs(store) ? NODE_LOADS : NODE_SERVES;
+    if (!node->tell || (state == node->told_state && node->all_members == node->told_members))
+        return;
+    node->told_state = state;
+    node->told_members = node->all_members;
+    node->tell(node->tell_ctx, state, node->all_members);
+}
+
+void node_watch(struct node *node, void (*tell)(void *ctx, enum node_state state, unsigned members),
+                void *ctx)
+{
+    node->tell = tell;
+    node->tell_ctx = ctx;
+}
+
 static int64_t service_pass(void *ctx, int64_t now_ms)
 {
     struct node *node = ctx;
@@ -292,17 +326,10 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
     if (store)
         disk_collect(node);
     if (store && !store_runs(store))
-        return node->due_ms = loading_pass(node, now_ms, stop_by_ms);
-    if (stop_by_ms != CLOCK_NEVER)
-        streams_stop(node);
-    int64_t role_ms = role_pass(node, now_ms, stop_by_ms);
-    int64_t tail_ms = tail_pass(node->tail, node_shown(node), now_ms);
-    if (store && node->ended)
-        store_stop(store);
-    int64_t disk_ms = store ? store_pass(store, now_ms) : CLOCK_NEVER;
-    node->due_ms =
-        clock_earlier(clock_earlier(role_ms, disk_ms), clock_earlier(tail_ms, events_go_on(node, now_ms)));
-    node->looked = false;
+        node->due_ms = loading_pass(node, now_ms, stop_by_ms);
+    else
+        node->due_ms = serving_pass(node, now_ms, stop_by_ms);
+    watcher_tell(node, stop_by_ms != CLOCK_NEVER);
     return node->due_ms;
 }
 

@@ -29,6 +29,19 @@ void node_close(struct node *node);
 int node_keep(struct node *node, struct journal *journal, struct worker *worker, void (*unusable)(void *ctx),
               void *ctx);
 
+enum node_state {
+    NODE_STARTS, /* its first pass is to come */
+    NODE_LOADS,  /* its list is being loaded from disk: it serves nothing */
+    NODE_SERVES,
+    NODE_STOPS /* node_stop was called */
+};
+
+/* Before the first pass: `tell` is called on the loop's thread, and must not block, in each pass in which the
+ * state is another than before, or the number of a master's members (of a secondary it is 0); for that one
+ * not at each change, but when the members are looked at the next time. */
+void node_watch(struct node *node, void (*tell)(void *ctx, enum node_state state, unsigned members),
+                void *ctx);
+
 /* What the HTTP server calls; its ctx is the node. */
 struct http_service node_service(struct node *node);
 

@@ -28,7 +28,12 @@ struct node {
     char loading_why[STORE_SAY_SIZE]; /* its sentence */
     void (*unusable)(void *ctx);
     void *unusable_ctx;
-    struct buf hosts; /* the names that it is called by */
+    void (*tell)(void *ctx, enum node_state state, unsigned members); /* NULL: nobody asks */
+    void *tell_ctx;
+    enum node_state told_state; /* what was told last */
+    unsigned told_members;
+    unsigned all_members; /* as they were looked at last */
+    struct buf hosts;     /* the names that it is called by */
     struct http_guard guard;
 
     /* a master's; NULL in a secondary */

@@ -1,5 +1,6 @@
 #include "replication/process.h"
 #include "http/carriers.h"
+#include "notify.h"
 #include "replication/node.h"
 #include <assert.h>
 #include <errno.h>
@@ -25,6 +26,8 @@ struct process {
     struct http_dialer dialer;
     struct node *node;
     struct http_server *server;
+    const char *manager; /* the address of a service manager's socket; NULL: there is none */
+    bool unheard;        /* it could not be told, and a log line says so */
 };
 
 static void server_wake(void *ctx)
@@ -39,6 +42,52 @@ static void list_unusable(void *ctx)
     atomic_store(&process->failed, true);
     kill(getpid(), SIGTERM); /* main ends the process */
 }
+
+/* ---- what the service manager is told, on the loop's thread */
+
+static void manager_tell(struct process *process, const char *text)
+{
+    int result = notify_send(process->manager, text);
+    if (result == 0 || process->unheard)
+        return;
+    process->unheard = true;
+    logline_event(LOGLINE_WARN, "not_notified", NULL,
+                  "cannot tell the service manager at NOTIFY_SOCKET=%s: %s", process->manager,
+                  strerror(-result));
+}
+
+static void serving_write(const struct process *process, unsigned members, struct buf *out)
+{
+    const struct settings *settings = process->settings;
+    struct http_url own = {.port = process_port(process)};
+    char authority[HTTP_AUTHORITY_MAX];
+    span_copy(span_of(settings->host), own.host, sizeof own.host);
+    http_url_authority(&own, authority, sizeof authority);
+    if (process->role == SETTINGS_MASTER)
+        buf_addf(out, "READY=1\nSTATUS=master on http://%s, %u %s\n", authority, members,
+                 members == 1 ? "member" : "members");
+    else
+        buf_addf(out, "READY=1\nSTATUS=secondary on http://%s of the master %s\n", authority,
+                 settings->master_url);
+}
+
+static void node_told(void *ctx, enum node_state state, unsigned members)
+{
+    struct process *process = ctx;
+    struct buf text = {0};
+    if (state == NODE_LOADS)
+        buf_add_text(&text, "STATUS=loading the list from disk\n");
+    else if (state == NODE_SERVES)
+        serving_write(process, members, &text);
+    else
+        buf_add_text(&text, "STOPPING=1\nSTATUS=stopping\n");
+    buf_add_char(&text, '\0');
+    if (!text.failed)
+        manager_tell(process, text.data);
+    buf_free(&text);
+}
+
+/* ---- life */
 
 /* Opens DATA_DIR, where it is set. Returns 0 or a negative errno. */
 static int data_open(struct process *process, char *why, size_t why_size)
@@ -110,6 +159,9 @@ int process_start(struct process **out, const struct settings *settings, enum se
     http_dialer_from(&process->dialer, settings->host);
     if (process->worker)
         process->node = node_open(settings, role, &process->dialer);
+    process->manager = getenv("NOTIFY_SOCKET");
+    if (process->node && process->manager && *process->manager)
+        node_watch(process->node, node_told, process);
     if (process->node)
         result = data_open(process, why, why_size);
     if (process->node && result == 0)

@@ -7,7 +7,8 @@
 
 struct process;
 
-/* Listens, loads the list where DATA_DIR is set, serves, and as a secondary begins to register. The settings
+/* Listens, loads the list where DATA_DIR is set, serves, and as a secondary begins to register. From then on
+ * the service manager that NOTIFY_SOCKET names in the environment is told how the node is. The settings
  * outlive the process. Returns 0, or a negative errno with one sentence in why. */
 int process_start(struct process **out, const struct settings *settings, enum settings_role role, char *why,
                   size_t why_size);
