@@ -258,6 +258,12 @@ promtool: $(PROGRAMS) ## Prometheus's promtool on a live cluster's /metrics, and
 openapi: $(PROGRAMS) ## docs/openapi.yaml: its rules, and its examples on a live cluster; WRITE=1 makes src/ui/openapi.json anew
 	@test/openapi/run $(OUT)
 
+.PHONY: kubernetes hosts
+kubernetes: $(PROGRAMS) ## deploy/kubernetes.yaml: schemas, settings, and its pods rolled and lost under load; as root
+	@test/kubernetes/run $(OUT)
+hosts: $(PROGRAMS) ## the README's two hosts, on network namespaces behind firewalls; as root
+	@test/hosts/run $(OUT)
+
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20
 FUZZ_JOBS ?= 2
