@@ -246,6 +246,10 @@ clients: $(PROGRAMS) ## EventSource, curl and Python follow a node that is resta
 disk: $(PROGRAMS) ## real disks and real faults: kills, failing system calls, a full tmpfs, flipped bits; ONLY="kills flips", FLIPS=100, ROUNDS=50, SEED=N
 	@ONLY='$(ONLY)' FLIPS='$(FLIPS)' ROUNDS='$(ROUNDS)' SEED='$(SEED)' test/disk/run $(OUT)
 
+.PHONY: swarm
+swarm: ## deploy/stack.yml in a swarm of this machine: scaled, killed and updated while clients post; as root
+	@test/swarm/run
+
 .PHONY: promtool
 promtool: $(PROGRAMS) ## Prometheus's promtool on a live cluster's /metrics, and on the alerts in docs/alerts.yml
 	@test/promtool $(OUT)
