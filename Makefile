@@ -250,6 +250,10 @@ disk: $(PROGRAMS) ## real disks and real faults: kills, failing system calls, a 
 systemd: deb ## the Debian package in a real systemd: its units restarted and killed under load; needs root
 	@test/systemd/run $(OUT)
 
+.PHONY: swarm
+swarm: ## deploy/stack.yml in a swarm of this machine: scaled, killed and updated while clients post; as root
+	@test/swarm/run
+
 .PHONY: promtool
 promtool: $(PROGRAMS) ## Prometheus's promtool on a live cluster's /metrics, and on the alerts in docs/alerts.yml
 	@test/promtool $(OUT)
