@@ -34,7 +34,7 @@ static_assert(CARRIERS_ITEMS_MAX + CARRIERS_MAX < NEXT_MASK, "the next item neve
  * again. */
 struct plan {
     enum { TRY_TOGETHER, TRY_ALONE, KEEP } phase;
-    struct {
+    struct trial {
         size_t items;
         int64_t us; /* that they took */
     } together, alone;
@@ -135,8 +135,7 @@ static bool plan_is_together(struct plan *plan, int64_t now_us)
 {
     if (plan->phase == KEEP && now_us >= plan->keep_until_us) {
         plan->phase = TRY_TOGETHER;
-        plan->together.items = plan->alone.items = 0;
-        plan->together.us = plan->alone.us = 0;
+        plan->together = plan->alone = (struct trial){0};
     }
     return plan->phase == KEEP ? plan->pays : plan->phase == TRY_TOGETHER;
 }
@@ -157,18 +156,18 @@ static void plan_decide(struct plan *plan, int64_t now_us)
 /* So many items were done since began_us, in the way that the plan said. */
 static void plan_learn(struct plan *plan, size_t count, int64_t began_us)
 {
+    if (plan->phase == KEEP)
+        return;
     int64_t now_us = clock_us();
-    if (plan->phase == TRY_TOGETHER) {
-        plan->together.items += count;
-        plan->together.us += now_us - began_us;
-        if (plan->together.items >= TRY_ITEMS)
-            plan->phase = TRY_ALONE;
-    } else if (plan->phase == TRY_ALONE) {
-        plan->alone.items += count;
-        plan->alone.us += now_us - began_us;
-        if (plan->alone.items >= TRY_ITEMS)
-            plan_decide(plan, now_us);
-    }
+    struct trial *trial = plan->phase == TRY_TOGETHER ? &plan->together : &plan->alone;
+    trial->items += count;
+    trial->us += now_us - began_us;
+    if (trial->items < TRY_ITEMS)
+        return;
+    if (plan->phase == TRY_TOGETHER)
+        plan->phase = TRY_ALONE;
+    else
+        plan_decide(plan, now_us);
 }
 
 static void alone_do(size_t count, void (*work)(void *ctx, size_t item), void *ctx)

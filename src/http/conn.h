@@ -12,7 +12,7 @@
 
 enum {
     HTTP_PEER_SIZE = 56, /* "[IPv6]:port" */
-    CONNS_BESIDE = 128
+    CONNS_BESIDE = 128   /* connections that are dealt out to carriers at a time */
 };
 
 struct http_conn;
@@ -52,10 +52,10 @@ struct http_conns {
     size_t answering;              /* bytes allocated for exchanges and the heads of their answers */
     size_t answering_limit;        /* see HTTP_ANSWERS_MAX */
     struct carriers *carriers;     /* NULL: the loop's thread does it alone */
-    struct conn_turn *turns; /* connections that are read, or sent on, at a time: one without carriers, */
-    size_t turns_most;       /* else CONNS_BESIDE */
-    char *read_buffer;       /* HTTP_READ_BYTES for each of these: connections without a partial request
-                                read into it, and own no memory */
+    struct conn_turn *turns;       /* of the connections that are read, or sent on, at a time */
+    size_t turns_most;             /* of them: one without carriers, else CONNS_BESIDE */
+    char *read_buffer;             /* HTTP_READ_BYTES for each of these: connections without a partial request
+                                      read into it, and own no memory */
 
     char date[HTTP_DATE_SIZE];
     int64_t date_until_ms;
