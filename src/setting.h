@@ -42,7 +42,7 @@ struct setting {
     bool secret; /* never shown, not in errors either */
 };
 
-enum { SETTINGS_COUNT = 26 };
+enum { SETTINGS_COUNT = 27 };
 extern const struct setting settings_table[SETTINGS_COUNT];
 
 /* Reads a value into the setting's field. Returns false, the field untouched, where the text is none. */

@@ -54,6 +54,7 @@ struct settings {
     char master_url[SETTINGS_TEXT_MAX];
     char advertise_url[SETTINGS_TEXT_MAX]; /* "" : what the master sees */
     char secondary_id[SETTINGS_TEXT_MAX];  /* "" : the advertised host:port */
+    bool goodbye;                          /* whether it says goodbye when it is told to stop */
     int64_t delay_ms;
     double errors; /* 0 to 1 */
 

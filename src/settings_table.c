@@ -192,6 +192,15 @@ const struct setting settings_table[SETTINGS_COUNT] = {
         .meaning = "this node's name as a member, in /health and in logs",
     },
     {
+        .name = "GOODBYE",
+        .of = SETTING_OF_SECONDARY,
+        WORDS(goodbye, {"on", true}, {"off", false}),
+        .standard = "on",
+        .about = "WHETHER",
+        .want = "on or off",
+        .meaning = "whether it is a member no more once told to stop; off for restarts",
+    },
+    {
         .name = "SECONDARY_DELAYS",
         .of = SETTING_OF_SECONDARY,
         SECONDS(delay_ms, 0, LONGEST_MS),

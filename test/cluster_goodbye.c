@@ -39,6 +39,21 @@ SCENARIO(cluster_goodbye, a_person_removes_a_member_without_its_boot)
     expect_stored(post(master, "?w=2", "b"), 201, 2, 2, 2);
 }
 
+SCENARIO(cluster_goodbye, one_that_says_no_goodbye_stays_a_member_and_is_waited_for_until_it_is_back)
+{
+    struct node *master = master_start("--heartbeat-interval 0.2");
+    struct node *s1 = member_start(master, "s1", "--goodbye off");
+    expect_stored(post(master, "", "a"), 201, 1, 2, 2);
+    expect_end(node_stop(s1));
+    expect_logged(s1, "stays the master's member", 1);
+    struct call *waits = post_begin(master, "", "b");
+    eventually(SOON, member_is(master, "s1", "unhealthy"));
+    cr_assert(!call_done(waits));
+    node_restart(s1);
+    expect_stored(call_end(waits), 201, 2, 2, 2);
+    expect_logged(master, "removed s1", 0);
+}
+
 /* Its earlier life gave the goodbye up, and the network did not. */
 SCENARIO(cluster_goodbye, a_goodbye_that_comes_when_the_next_life_is_a_member_removes_nobody)
 {

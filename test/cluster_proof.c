@@ -267,7 +267,8 @@ SCENARIO(cluster_proof, an_answer_of_another_name_is_no_ack_and_is_told_of_once)
     struct node *master = expect_no_ack(fake, FORGE_ID);
     eventually(SOON, node_told(master, "WARN", "f1"));
     nap_ms(2000);
-    cr_assert_leq(node_told(master, "WARN", "f1"), 4); /* others tell that it is unhealthy, and who waits for it */
+    cr_assert_leq(node_told(master, "WARN", "f1"),
+                  4); /* others tell that it is unhealthy, and who waits for it */
     fake_forge(fake, FORGE_NOTHING);
     expect_stored(http_get(master->port, "/messages/2?w=2&timeout=20"), 200, 2, 2, 2);
 }

@@ -32,7 +32,7 @@ static void start(void)
 {
     clock_hold();
     fake.connects = true;
-    settings = (struct settings){.master_url = "http://m:5000", .secondary_id = "s1"};
+    settings = (struct settings){.master_url = "http://m:5000", .secondary_id = "s1", .goodbye = true};
     base = (struct base){.settings = &settings,
                          .complaints = &complaints,
                          .log = log_open(),
@@ -382,6 +382,16 @@ Test(registrar, a_goodbye_is_said_where_a_registration_is_under_way)
     cr_assert_eq(fake_open(), 1, "the registration is given up");
     fake_answer(fake_last(), 204, "");
     expect_left();
+}
+
+Test(registrar, who_is_to_stay_a_member_says_no_goodbye)
+{
+    settings.goodbye = false;
+    get_registered();
+    int opened = fake.opened;
+    registrar_leave(registrar, clock_ms() + GOODBYE_MS);
+    expect_left();
+    cr_assert_eq(fake.opened, opened);
 }
 
 Test(registrar, who_never_registered_says_no_goodbye)

@@ -96,6 +96,7 @@ Test(settings, defaults_of_a_secondary)
     cr_assert_str_eq(settings.master_url, "http://127.0.0.1:5000");
     cr_assert_str_eq(settings.advertise_url, "");
     cr_assert_str_eq(settings.secondary_id, "");
+    cr_assert(settings.goodbye);
     cr_assert_eq(settings.delay_ms, 0);
     cr_assert(settings.errors == 0);
 }
@@ -161,11 +162,11 @@ Test(settings, every_setting_can_be_set_by_variable)
     cr_assert_eq(settings.quorum, CONCERN_MAJORITY);
     cr_assert_eq(settings.heartbeat_ms, 10);
     cr_assert_eq(settings.forget_after_ms, 600500);
-    cr_assert_eq(
-        run(SETTINGS_SECONDARY, LIST(NULL),
-            LIST("MASTER_URL=http://m:1", "ADVERTISE_URL=http://[::1]:5001/", "SECONDARY_ID=s1:5001",
-                 "SECONDARY_DELAYS=2", "SECONDARY_ERRORS=0.25", "CLUSTER_TOKEN=t", "LOG_LEVEL=error")),
-        SETTINGS_RUN);
+    cr_assert_eq(run(SETTINGS_SECONDARY, LIST(NULL),
+                     LIST("MASTER_URL=http://m:1", "ADVERTISE_URL=http://[::1]:5001/", "SECONDARY_ID=s1:5001",
+                          "GOODBYE=off", "SECONDARY_DELAYS=2", "SECONDARY_ERRORS=0.25", "CLUSTER_TOKEN=t",
+                          "LOG_LEVEL=error")),
+                 SETTINGS_RUN);
     cr_assert_str_eq(settings.master_url, "http://m:1");
     cr_assert_str_eq(settings.advertise_url, "http://[::1]:5001/");
     cr_assert_str_eq(settings.secondary_id, "s1:5001");
@@ -252,6 +253,7 @@ Test(settings, which_values_are_taken)
     VALUES(SETTINGS_MASTER, "--quorum", "off", "majority", "1", "65535", NULL, "0", "all", "65536", "");
     VALUES(SETTINGS_MASTER, "--heartbeat-interval", "0.01", "1", NULL, "0", "0.009", "-1");
     VALUES(SETTINGS_MASTER, "--forget-after", "0", "0.25", "315360000", NULL, "-1", "never", "315360001", "");
+    VALUES(SETTINGS_SECONDARY, "--goodbye", "on", "off", NULL, "", "1", "yes", "Off");
     VALUES(SETTINGS_SECONDARY, "--secondary-errors", "0", "1", "0.5", ".5", "1.", "1.000", NULL, "1.01",
            "-0.1", "2", "nan", "1e-1", "0x0", "50%", "");
     VALUES(SETTINGS_SECONDARY, "--secondary-id", "a", "secondary-1:5001", "[::1]:5001", "~!", NULL, "", "a b",
@@ -523,7 +525,8 @@ Test(settings, at_debug_the_log_tells_the_defaults_too)
         logged_settings(SETTINGS_SECONDARY, LOGLINE_DEBUG),
         "HOST=127.0.0.1 PORT=5001 LOG_LEVEL=info LOG_FORMAT=auto MAX_MESSAGE=1048576 "
         "MAX_CONNECTIONS=10000 IDLE_TIMEOUT=75 MASTER_URL=http://127.0.0.1:5000 ADVERTISE_URL=auto "
-        "SECONDARY_ID=auto SECONDARY_DELAYS=0 SECONDARY_ERRORS=0 ALLOWED_HOSTS=auto CLUSTER_TOKEN=none "
+        "SECONDARY_ID=auto GOODBYE=on SECONDARY_DELAYS=0 SECONDARY_ERRORS=0 ALLOWED_HOSTS=auto "
+        "CLUSTER_TOKEN=none "
         "CLUSTER_TOKEN_FILE=none DATA_DIR=none FSYNC=always");
 }
 

@@ -356,6 +356,10 @@ void registrar_leave(struct registrar *registrar, int64_t until_ms)
         len += (size_t)snprintf(target + len, sizeof target - len, "%%%02X", (unsigned char)*c);
     snprintf(target + len, sizeof target - len, "?boot=%s", registrar->base->own.boot);
     bool known = registrar->told && registrar->base->own.id[0];
+    if (known && !registrar->base->settings->goodbye) {
+        logline_event(LOGLINE_INFO, "goodbye", NULL, "says no goodbye, and stays the master's member");
+        known = false;
+    }
     registrar->state = known ? REGISTRAR_LEAVES : REGISTRAR_LEFT;
     registrar->until_ms = until_ms;
     if (known)

@@ -43,7 +43,7 @@ int64_t registrar_silent_ms(const struct registrar *registrar, int64_t now_ms);
 /* The master's heartbeat interval, as far as it is known. */
 int64_t registrar_heartbeat_ms(const struct registrar *registrar);
 
-/* Begins to say goodbye, until then at most. Nothing is registered any more. */
+/* Begins to say goodbye, unless GOODBYE is off, until then at most. Nothing is registered any more. */
 void registrar_leave(struct registrar *registrar, int64_t until_ms);
 
 /* Whether the goodbye is under way. */
