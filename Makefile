@@ -185,7 +185,7 @@ test: $(if $(filter $(WHOLE_PROGRAMS),$(CHOSEN)),$(PROGRAMS)) $(CHOSEN) ## every
 LEFT_OUT = $(if $(ONLY),all that ONLY does not name; )$(if $(filter tsan,$(BUILD)),the unit programs and socket_limits$(comma) \
              which are for the other builds,the stress programs$(comma) which are for BUILD=tsan)
 ifneq ($(filter test,$(MAKECMDGOALS)),)
-$(info make test: $(words $(CHOSEN)) programs. All of a plain build take about four minutes on two quiet cores, and one to)
+$(info make test: $(words $(CHOSEN)) programs. All of a plain build take about two minutes on two quiet cores, and one to)
 $(info build. They need Criterion, which is installed where it is missing, and some of them prlimit and curl.)
 endif
 
