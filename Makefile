@@ -181,7 +181,9 @@ CHOSEN = $(if $(ONLY),$(filter $(ONLY:%=$(OUT)/test/%),$(TESTS)),$(TESTS))
 .PHONY: test tests
 tests: $(PROGRAMS) $(TESTS) # built, not run
 test: $(if $(filter $(WHOLE_PROGRAMS),$(CHOSEN)),$(PROGRAMS)) $(CHOSEN) ## every test; BUILD=asan or BUILD=tsan with sanitizers, ONLY="unit_json socket_%" some of them
-	@LEFT_OUT='$(LEFT_OUT)' test/run $(OUT) $(CHOSEN)
+	@LEFT_OUT='$(LEFT_OUT)' PER_PROCESSOR=$(PER_PROCESSOR) test/run $(OUT) $(CHOSEN)
+# Most of them wait for something, but for what the sanitizers add.
+PER_PROCESSOR = $(if $(SANITIZE),1,2)
 LEFT_OUT = $(if $(ONLY),all that ONLY does not name; )$(if $(filter tsan,$(BUILD)),the unit programs and socket_limits$(comma) \
              which are for the other builds,the stress programs$(comma) which are for BUILD=tsan)
 ifneq ($(filter test,$(MAKECMDGOALS)),)

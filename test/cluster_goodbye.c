@@ -108,7 +108,7 @@ SCENARIO(cluster_goodbye, a_master_that_stops_lets_what_it_acknowledged_reach_on
 {
     enum { LEN = 100 * 1000 };
     static char text[LEN];
-    const int count = nodes_sanitized() ? 100 : 200;
+    const int count = nodes_sanitized() ? 60 : 200;
     struct node *master = master_start("--write-concern 1");
     struct node *s1 = member_start(master, "s1", "");
     memset(text, 'x', sizeof text);
