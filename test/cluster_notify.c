@@ -112,6 +112,30 @@ SCENARIO(cluster_notify, a_node_that_cannot_load_its_list_is_never_ready)
     expect_told_no_more(&manager);
 }
 
+SCENARIO(cluster_notify, a_manager_whose_queue_is_full_is_told_when_it_has_room)
+{
+    struct manager manager;
+    char got[512];
+    manager_listen(&manager, data_dir("socket"));
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct sockaddr_un to;
+    socklen_t size = sizeof to;
+    cr_assert_eq(getsockname(manager.fd, (struct sockaddr *)&to, &size), 0);
+    int filled = 0;
+    while (sendto(fd, "X=1\n", 4, 0, (struct sockaddr *)&to, size) == 4)
+        filled++;
+    close(fd);
+    struct node *master = master_start("%s", manager.word);
+    expect_logged(master, "cannot tell the service manager at NOTIFY_SOCKET=", 1);
+    while (filled--)
+        cr_assert_eq(recv(manager.fd, got, sizeof got, 0), 4);
+    expect_told(&manager, "READY=1\nSTATUS=master on %s, 0 members\n", master->url);
+    expect_end(node_stop(master));
+    expect_told(&manager, "STOPPING=1\nSTATUS=stopping\n");
+    expect_told_no_more(&manager);
+    expect_logged(master, "NOTIFY_SOCKET", 1);
+}
+
 SCENARIO(cluster_notify, where_nobody_listens_a_node_warns_once_and_goes_on)
 {
     struct node *master = master_start("NOTIFY_SOCKET=%s", data_dir("nobody"));

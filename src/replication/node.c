@@ -17,8 +17,9 @@
 #include <string.h>
 
 enum {
-    PAUSE_LEAST_MS = 100, /* a pass that is late by less is no pause of the process */
-    INTERIM_LEAST_MS = 20 /* between two interim answers: fewer than HTTP_INTERIM_MOST */
+    PAUSE_LEAST_MS = 100,  /* a pass that is late by less is no pause of the process */
+    INTERIM_LEAST_MS = 20, /* between two interim answers: fewer than HTTP_INTERIM_MOST */
+    TELL_AGAIN_MS = 1000
 };
 
 uint64_t node_shown(const struct node *node)
@@ -298,19 +299,25 @@ static int64_t serving_pass(struct node *node, int64_t now_ms, int64_t stop_by_m
     return clock_earlier(clock_earlier(role_ms, disk_ms), clock_earlier(tail_ms, events_go_on(node, now_ms)));
 }
 
-/* Tells the process what it has not been told yet. */
-static void watcher_tell(struct node *node, bool stopping)
+/* Tells the process what it has not been told yet. Returns when to try again. */
+static int64_t watcher_tell(struct node *node, int64_t now_ms, bool stopping)
 {
     const struct store *store = node->base.store;
     enum node_state state = stopping ? NODE_STOPS : store && !store_runs(store) ? NODE_LOADS : NODE_SERVES;
     if (!node->tell || (state == node->told_state && node->all_members == node->told_members))
-        return;
+        return CLOCK_NEVER;
+    if (now_ms < node->tell_ms)
+        return node->tell_ms;
+    node->tell_ms = now_ms + TELL_AGAIN_MS;
+    if (!node->tell(node->tell_ctx, state, node->all_members))
+        return node->tell_ms;
+    node->tell_ms = 0;
     node->told_state = state;
     node->told_members = node->all_members;
-    node->tell(node->tell_ctx, state, node->all_members);
+    return CLOCK_NEVER;
 }
 
-void node_watch(struct node *node, void (*tell)(void *ctx, enum node_state state, unsigned members),
+void node_watch(struct node *node, bool (*tell)(void *ctx, enum node_state state, unsigned members),
                 void *ctx)
 {
     node->tell = tell;
@@ -329,7 +336,7 @@ static int64_t service_pass(void *ctx, int64_t now_ms)
         node->due_ms = loading_pass(node, now_ms, stop_by_ms);
     else
         node->due_ms = serving_pass(node, now_ms, stop_by_ms);
-    watcher_tell(node, stop_by_ms != CLOCK_NEVER);
+    node->due_ms = clock_earlier(node->due_ms, watcher_tell(node, now_ms, stop_by_ms != CLOCK_NEVER));
     return node->due_ms;
 }
 

@@ -38,8 +38,9 @@ enum node_state {
 
 /* Before the first pass: `tell` is called on the loop's thread, and must not block, in each pass in which the
  * state is another than before, or the number of a master's members (of a secondary it is 0); for that one
- * not at each change, but when the members are looked at the next time. */
-void node_watch(struct node *node, void (*tell)(void *ctx, enum node_state state, unsigned members),
+ * not at each change, but when the members are looked at the next time. Where it returns false it is called
+ * again a second later, with what is then. */
+void node_watch(struct node *node, bool (*tell)(void *ctx, enum node_state state, unsigned members),
                 void *ctx);
 
 /* What the HTTP server calls; its ctx is the node. */

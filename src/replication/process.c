@@ -45,15 +45,17 @@ static void list_unusable(void *ctx)
 
 /* ---- what the service manager is told, on the loop's thread */
 
-static void manager_tell(struct process *process, const char *text)
+/* Returns false where another try may succeed: the manager's queue is full. */
+static bool manager_tell(struct process *process, const char *text)
 {
     int result = notify_send(process->manager, text);
-    if (result == 0 || process->unheard)
-        return;
-    process->unheard = true;
-    logline_event(LOGLINE_WARN, "not_notified", NULL,
-                  "cannot tell the service manager at NOTIFY_SOCKET=%s: %s", process->manager,
-                  strerror(-result));
+    if (result < 0 && !process->unheard) {
+        process->unheard = true;
+        logline_event(LOGLINE_WARN, "not_notified", NULL,
+                      "cannot tell the service manager at NOTIFY_SOCKET=%s: %s", process->manager,
+                      strerror(-result));
+    }
+    return result != -EAGAIN;
 }
 
 static void serving_write(const struct process *process, unsigned members, struct buf *out)
@@ -71,7 +73,7 @@ static void serving_write(const struct process *process, unsigned members, struc
                  settings->master_url);
 }
 
-static void node_told(void *ctx, enum node_state state, unsigned members)
+static bool node_told(void *ctx, enum node_state state, unsigned members)
 {
     struct process *process = ctx;
     struct buf text = {0};
@@ -82,9 +84,9 @@ static void node_told(void *ctx, enum node_state state, unsigned members)
     else
         buf_add_text(&text, "STOPPING=1\nSTATUS=stopping\n");
     buf_add_char(&text, '\0');
-    if (!text.failed)
-        manager_tell(process, text.data);
+    bool told = !text.failed && manager_tell(process, text.data);
     buf_free(&text);
+    return told;
 }
 
 /* ---- life */
