@@ -262,6 +262,18 @@ Test(absence, where_no_removal_would_answer_them_it_says_what_would)
     close(number);
 }
 
+/* A majority of three is two, and of two as well. */
+Test(absence, where_a_majority_waits_it_says_what_helps_beside_a_removal)
+{
+    master_start();
+    silent(1, true);
+    silent(2, true);
+    int most = post_begin("?w=majority");
+    wait(UNHEALTHY_MS + A_CHECK_MS);
+    cr_expect_eq(lines_with("unhealthy for 0 s; start it again, or another in its place; if it is gone"), 2);
+    close(most);
+}
+
 Test(absence, a_number_of_nodes_that_cannot_be_reached_without_it_waits_for_it)
 {
     master_start();

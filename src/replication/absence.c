@@ -20,7 +20,7 @@ struct absence {
     unsigned alive;               /* nodes: without the unhealthy ones so many may hold a message */
     unsigned need_all, need_most; /* what CONCERN_ALL and CONCERN_MAJORITY stand for */
     unsigned posts;
-    unsigned freed; /* those of them that would need fewer nodes without the member */
+    unsigned freed; /* those of them for CONCERN_ALL, where that needs fewer nodes without the member */
 };
 
 /* Of the unhealthy members that may be warned of again the one that may be so for longest. */
@@ -48,8 +48,7 @@ static void waiter_seen(void *ctx, struct acks_waiter *waiter)
         (!all && need <= absence->alive))
         return;
     absence->posts++;
-    absence->freed +=
-        waiter->w < 0 && absence->member.counts && absence->counting > absence->base->settings->nodes;
+    absence->freed += all && absence->member.counts && absence->counting > absence->base->settings->nodes;
 }
 
 /* The command that removes the member. An id is whatever somebody registered: in a command line it must be

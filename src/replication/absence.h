@@ -2,9 +2,9 @@
  * it it warns once a minute, and says how to remove it; and it removes it by itself after FORGET_AFTER.
  *
  * To forget is not to make appends possible: as long as the gate is closed, or the quorum is missing, nobody
- * is forgotten. So a QUORUM of a majority never shrinks to those who are left, and what a master waits for
- * before its first append is decided as ever. Time in which the master's own process stood still does not
- * count (members_woke), and a member that its disk tells of counts from its start (members_restore).
+ * is forgotten, and what a master waits for before its first append is decided as ever. Time in which the
+ * master's own process stood still does not count (members_woke), and a member that its disk tells of counts
+ * from its start (members_restore).
  *
  * Belongs to the loop's thread. */
 #ifndef REPLICATION_ABSENCE_H

@@ -364,6 +364,8 @@ void registrar_leave(struct registrar *registrar, int64_t until_ms)
     registrar->until_ms = until_ms;
     if (known)
         call_begin(registrar, &registrar->master, "DELETE", target, &(struct buf){0});
+    else
+        call_end(registrar);
 }
 
 /* ---- the whole */
