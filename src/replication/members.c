@@ -1,6 +1,5 @@
 #include "replication/members.h"
 #include "clock.h"
-#include "json.h"
 #include "logline.h"
 #include "replication/retry.h"
 #include <errno.h>
@@ -55,7 +54,8 @@ struct members {
     unsigned goodbyes_next;
 };
 
-static const char *const state_names[] = {"healthy", "suspected", "unhealthy"};
+const char *const member_state_names[] = {
+    [MEMBER_HEALTHY] = "healthy", [MEMBER_SUSPECTED] = "suspected", [MEMBER_UNHEALTHY] = "unhealthy"};
 
 struct members *members_open(const struct base *base)
 {
@@ -423,7 +423,7 @@ static int member_told(struct link *link)
     if (member_record(members, member, link) < 0)
         return link_fail(link, ENOMEM, "there is no memory for another member");
     if (first) {
-        event_tell(members, member->id, state_names[member->state]);
+        event_tell(members, member->id, member_state_names[member->state]);
         members_check(members, clock_ms());
     }
     return 0;
@@ -649,11 +649,11 @@ static void member_check(struct members *members, struct member *member, int64_t
         return;
     bool well = state == MEMBER_HEALTHY || (state == MEMBER_SUSPECTED && may_be_starting(member));
     complain(members->base->complaints, well ? LOGLINE_INFO : LOGLINE_WARN, member->id, "member",
-             LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("state", state_names[state])),
-             "%s is %s now (was %s), last seen %.1f s ago", member->id, state_names[state],
-             state_names[member->state], (double)silent_ms / 1000);
+             LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("state", member_state_names[state])),
+             "%s is %s now (was %s), last seen %.1f s ago", member->id, member_state_names[state],
+             member_state_names[member->state], (double)silent_ms / 1000);
     member->state = state;
-    event_tell(members, member->id, state_names[state]);
+    event_tell(members, member->id, member_state_names[state]);
 }
 
 int64_t members_check(struct members *members, int64_t now_ms)
@@ -722,6 +722,9 @@ static struct member_view member_view(const struct members *members, const struc
     uint64_t acked = member->ack ? acks_position(members->base->acks, member->ack) : 0;
     uint64_t last = log_last(members->base->log);
     return (struct member_view){.id = member->id,
+                                .target = &member->target,
+                                .complaint = member->complaint,
+                                .proven = member->ack || member->met,
                                 .state = member->state,
                                 .position = acked,
                                 .number = member->number,
@@ -748,53 +751,4 @@ void members_warn_at(struct members *members, const char *id, int64_t at_ms)
     struct member **at = member_find(members, id);
     if (*at)
         (*at)->warn_ms = at_ms;
-}
-
-static void member_write(const struct members *members, const struct member *member, int64_t now_ms,
-                         struct buf *out)
-{
-    char authority[HTTP_AUTHORITY_MAX];
-    struct member_view view = member_view(members, member, now_ms * 1000);
-    http_url_authority(&member->target.url, authority, sizeof authority);
-    buf_add_text(out, "{\"id\":");
-    json_quote(span_of(member->id), out);
-    buf_addf(out,
-             ",\"url\":\"http://%s\",\"state\":\"%s\",\"acked\":%" PRIu64 ",\"lag\":%" PRIu64
-             ",\"last_seen\":%.3f",
-             authority, state_names[member->state], view.position, view.lag, (double)view.silent_ms / 1000);
-    if (member->target.durable)
-        buf_add_text(out, ",\"durable\":true");
-    if (member->complaint[0]) {
-        buf_add_text(out, ",\"error\":");
-        json_quote_sentence(member->complaint, out);
-    }
-    buf_add_char(out, '}');
-}
-
-void members_write(const struct members *members, int64_t now_ms, struct buf *out)
-{
-    buf_add_char(out, '[');
-    for (const struct member *member = members->first; member; member = member->next) {
-        if (member != members->first)
-            buf_add_char(out, ',');
-        member_write(members, member, now_ms, out);
-    }
-    buf_add_char(out, ']');
-}
-
-void members_write_note(const struct members *members, struct buf *out)
-{
-    bool first = true;
-    buf_add_char(out, '[');
-    for (const struct member *member = members->first; member; member = member->next) {
-        char authority[HTTP_AUTHORITY_MAX];
-        if (!member->ack && !member->met)
-            continue;
-        http_url_authority(&member->target.url, authority, sizeof authority);
-        buf_add_text(out, first ? "{\"id\":" : ",{\"id\":");
-        json_quote(span_of(member->id), out);
-        buf_addf(out, ",\"url\":\"http://%s\"}", authority);
-        first = false;
-    }
-    buf_add_char(out, ']');
 }

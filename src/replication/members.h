@@ -23,6 +23,7 @@ enum {
 };
 
 enum member_state { MEMBER_HEALTHY, MEMBER_SUSPECTED, MEMBER_UNHEALTHY };
+extern const char *const member_state_names[]; /* "healthy" and so on, as all that a node says calls it */
 
 struct members;
 
@@ -83,12 +84,15 @@ struct members_count members_count(const struct members *members);
 /* How many of the alive ones have answered a request that was sent since then. */
 unsigned members_answered_since(const struct members *members, int64_t since_us);
 
-/* A member as it is now, for who looks at all of them. */
+/* A member as it is now, for who looks at all of them. The pointers are borrowed from the member. */
 struct member_view {
-    const char *id;    /* borrowed */
-    uint64_t number;   /* no other one has it, or had it before */
-    uint64_t position; /* what it holds; 0 where it is not proven yet */
-    bool counts;       /* for CONCERN_ALL */
+    const char *id;
+    const struct link_target *target; /* where it is dialled next */
+    const char *complaint;            /* what is wrong with the link; "": nothing */
+    uint64_t number;                  /* no other one has it, or had it before */
+    uint64_t position;                /* what it holds; 0 where it is not proven yet */
+    bool proven;                      /* by this process, or as the disk told */
+    bool counts;                      /* for CONCERN_ALL */
     enum member_state state;
     uint64_t lag;         /* messages that it lacks */
     int64_t lag_us;       /* for how long it has lacked some; 0: it has all */
@@ -104,13 +108,5 @@ void members_each(const struct members *members, int64_t now_us,
 
 /* Notes when it may be warned again that somebody waits for this member. */
 void members_warn_at(struct members *members, const char *id, int64_t at_ms);
-
-/* Adds the array for the disk: [{"id":…,"url":…}], those that are or were proven. */
-void members_write_note(const struct members *members, struct buf *out);
-
-/* Adds the array for GET /health:
- * [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…,"durable":true,"error":…}]; the error is there
- * while there is something wrong with the link. */
-void members_write(const struct members *members, int64_t now_ms, struct buf *out);
 
 #endif
