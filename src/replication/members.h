@@ -1,14 +1,8 @@
-/* The master's members: who has registered, where each one is, and how well. It dials each member's address,
- * and dials again without end when a link fails; the pause before that grows (retry.h), and ends at once when
- * the secondary registers again.
+/* The master's members: who has registered, what each one counts for, and how well it is. How a member is
+ * reached, and what a registration of a known member changes, is its contact's (contact.h).
  *
  * A registration is a wish. A member counts for ACKs and the quorum from the first proven answer on a link to
  * it (link.h); `proven` means that below.
- *
- * A registration of a known member from another process or URL is verified before it changes anything: the
- * new address is dialled beside the link that there is, and the first proven answer from there puts the new
- * link in the place of the old one. So a registration that was long under way, of a process that is dead,
- * changes nothing. One that tells the process and the URL of the link that there is leaves that alone.
  *
  * Belongs to the loop's thread. */
 #ifndef REPLICATION_MEMBERS_H
