@@ -38,7 +38,6 @@ static void start(void)
     cr_assert_eq(logline_start(lines_fd, LOGLINE_WARN, LOGLINE_TEXT, "m"), 0);
     contact_open(&contact, &base, "s1", SILENCE_MS, clock_ms());
     contact.told = owner_told;
-    contact.owner = &contact;
 }
 
 static void stop(void)
@@ -225,6 +224,8 @@ Test(contact, addresses_of_which_none_is_proven_are_dialled_by_turns)
 
 Test(contact, it_tells_where_another_process_has_registered)
 {
+    contact_register(&contact, &second, clock_ms());
+    cr_assert_eq(contact_wish(&contact, "b1")->url.port, 2);
     join(&first);
     cr_assert_null(contact_wish(&contact, "b1"));
     contact_register(&contact, &second, clock_ms());

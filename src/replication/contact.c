@@ -96,8 +96,7 @@ static struct link *contact_dial(struct contact *contact, const struct link_targ
     if (!link)
         return NULL;
     link->told = contact->told;
-    link->owner = contact->owner;
-    link->ctx = contact->ctx;
+    link->owner = contact;
     link->counters = &contact->counters;
     link->sent_before = contact->sent;
     link->batch_bytes = contact->batch_bytes;

@@ -24,10 +24,9 @@ struct contact {
     const struct base *base;
     const char *id; /* of the member */
 
-    /* The owner's, set before the first pass: see struct link. Where `told` lets a proven answer count it
-     * calls contact_accept. */
+    /* Set it before the first pass: see struct link, whose owner is the contact. Where it lets a proven
+     * answer count it calls contact_accept. */
     int (*told)(struct link *link);
-    void *owner, *ctx;
 
     /* For the owner to read */
     struct link_target target; /* to be dialled next; port 0: nothing is known yet */

@@ -1,5 +1,6 @@
 #include "replication/members.h"
 #include "clock.h"
+#include "container.h"
 #include "logline.h"
 #include "replication/contact.h"
 #include <errno.h>
@@ -14,6 +15,7 @@ enum {
 };
 
 struct member {
+    struct members *members; /* in which it is */
     struct member *next;
     char id[WIRE_ID_SIZE];
     struct contact contact;
@@ -208,13 +210,14 @@ static int member_prove(struct members *members, struct member *member, struct l
 
 static int member_told(struct link *link)
 {
-    struct members *members = link->ctx;
-    struct member *member = link->owner;
+    struct contact *contact = link->owner;
+    struct member *member = CONTAINER_OF(contact, struct member, contact);
+    struct members *members = member->members;
     bool first = !link->claimed;
     int result = first ? member_prove(members, member, link) : 0;
     if (result < 0)
         return result;
-    contact_accept(&member->contact, link);
+    contact_accept(contact, link);
     if (member_record(members, member, link) < 0)
         return link_fail(link, ENOMEM, "there is no memory for another member");
     if (first) {
@@ -251,13 +254,12 @@ static struct member *member_add(struct members *members, struct member **at, co
     struct member *member = calloc(1, sizeof *member);
     if (!member)
         return NULL;
+    member->members = members;
     snprintf(member->id, sizeof member->id, "%s", id);
     member->joined_at = log_last(members->base->log);
     member->seen_ms = now_ms;
     contact_open(&member->contact, members->base, member->id, unhealthy_after_ms(members), now_ms);
     member->contact.told = member_told;
-    member->contact.owner = member;
-    member->contact.ctx = members;
     member->number = ++members->numbers;
     members->count.all++;
     *at = member;
