@@ -22,8 +22,7 @@ struct member {
     struct acks_member *ack;   /* NULL before the first proof, where the disk did not tell of it */
     uint64_t noted;            /* the change of the disk's note that tells of the first proof */
     uint64_t number;           /* goes with `ack`: no other member has had it */
-    char boot[WIRE_NAME_SIZE]; /* of the process that was proven last; "": none, by this process of the master
-                                */
+    char boot[WIRE_NAME_SIZE]; /* proven last by this process of the master; "": none is */
     bool witness;              /* this process came with messages, and had once been complete */
     uint64_t joined_at;        /* the end of the list at the first registration */
     enum member_state state;
