@@ -68,7 +68,7 @@ struct link {
     /* A proven answer came: `position` is news. Returns 0, or a negative errno after link_fail, to end the
      * link. It must not close the link. */
     int (*told)(struct link *link);
-    void *owner, *ctx;              /* the owner's */
+    void *owner;                    /* whose link it is */
     bool claimed;                   /* the owner's */
     struct link_counters *counters; /* the owner's */
     struct http_client *client;

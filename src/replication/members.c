@@ -1,8 +1,8 @@
 #include "replication/members.h"
 #include "clock.h"
-#include "json.h"
+#include "container.h"
 #include "logline.h"
-#include "replication/retry.h"
+#include "replication/contact.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,39 +11,23 @@
 
 enum {
     CHECKS_AN_INTERVAL = 10,
-    EARLY_MS = 1000,         /* a greeting may overtake the answer to the registration by so much */
-    ATTEMPT_MOST_MS = 60000, /* silence that is allowed on a link: doubles up to this, see member_learn */
-    HOLD_MS = 300,           /* a goodbye may follow the end of its process's connection so late */
-    GOODBYES = 256           /* are remembered */
+    GOODBYES = 256 /* are remembered */
 };
 
 struct member {
+    struct members *members; /* in which it is */
     struct member *next;
     char id[WIRE_ID_SIZE];
-    struct link_target target; /* to be dialled next */
-    struct link_target other;  /* where else it has registered since it was proven last; port 0: nowhere */
-    struct link *link;         /* NULL: a pause until dial_ms */
-    struct link *candidate;    /* to an address that was registered since, not proven; or NULL */
+    struct contact contact;
     struct acks_member *ack;   /* NULL before the first proof, where the disk did not tell of it */
-    bool met;                  /* proven by this process of the master */
     uint64_t noted;            /* the change of the disk's note that tells of the first proof */
     uint64_t number;           /* goes with `ack`: no other member has had it */
-    char boot[WIRE_NAME_SIZE]; /* of the process that was proven last */
+    char boot[WIRE_NAME_SIZE]; /* proven last by this process of the master; "": none is */
     bool witness;              /* this process came with messages, and had once been complete */
     uint64_t joined_at;        /* the end of the list at the first registration */
     enum member_state state;
     int64_t seen_ms;
-    int64_t registered_ms; /* last */
-    int64_t dial_ms;
-    int64_t warn_ms;    /* see struct member_view */
-    int64_t attempt_ms; /* see struct link, as are the next two */
-    uint64_t batch_bytes;
-    uint64_t sent; /* the last id that was sent on a link that failed */
-    struct retry retry;
-    struct link_counters counters;
-    char complaint[512]; /* why its last link failed; "": all is well */
-    char held[512]; /* a complaint that is told at hold_ms, unless a goodbye explains it before; "": none */
-    int64_t hold_ms;
+    int64_t warn_ms; /* see struct member_view */
 };
 
 struct members {
@@ -55,7 +39,8 @@ struct members {
     unsigned goodbyes_next;
 };
 
-static const char *const state_names[] = {"healthy", "suspected", "unhealthy"};
+const char *const member_state_names[] = {
+    [MEMBER_HEALTHY] = "healthy", [MEMBER_SUSPECTED] = "suspected", [MEMBER_UNHEALTHY] = "unhealthy"};
 
 struct members *members_open(const struct base *base)
 {
@@ -73,191 +58,25 @@ static struct member **member_find(struct members *members, const char *id)
     return at;
 }
 
-/* ---- links */
-
-static int member_told(struct link *link);
-
-/* Opens a link to the target, with what earlier ones have taught. NULL where there is no memory. */
-static struct link *member_dial(struct members *members, struct member *member,
-                                const struct link_target *target, int64_t now_ms)
+/* Whether it was proven by this process of the master. */
+static bool is_met(const struct member *member)
 {
-    struct link *link = link_open(members->base, member->id, target, now_ms);
-    if (!link)
-        return NULL;
-    link->told = member_told;
-    link->owner = member;
-    link->ctx = members;
-    link->counters = &member->counters;
-    link->sent_before = member->sent;
-    link->batch_bytes = member->batch_bytes;
-    link->attempt_ms = member->attempt_ms;
-    return link;
-}
-
-static void link_drop(struct link **link)
-{
-    if (*link)
-        link_close(*link);
-    *link = NULL;
-}
-
-/* The silence that is allowed on a link at the least. */
-static int64_t attempt_least_ms(const struct members *members)
-{
-    int64_t unhealthy_ms = MEMBER_UNHEALTHY_INTERVALS * members->base->settings->heartbeat_ms;
-    return unhealthy_ms > LINK_ATTEMPT_MS ? unhealthy_ms : LINK_ATTEMPT_MS;
-}
-
-/* What a link that failed teaches about the next one. */
-static void member_learn(struct members *members, struct member *member, const struct link *link)
-{
-    bool proven = link->peer.boot[0];
-    if (link->next.id > member->sent + 1)
-        member->sent = link->next.id - 1;
-    int64_t least_ms = attempt_least_ms(members);
-    member->batch_bytes = link_next_batch(link);
-    if (link->progressed) {
-        member->retry.pause_ms = 0;
-        member->attempt_ms = least_ms;
-    } else if (link->error == -ETIMEDOUT && proven) {
-        member->attempt_ms *= 2; /* it lives, and needs longer for its answer */
-    }
-    if (member->attempt_ms > ATTEMPT_MOST_MS)
-        member->attempt_ms = ATTEMPT_MOST_MS;
-    if (member->attempt_ms < least_ms)
-        member->attempt_ms = least_ms;
-}
-
-/* Whether the secondary refused the greeting because it has not read the answer to its registration yet. */
-static bool greeted_early(const struct member *member, const struct link *link, int64_t now_ms)
-{
-    return link->status == 409 && !link->peer.boot[0] && now_ms - member->registered_ms < EARLY_MS;
+    return member->boot[0];
 }
 
 /* Whether it is a member that the disk tells of, which may be starting just now. */
 static bool may_be_starting(const struct member *member)
 {
-    return member->ack && !member->met && member->state != MEMBER_UNHEALTHY;
+    return member->ack && !is_met(member) && member->state != MEMBER_UNHEALTHY;
 }
 
-/* Whether the secondary may be stopping: its connection has ended, or it answers 503. */
-static bool may_be_leaving(const struct link *link)
-{
-    return link->peer.boot[0] && (link->error == -ECONNRESET || link->status == 503);
-}
-
-static void complaint_tell(struct members *members, const struct member *member, enum logline_level level,
-                           const char *why)
-{
-    complain(members->base->complaints, level, member->id, "link_failed",
-             LOG_FIELDS(LOG_TEXT("member", member->id)), "%s: %s; trying again", member->id, why);
-}
-
-static void member_complain(struct members *members, struct member *member, const struct link *link,
-                            int64_t now_ms)
-{
-    snprintf(member->complaint, sizeof member->complaint, "%s", link->why);
-    if (greeted_early(member, link, now_ms) || may_be_starting(member)) {
-        complaint_tell(members, member, LOGLINE_DEBUG, link->why);
-    } else if (may_be_leaving(link)) {
-        if (!member->held[0])
-            member->hold_ms = now_ms + HOLD_MS;
-        snprintf(member->held, sizeof member->held, "%s", link->why);
-    } else {
-        complaint_tell(members, member, link->differs ? LOGLINE_ERROR : LOGLINE_WARN, link->why);
-    }
-}
-
-/* Tells what was held, when no goodbye has come. Returns when to call again. */
-static int64_t complaint_release(struct members *members, struct member *member, int64_t now_ms)
-{
-    if (!member->held[0])
-        return CLOCK_NEVER;
-    if (now_ms < member->hold_ms)
-        return member->hold_ms;
-    complaint_tell(members, member, LOGLINE_WARN, member->held);
-    member->held[0] = '\0';
-    return CLOCK_NEVER;
-}
-
-static void member_pause(struct member *member, int64_t now_ms)
-{
-    member->dial_ms = now_ms + retry_pause(&member->retry);
-}
-
-static void member_dial_now(struct member *member, int64_t now_ms)
-{
-    member->dial_ms = now_ms;
-    member->retry.pause_ms = 0;
-}
-
-/* Another registration than the one that the target is from. Only the proof shows which of the two holds, so
- * they are dialled by turns until then. */
-static void target_add(struct member *member, const struct link_target *target)
-{
-    member->other = member->target;
-    member->target = *target;
-}
-
-static void targets_swap(struct member *member)
-{
-    struct link_target target = member->target;
-    if (!member->other.url.port)
-        return;
-    member->target = member->other;
-    member->other = target;
-}
-
-/* The link has failed. */
-static void member_lost(struct members *members, struct member *member, int64_t now_ms)
-{
-    struct link *link = member->link;
-    member->counters.failures++;
-    member_learn(members, member, link);
-    member_complain(members, member, link, now_ms);
-    if (member->candidate)
-        target_add(member, &member->candidate->target);
-    else
-        targets_swap(member);
-    member->link = member->candidate;
-    member->candidate = NULL;
-    link_close(link);
-    member_pause(member, now_ms);
-}
-
-/* The candidate has failed. Where no link is proven, what it was dialled for may hold all the same. */
-static void candidate_lost(struct member *member)
-{
-    struct link *candidate = member->candidate;
-    logline_event(LOGLINE_DEBUG, "link_failed", LOG_FIELDS(LOG_TEXT("member", member->id)),
-                  "%s: a registration led nowhere: %s", member->id, candidate->why);
-    if (!member->link || member->link->state != LINK_PROVEN)
-        target_add(member, &candidate->target);
-    link_drop(&member->candidate);
-}
+/* ---- passes */
 
 static int64_t member_pass(struct members *members, struct member *member, int64_t now_ms)
 {
-    int64_t next_ms = complaint_release(members, member, now_ms);
     if (member->ack && acks_is_held(member->ack) && store_noted(members->base->store, member->noted))
         acks_let_count(members->base->acks, member->ack);
-    if (member->candidate) {
-        next_ms = clock_earlier(link_pass(member->candidate, now_ms), next_ms);
-        if (member->candidate->state == LINK_FAILED)
-            candidate_lost(member);
-    }
-    if (!member->link && now_ms >= member->dial_ms) {
-        member->link = member_dial(members, member, &member->target, now_ms);
-        if (!member->link)
-            member_pause(member, now_ms);
-    }
-    if (member->link) {
-        int64_t due_ms = link_pass(member->link, now_ms);
-        next_ms = clock_earlier(due_ms, next_ms);
-        if (member->link->state == LINK_FAILED)
-            member_lost(members, member, now_ms);
-    }
-    return member->link ? next_ms : clock_earlier(next_ms, member->dial_ms);
+    return contact_pass(&member->contact, may_be_starting(member), now_ms);
 }
 
 int64_t members_pass(struct members *members, int64_t now_ms)
@@ -270,31 +89,22 @@ int64_t members_pass(struct members *members, int64_t now_ms)
 
 void members_renew(struct members *members)
 {
-    for (struct member *member = members->first; member; member = member->next) {
-        if (member->candidate)
-            target_add(member, &member->candidate->target);
-        link_drop(&member->link);
-        link_drop(&member->candidate);
-        member_dial_now(member, clock_ms());
-    }
+    for (struct member *member = members->first; member; member = member->next)
+        contact_renew(&member->contact, clock_ms());
 }
 
 void members_woke(struct members *members, int64_t paused_ms, int64_t now_ms)
 {
     for (struct member *member = members->first; member; member = member->next) {
         member->seen_ms = clock_earlier(member->seen_ms + paused_ms, now_ms);
-        if (member->link)
-            link_woke(member->link, paused_ms, now_ms);
-        if (member->candidate)
-            link_woke(member->candidate, paused_ms, now_ms);
+        contact_woke(&member->contact, paused_ms, now_ms);
     }
 }
 
 void members_farewell(struct members *members, int64_t now_ms)
 {
     for (struct member *member = members->first; member; member = member->next)
-        if (member->link)
-            link_farewell(member->link, now_ms);
+        contact_farewell(&member->contact, now_ms);
 }
 
 /* ---- proof */
@@ -311,8 +121,7 @@ static void member_unlink(struct members *members, struct member **at)
     *at = member->next;
     members->count.all--;
     store_changed(members->base->store);
-    link_drop(&member->link);
-    link_drop(&member->candidate);
+    contact_close(&member->contact);
     if (member->ack)
         acks_leave(members->base->acks, member->ack);
     free(member);
@@ -362,7 +171,6 @@ static void member_inherit(struct member *member, struct member *other)
     member->ack = other->ack;
     other->ack = own;
     member->number = other->number;
-    member->met = other->met;
     member->noted = other->noted;
     member->witness = other->witness;
     snprintf(member->boot, sizeof member->boot, "%s", other->boot);
@@ -385,7 +193,7 @@ static int boot_claim(struct members *members, struct member *member, struct lin
     return member_record(members, member, link);
 }
 
-/* The first proof on a link. Returns 0 or a negative errno. */
+/* The first proof on a link. Returns 0, or a negative errno: the link has failed then. */
 static int member_prove(struct members *members, struct member *member, struct link *link)
 {
     int result = boot_claim(members, member, link);
@@ -395,35 +203,24 @@ static int member_prove(struct members *members, struct member *member, struct l
         member->witness = false;
     member->witness = member->witness || (link->target.complete && link->position > 0);
     snprintf(member->boot, sizeof member->boot, "%s", link->peer.boot);
-    if (link == member->candidate) {
-        link_drop(&member->link);
-        member->link = link;
-        member->candidate = NULL;
-        member->complaint[0] = '\0';
-    }
-    member->target = link->target;
-    member->met = true;
-    member->other.url.port = 0;
     member->noted = store_changed(members->base->store);
-    snprintf(member->target.boot, sizeof member->target.boot, "%s", link->peer.boot);
     return 0;
 }
 
 static int member_told(struct link *link)
 {
-    struct members *members = link->ctx;
-    struct member *member = link->owner;
-    bool first = link == member->candidate || !link->claimed;
+    struct contact *contact = link->owner;
+    struct member *member = CONTAINER_OF(contact, struct member, contact);
+    struct members *members = member->members;
+    bool first = !link->claimed;
     int result = first ? member_prove(members, member, link) : 0;
     if (result < 0)
         return result;
-    link->claimed = true;
-    if (link->progressed)
-        member->complaint[0] = '\0'; /* a greeting alone does not end a failure */
+    contact_accept(contact, link);
     if (member_record(members, member, link) < 0)
         return link_fail(link, ENOMEM, "there is no memory for another member");
     if (first) {
-        event_tell(members, member->id, state_names[member->state]);
+        event_tell(members, member->id, member_state_names[member->state]);
         members_check(members, clock_ms());
     }
     return 0;
@@ -445,59 +242,27 @@ static void goodbye_remember(struct members *members, const char *boot)
         snprintf(members->goodbyes[members->goodbyes_next++ % GOODBYES], WIRE_NAME_SIZE, "%s", boot);
 }
 
+static int64_t unhealthy_after_ms(const struct members *members)
+{
+    return MEMBER_UNHEALTHY_INTERVALS * members->base->settings->heartbeat_ms;
+}
+
 /* Adds a member at the end. NULL where there is no memory. */
 static struct member *member_add(struct members *members, struct member **at, const char *id, int64_t now_ms)
 {
     struct member *member = calloc(1, sizeof *member);
     if (!member)
         return NULL;
+    member->members = members;
     snprintf(member->id, sizeof member->id, "%s", id);
     member->joined_at = log_last(members->base->log);
     member->seen_ms = now_ms;
-    member->counters.held_us = now_ms * 1000;
-    member->batch_bytes = LINK_BATCH_BYTES;
-    member->attempt_ms = attempt_least_ms(members);
+    contact_open(&member->contact, members->base, member->id, unhealthy_after_ms(members), now_ms);
+    member->contact.told = member_told;
     member->number = ++members->numbers;
     members->count.all++;
     *at = member;
     return member;
-}
-
-static bool url_equals(const struct http_url *a, const struct http_url *b)
-{
-    return a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
-/* Whether a registration is of the process and URL that a link is to. One by hand names no process; the link
- * that came of it does not either, and is not what a process wants that registers by itself. */
-static bool target_is(const struct link_target *target, const struct link *link)
-{
-    if (target->boot[0] && !link->target.boot[0])
-        return false;
-    const char *boot = link->peer.boot[0] ? link->peer.boot : link->target.boot;
-    return url_equals(&target->url, &link->target.url) &&
-           (!target->boot[0] || !boot[0] || strcmp(target->boot, boot) == 0);
-}
-
-static bool target_equals(const struct link_target *a, const struct link_target *b)
-{
-    return url_equals(&a->url, &b->url) && strcmp(a->boot, b->boot) == 0;
-}
-
-/* Dials where the registration says: at once, or beside the link that there is. */
-static void member_retarget(struct members *members, struct member *member, const struct link_target *target,
-                            int64_t now_ms)
-{
-    if (!member->link) {
-        if (!target_equals(target, &member->target))
-            target_add(member, target);
-        member_dial_now(member, now_ms);
-        return;
-    }
-    if (target_is(target, member->link) || (member->candidate && target_is(target, member->candidate)))
-        return;
-    link_drop(&member->candidate);
-    member->candidate = member_dial(members, member, target, now_ms);
 }
 
 /* "registered s1 at http://…: it holds 2 of 3 messages; 1 member now". `before` is where a known member was,
@@ -507,11 +272,11 @@ static void log_registered(const struct members *members, const struct member *m
 {
     char authority[HTTP_AUTHORITY_MAX];
     char old[HTTP_AUTHORITY_MAX] = "";
-    bool elsewhere = before && !url_equals(before, url);
-    bool twice = elsewhere && member->state == MEMBER_HEALTHY && member->link;
     http_url_authority(url, authority, sizeof authority);
-    if (elsewhere)
+    if (before)
         http_url_authority(before, old, sizeof old);
+    bool elsewhere = before && strcmp(old, authority) != 0;
+    bool twice = elsewhere && member->state == MEMBER_HEALTHY && member->contact.link;
     complain(members->base->complaints, twice ? LOGLINE_WARN : LOGLINE_INFO, member->id, "registered",
              LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("peer", authority),
                         LOG_NUMBER("last", last_id), LOG_NUMBER("members", members->count.all)),
@@ -520,7 +285,7 @@ static void log_registered(const struct members *members, const struct member *m
              elsewhere ? " in place of the one at http://"
              : before  ? " again"
                        : "",
-             old, last_id, log_last(members->base->log), members->count.all,
+             elsewhere ? old : "", last_id, log_last(members->base->log), members->count.all,
              members->count.all == 1 ? "member" : "members",
              twice ? "; if both of them run, give each its own SECONDARY_ID" : "");
 }
@@ -536,9 +301,9 @@ int members_register(struct members *members, const char *id, const struct link_
     struct member *member = known ? *at : member_add(members, at, id, now_ms);
     if (!member)
         return -ENOMEM;
-    struct http_url before = member->link ? member->link->target.url : member->target.url;
-    member->registered_ms = now_ms;
-    member_retarget(members, member, target, now_ms);
+    const struct contact *contact = &member->contact;
+    struct http_url before = contact->link ? contact->link->target.url : contact->target.url;
+    contact_register(&member->contact, target, now_ms);
     members_check(members, now_ms);
     event_tell(members, id, "registered");
     log_registered(members, member, &target->url, known ? &before : NULL, last_id);
@@ -559,28 +324,16 @@ int members_restore(struct members *members, const char *id, const struct http_u
         member_unlink(members, at);
         return -ENOMEM;
     }
-    member->target.url = *url;
-    member->registered_ms = now_ms; /* it will, now that the master that it follows has ended */
+    /* It will register, now that the master that it follows has ended. */
+    contact_register(&member->contact, &(struct link_target){.url = *url}, now_ms);
     members_check(members, now_ms);
     return 0;
-}
-
-/* Where another process of the member has registered since, or NULL. */
-static const struct link_target *wish_of_another(const struct member *member, const char *boot)
-{
-    const struct link_target *wishes[] = {member->candidate ? &member->candidate->target : NULL,
-                                          member->target.url.port ? &member->target : NULL,
-                                          member->other.url.port ? &member->other : NULL};
-    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++)
-        if (wishes[i] && wishes[i]->boot[0] && strcmp(wishes[i]->boot, boot) != 0)
-            return wishes[i];
-    return NULL;
 }
 
 /* Whether the process is the member's, as far as is known. */
 static bool is_process_of(const struct member *member, const char *boot)
 {
-    const char *own = member->boot[0] ? member->boot : member->target.boot;
+    const char *own = is_met(member) ? member->boot : member->contact.target.boot;
     return !boot[0] || strcmp(own, boot) == 0;
 }
 
@@ -593,7 +346,7 @@ enum members_removal members_remove(struct members *members, const char *id, con
         return MEMBERS_NONE_SUCH;
     if (!is_process_of(*at, boot))
         return MEMBERS_OTHER_BOOT;
-    const struct link_target *wish = boot[0] ? wish_of_another(*at, boot) : NULL;
+    const struct link_target *wish = boot[0] ? contact_wish(&(*at)->contact, boot) : NULL;
     if (wish)
         target = *wish;
     member_unlink(members, at);
@@ -616,44 +369,45 @@ void members_close(struct members *members)
 
 /* ---- states */
 
-static enum member_state state_after(int64_t silent_ms, int64_t heartbeat_ms)
+static enum member_state state_after(const struct members *members, int64_t silent_ms)
 {
-    if (silent_ms >= MEMBER_UNHEALTHY_INTERVALS * heartbeat_ms)
+    if (silent_ms >= unhealthy_after_ms(members))
         return MEMBER_UNHEALTHY;
-    return silent_ms >= MEMBER_SUSPECTED_INTERVALS * heartbeat_ms ? MEMBER_SUSPECTED : MEMBER_HEALTHY;
+    return silent_ms >= MEMBER_SUSPECTED_INTERVALS * members->base->settings->heartbeat_ms ? MEMBER_SUSPECTED
+                                                                                           : MEMBER_HEALTHY;
 }
 
 /* Signs of life are the first registration, and whatever comes on a proven link. */
 static int64_t member_silent_ms(const struct member *member, int64_t now_ms)
 {
     int64_t seen_ms = member->seen_ms;
-    if (member->link && member->link->state == LINK_PROVEN && member->link->heard_ms > seen_ms)
-        seen_ms = member->link->heard_ms;
+    const struct link *link = contact_proven(&member->contact);
+    if (link && link->heard_ms > seen_ms)
+        seen_ms = link->heard_ms;
     return now_ms > seen_ms ? now_ms - seen_ms : 0;
 }
 
 static int64_t member_unhealthy_ms(const struct members *members, const struct member *member, int64_t now_ms)
 {
-    int64_t before_ms = MEMBER_UNHEALTHY_INTERVALS * members->base->settings->heartbeat_ms;
+    int64_t before_ms = unhealthy_after_ms(members);
     int64_t silent_ms = member_silent_ms(member, now_ms);
     return member->state == MEMBER_UNHEALTHY && silent_ms > before_ms ? silent_ms - before_ms : 0;
 }
 
 static void member_check(struct members *members, struct member *member, int64_t now_ms)
 {
-    int64_t heartbeat_ms = members->base->settings->heartbeat_ms;
     int64_t silent_ms = member_silent_ms(member, now_ms);
-    enum member_state state = state_after(silent_ms, heartbeat_ms);
+    enum member_state state = state_after(members, silent_ms);
     member->seen_ms = now_ms - silent_ms;
     if (state == member->state)
         return;
     bool well = state == MEMBER_HEALTHY || (state == MEMBER_SUSPECTED && may_be_starting(member));
     complain(members->base->complaints, well ? LOGLINE_INFO : LOGLINE_WARN, member->id, "member",
-             LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("state", state_names[state])),
-             "%s is %s now (was %s), last seen %.1f s ago", member->id, state_names[state],
-             state_names[member->state], (double)silent_ms / 1000);
+             LOG_FIELDS(LOG_TEXT("member", member->id), LOG_TEXT("state", member_state_names[state])),
+             "%s is %s now (was %s), last seen %.1f s ago", member->id, member_state_names[state],
+             member_state_names[member->state], (double)silent_ms / 1000);
     member->state = state;
-    event_tell(members, member->id, state_names[state]);
+    event_tell(members, member->id, member_state_names[state]);
 }
 
 int64_t members_check(struct members *members, int64_t now_ms)
@@ -664,9 +418,9 @@ int64_t members_check(struct members *members, int64_t now_ms)
         member_check(members, member, now_ms);
         bool alive = member->state != MEMBER_UNHEALTHY;
         count.proven += member->ack != NULL;
-        count.linked += member->link && member->link->state == LINK_PROVEN;
-        count.alive += member->met && alive;
-        count.unmet += !member->met && alive;
+        count.linked += contact_proven(&member->contact) != NULL;
+        count.alive += is_met(member) && alive;
+        count.unmet += !is_met(member) && alive;
         count.unhealthy += !alive;
         count.witnesses += member->ack && member->witness;
     }
@@ -711,8 +465,10 @@ struct members_count members_count(const struct members *members)
 unsigned members_answered_since(const struct members *members, int64_t since_us)
 {
     unsigned answered = 0;
-    for (const struct member *member = members->first; member; member = member->next)
-        answered += member->link && member->link->state == LINK_PROVEN && member->link->asked_us >= since_us;
+    for (const struct member *member = members->first; member; member = member->next) {
+        const struct link *link = contact_proven(&member->contact);
+        answered += link && link->asked_us >= since_us;
+    }
     return answered;
 }
 
@@ -722,16 +478,19 @@ static struct member_view member_view(const struct members *members, const struc
     uint64_t acked = member->ack ? acks_position(members->base->acks, member->ack) : 0;
     uint64_t last = log_last(members->base->log);
     return (struct member_view){.id = member->id,
+                                .target = &member->contact.target,
+                                .complaint = member->contact.complaint,
+                                .proven = member->ack || is_met(member),
                                 .state = member->state,
                                 .position = acked,
                                 .number = member->number,
                                 .counts = member->ack && acks_counts(members->base->acks, member->ack),
                                 .lag = acked < last ? last - acked : 0,
-                                .lag_us = acked < last ? now_us - member->counters.held_us : 0,
+                                .lag_us = acked < last ? now_us - member->contact.counters.held_us : 0,
                                 .silent_ms = member_silent_ms(member, now_us / 1000),
                                 .unhealthy_ms = member_unhealthy_ms(members, member, now_us / 1000),
                                 .warn_ms = member->warn_ms,
-                                .counters = &member->counters};
+                                .counters = &member->contact.counters};
 }
 
 void members_each(const struct members *members, int64_t now_us,
@@ -748,53 +507,4 @@ void members_warn_at(struct members *members, const char *id, int64_t at_ms)
     struct member **at = member_find(members, id);
     if (*at)
         (*at)->warn_ms = at_ms;
-}
-
-static void member_write(const struct members *members, const struct member *member, int64_t now_ms,
-                         struct buf *out)
-{
-    char authority[HTTP_AUTHORITY_MAX];
-    struct member_view view = member_view(members, member, now_ms * 1000);
-    http_url_authority(&member->target.url, authority, sizeof authority);
-    buf_add_text(out, "{\"id\":");
-    json_quote(span_of(member->id), out);
-    buf_addf(out,
-             ",\"url\":\"http://%s\",\"state\":\"%s\",\"acked\":%" PRIu64 ",\"lag\":%" PRIu64
-             ",\"last_seen\":%.3f",
-             authority, state_names[member->state], view.position, view.lag, (double)view.silent_ms / 1000);
-    if (member->target.durable)
-        buf_add_text(out, ",\"durable\":true");
-    if (member->complaint[0]) {
-        buf_add_text(out, ",\"error\":");
-        json_quote_sentence(member->complaint, out);
-    }
-    buf_add_char(out, '}');
-}
-
-void members_write(const struct members *members, int64_t now_ms, struct buf *out)
-{
-    buf_add_char(out, '[');
-    for (const struct member *member = members->first; member; member = member->next) {
-        if (member != members->first)
-            buf_add_char(out, ',');
-        member_write(members, member, now_ms, out);
-    }
-    buf_add_char(out, ']');
-}
-
-void members_write_note(const struct members *members, struct buf *out)
-{
-    bool first = true;
-    buf_add_char(out, '[');
-    for (const struct member *member = members->first; member; member = member->next) {
-        char authority[HTTP_AUTHORITY_MAX];
-        if (!member->ack && !member->met)
-            continue;
-        http_url_authority(&member->target.url, authority, sizeof authority);
-        buf_add_text(out, first ? "{\"id\":" : ",{\"id\":");
-        json_quote(span_of(member->id), out);
-        buf_addf(out, ",\"url\":\"http://%s\"}", authority);
-        first = false;
-    }
-    buf_add_char(out, ']');
 }

@@ -1,14 +1,8 @@
-/* The master's members: who has registered, where each one is, and how well. It dials each member's address,
- * and dials again without end when a link fails; the pause before that grows (retry.h), and ends at once when
- * the secondary registers again.
+/* The master's members: who has registered, what each one counts for, and how well it is. How a member is
+ * reached, and what a registration of a known member changes, is its contact's (contact.h).
  *
  * A registration is a wish. A member counts for ACKs and the quorum from the first proven answer on a link to
  * it (link.h); `proven` means that below.
- *
- * A registration of a known member from another process or URL is verified before it changes anything: the
- * new address is dialled beside the link that there is, and the first proven answer from there puts the new
- * link in the place of the old one. So a registration that was long under way, of a process that is dead,
- * changes nothing. One that tells the process and the URL of the link that there is leaves that alone.
  *
  * Belongs to the loop's thread. */
 #ifndef REPLICATION_MEMBERS_H
@@ -23,6 +17,7 @@ enum {
 };
 
 enum member_state { MEMBER_HEALTHY, MEMBER_SUSPECTED, MEMBER_UNHEALTHY };
+extern const char *const member_state_names[]; /* "healthy" and so on, as all that a node says calls it */
 
 struct members;
 
@@ -83,12 +78,15 @@ struct members_count members_count(const struct members *members);
 /* How many of the alive ones have answered a request that was sent since then. */
 unsigned members_answered_since(const struct members *members, int64_t since_us);
 
-/* A member as it is now, for who looks at all of them. */
+/* A member as it is now, for who looks at all of them. The pointers are borrowed from the member. */
 struct member_view {
-    const char *id;    /* borrowed */
-    uint64_t number;   /* no other one has it, or had it before */
-    uint64_t position; /* what it holds; 0 where it is not proven yet */
-    bool counts;       /* for CONCERN_ALL */
+    const char *id;
+    const struct link_target *target; /* where it is dialled next */
+    const char *complaint;            /* what is wrong with the link; "": nothing */
+    uint64_t number;                  /* no other one has it, or had it before */
+    uint64_t position;                /* what it holds; 0 where it is not proven yet */
+    bool proven;                      /* by this process, or as the disk told */
+    bool counts;                      /* for CONCERN_ALL */
     enum member_state state;
     uint64_t lag;         /* messages that it lacks */
     int64_t lag_us;       /* for how long it has lacked some; 0: it has all */
@@ -104,13 +102,5 @@ void members_each(const struct members *members, int64_t now_us,
 
 /* Notes when it may be warned again that somebody waits for this member. */
 void members_warn_at(struct members *members, const char *id, int64_t at_ms);
-
-/* Adds the array for the disk: [{"id":…,"url":…}], those that are or were proven. */
-void members_write_note(const struct members *members, struct buf *out);
-
-/* Adds the array for GET /health:
- * [{"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…,"durable":true,"error":…}]; the error is there
- * while there is something wrong with the link. */
-void members_write(const struct members *members, int64_t now_ms, struct buf *out);
 
 #endif

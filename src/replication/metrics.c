@@ -240,12 +240,10 @@ static void state_count(void *ctx, const struct member_view *member)
 
 static void members_state_write(const struct members *members, int64_t now_us, struct buf *out)
 {
-    static const char *const states[] = {
-        [MEMBER_HEALTHY] = "healthy", [MEMBER_SUSPECTED] = "suspected", [MEMBER_UNHEALTHY] = "unhealthy"};
     uint64_t counts[MEMBER_UNHEALTHY + 1] = {0};
     members_each(members, now_us, state_count, counts);
     exposition_family(out, "rlog_members", "gauge", "Members by their state.");
-    labelled(out, "rlog_members", "state", states, counts, MEMBER_UNHEALTHY + 1);
+    labelled(out, "rlog_members", "state", member_state_names, counts, MEMBER_UNHEALTHY + 1);
 }
 
 static void member_rows_write(const struct members *members, int64_t now_us, struct buf *out)

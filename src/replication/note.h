@@ -6,7 +6,8 @@
 #include "replication/members.h"
 
 /* `complete`: the node has once held all that was acknowledged, and its disk has kept whatever it held since.
- * A secondary has no members (NULL). */
+ * Of the members those are told that are proven, by this process or as the disk told; a secondary has none
+ * (NULL). */
 void note_write(bool complete, const struct members *members, struct buf *out);
 
 /* Calls `member` for each member in the note, and returns whether it says "complete". What cannot be read is
