@@ -90,8 +90,8 @@ history_step() {
     printf '%-44s longest time without an acknowledged append: %s\n' "$1" "${figures#, }"
 }
 
-# history_list NAME URL [COMMAND...]: notes the list of a node, once that has what those before it have. COMMAND is put in
-# front of curl.
+# history_list NAME URL [COMMAND...]: notes the list of a node, once that has what those before it have. COMMAND is put
+# in front of curl.
 history_list() {
     "${@:3}" curl -sS --fail --max-time 10 -H 'Accept: application/x-ndjson' \
         "$2/messages${history_last:+?min_id=$history_last}" >"$history/list.$1"
