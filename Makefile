@@ -267,7 +267,7 @@ openapi: $(PROGRAMS) ## docs/openapi.yaml: its rules, and its examples on a live
 .PHONY: kubernetes hosts
 kubernetes: $(PROGRAMS) ## deploy/kubernetes.yaml: schemas, settings, and its pods rolled and lost under load; as root
 	@test/kubernetes/run $(OUT)
-hosts: $(PROGRAMS) ## the README's two hosts, on network namespaces behind firewalls; as root
+hosts: $(PROGRAMS) ## the README's two hosts, on network namespaces behind firewalls, restarted and killed under load; as root
 	@test/hosts/run $(OUT)
 
 # ---- fuzzing ------------------------------------------------------------------------------------------------
