@@ -252,6 +252,10 @@ disk: $(PROGRAMS) ## real disks and real faults: kills, failing system calls, a 
 systemd: deb ## the Debian package in a real systemd: its units restarted and killed under load; needs root
 	@test/systemd/run $(OUT)
 
+.PHONY: deb-container
+deb-container: deb ## the Debian package in a container with a bare Debian: installed, started, asked by curl, purged; as root
+	@test/deb $(OUT)
+
 .PHONY: swarm
 swarm: ## deploy/stack.yml in a swarm of this machine: scaled, killed and updated while clients post; as root
 	@test/swarm/run
