@@ -293,7 +293,7 @@ fuzz-runtime:
 	    || tools/install clang "$$($(CC) -dumpversion | sed 's/\..*//; s/.*/libclang-rt-&-dev/')"
 else
 fuzz: ## every parser against random input, FUZZ_SECONDS=20 each
-	@command -v clang >/dev/null || tools/install clang
+	@tools/install clang:clang
 	@$(MAKE) --no-print-directory BUILD=fuzz CC=clang fuzz
 endif
 

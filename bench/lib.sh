@@ -96,13 +96,8 @@ as_root() {
     if ((EUID == 0)); then "$@"; else sudo "$@"; fi
 }
 
-# need_tool COMMAND PACKAGE: installs Debian's package where the command is missing.
-need_tool() {
-    command -v "$1" >/dev/null || "$root/tools/install" "$2" >&2
-}
-
-# The same for a server. Debian starts a service with its package; it is ended and kept from starting again,
-# since only the runs below need it.
+# need_package SERVER PACKAGE: installs Debian's package where the server is missing. Debian starts a service with its
+# package; it is ended and kept from starting again, since only the runs below need it.
 need_package() {
     command -v "$1" >/dev/null || [[ -x /usr/sbin/$1 ]] && return
     "$root/tools/install" "$2" >&2

@@ -4,7 +4,7 @@
 # machine: all is in namespaces, and gone with the script.
 
 PATH=$PATH:/usr/sbin
-command -v ip >/dev/null || tools/install iproute2
+tools/install ip:iproute2
 
 # hosts_inside SCRIPT ARGUMENT...: the script that calls this begins anew, in namespaces where it may do the rest. What
 # needs the network comes before.
