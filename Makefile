@@ -274,6 +274,10 @@ kubernetes: $(PROGRAMS) ## deploy/kubernetes.yaml: schemas, settings, and its po
 hosts: $(PROGRAMS) ## the README's two hosts, on network namespaces behind firewalls, restarted and killed under load; as root
 	@test/hosts/run $(OUT)
 
+.PHONY: arm64
+arm64: ## the programs and the unit tests cross-compiled for arm64, and run under qemu-user; as root
+	+@test/arm64 $(OUT)/arm64
+
 # ---- fuzzing ------------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 20
 FUZZ_JOBS ?= 2
@@ -334,7 +338,7 @@ format: ## lets clang-format lay out every C file
 clean: ## removes build/
 	rm -rf build
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | sort -u | while IFS='	' read -r target what; do \
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## /\1\t/p' Makefile | sort -u | while IFS='	' read -r target what; do \
 	    printf '  make %-12s %s\n' "$$target" "$$what"; done
 
 -include $(shell find $(OUT)/obj $(OUT)/test -name '*.d' 2>/dev/null)
