@@ -73,11 +73,13 @@ static int node_run(const struct settings *settings, enum settings_role role)
     struct process *process;
     char why[512];
     bool failed = false;
+    struct sigaction hangup;
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP); /* the terminal was closed */
+    if (sigaction(SIGHUP, NULL, &hangup) != 0 || hangup.sa_handler != SIG_IGN) /* ignored: nohup(1) */
+        sigaddset(&signals, SIGHUP);                                           /* the terminal was closed */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN); /* a reader of the log lines that went away must not end the node */
     /* A name server that is silent must not hold up the end. */

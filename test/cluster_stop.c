@@ -5,6 +5,18 @@
 #include <string.h>
 #include <unistd.h>
 
+/* As nohup(1) starts it. */
+SCENARIO(cluster_stop, a_node_that_is_to_ignore_a_hangup_goes_on)
+{
+    signal(SIGHUP, SIG_IGN);
+    struct node *master = master_start("");
+    signal(SIGHUP, SIG_DFL);
+    kill(master->pid, SIGHUP);
+    expect_stored(post(master, "", "a"), 201, 1, 1, 1);
+    expect_end(node_stop(master));
+    expect_logged(master, "stopping: SIGTERM", 1);
+}
+
 SCENARIO(cluster_stop, every_node_ends_well_beside_clients_that_stay)
 {
     struct node *master = master_start("");

@@ -312,6 +312,44 @@ Test(absence, with_a_token_the_command_names_the_variable_and_not_the_token)
     close(post);
 }
 
+Test(absence, with_a_file_for_the_token_the_command_reads_it)
+{
+    master_start();
+    strcpy(hand.settings.cluster_token, "sesame");
+    strcpy(hand.settings.cluster_token_file, "/etc/token");
+    silent(1, true);
+    int post = post_begin("");
+    wait(UNHEALTHY_MS + A_CHECK_MS);
+    cr_expect_eq(lines_with("curl -X DELETE -H \\\"Authorization: Bearer $(cat '/etc/token')\\\" http"), 1);
+    close(post);
+}
+
+/* Where NODES tells of more nodes than there are, no member is to blame. */
+Test(absence, posts_that_wait_for_more_nodes_than_there_are_are_told_of_once_a_minute)
+{
+    hand.settings.nodes = 3;
+    master_start();
+    silent(1, true);
+    silent(2, true);
+    int post = post_begin("?w=all"), number = post_begin("?w=1");
+    wait(9000);
+    cr_assert_eq(node_call("DELETE", "/secondaries/s1", "", "").status, 204);
+    cr_assert_eq(node_call("DELETE", "/secondaries/s2", "", "").status, 204);
+    wait(500);
+    cr_expect_eq(lines_with("for more nodes"), 0, "it waits for less than 10 s");
+    wait(1000);
+    cr_expect_eq(
+        lines_with("1 POST waits for more nodes: NODES is 3, and 1 is here; start what is missing, or "
+                   "this master with a smaller NODES\""),
+        1);
+    wait(58000);
+    cr_expect_eq(lines_with("for more nodes"), 1);
+    wait(61000);
+    cr_expect_eq(lines_with("for more nodes"), 2);
+    close(post);
+    close(number);
+}
+
 Test(absence, what_a_shell_would_obey_is_encoded_in_the_command)
 {
     node_start(SETTINGS_MASTER);

@@ -7,19 +7,22 @@
 
 enum {
     WARN_AGAIN_MS = 60000,
-    LOOK_AGAIN_MS = 1000 /* where no POST waits for the member */
+    LOOK_AGAIN_MS = 1000, /* where no POST waits for the member */
+    RESTART_MS = 10000    /* a secondary that was told to stop is back by then */
 };
 
-/* The one member that is looked at, and the POSTs that wait for it. */
+/* The POSTs that wait, and what for. */
 struct absence {
     const struct base *base;
     const struct append *append;
-    struct member_view member; /* id NULL: there is none to look at now */
+    struct member_view member; /* the one that is looked at; id NULL: there is none to look at now */
     int64_t now_ms;
-    unsigned counting;            /* nodes that count for CONCERN_ALL */
+    unsigned nodes;               /* the members and the master */
+    unsigned counting;            /* those of them that count for CONCERN_ALL */
     unsigned alive;               /* nodes: without the unhealthy ones so many may hold a message */
     unsigned need_all, need_most; /* what CONCERN_ALL and CONCERN_MAJORITY stand for */
-    unsigned posts;
+    unsigned lacking;             /* POSTs for which there are too few members, however well they are */
+    unsigned posts;               /* for the member */
     unsigned freed; /* those of them for CONCERN_ALL, where that needs fewer nodes without the member */
 };
 
@@ -38,13 +41,16 @@ static void member_seen(void *ctx, const struct member_view *member)
 static void waiter_seen(void *ctx, struct acks_waiter *waiter)
 {
     struct absence *absence = ctx;
-    if (waiter->owner != absence->append || ((const struct post *)waiter)->is_get)
+    const struct post *post = (const struct post *)waiter;
+    if (waiter->owner != absence->append || post->is_get)
         return;
     bool all = waiter->w == CONCERN_ALL;
     unsigned need = all                             ? absence->need_all
                     : waiter->w == CONCERN_MAJORITY ? absence->need_most
                                                     : (unsigned)waiter->w;
-    if (!pending_waits_for(waiter, need, &absence->member, absence->counting) ||
+    if (need > absence->nodes && absence->now_ms - post->began_us / 1000 >= RESTART_MS)
+        absence->lacking++;
+    if (!absence->member.id || !pending_waits_for(waiter, need, &absence->member, absence->counting) ||
         (!all && need <= absence->alive))
         return;
     absence->posts++;
@@ -55,13 +61,17 @@ static void waiter_seen(void *ctx, struct acks_waiter *waiter)
  * nothing but a name. */
 static void command_write(const struct absence *absence, struct buf *out)
 {
+    const struct settings *settings = absence->base->settings;
     struct http_url url = {.port = absence->base->port};
     char authority[HTTP_AUTHORITY_MAX];
-    snprintf(url.host, sizeof url.host, "%s", http_host_reached(absence->base->settings->host));
+    snprintf(url.host, sizeof url.host, "%s", http_host_reached(settings->host));
     http_url_authority(&url, authority, sizeof authority);
-    buf_addf(out, "curl -X DELETE %shttp://%s/secondaries/",
-             absence->base->settings->cluster_token[0] ? "-H \"Authorization: Bearer $CLUSTER_TOKEN\" " : "",
-             authority);
+    buf_add_text(out, "curl -X DELETE ");
+    if (settings->cluster_token_file[0])
+        buf_addf(out, "-H \"Authorization: Bearer $(cat '%s')\" ", settings->cluster_token_file);
+    else if (settings->cluster_token[0])
+        buf_add_text(out, "-H \"Authorization: Bearer $CLUSTER_TOKEN\" ");
+    buf_addf(out, "http://%s/secondaries/", authority);
     for (const char *c = absence->member.id; *c; c++)
         buf_addf(out, strchr("-._~:", *c) || isalnum((unsigned char)*c) ? "%c" : "%%%02X", (unsigned char)*c);
     buf_add(out, "", 1);
@@ -84,32 +94,48 @@ static void absence_warn(const struct absence *absence)
     buf_free(&command);
 }
 
+/* NODES tells of more nodes than there are, and nobody else is to blame. */
+static void lack_warn(const struct absence *absence)
+{
+    unsigned nodes = absence->base->settings->nodes;
+    complain(
+        absence->base->complaints, LOGLINE_WARN, "", "posts_wait",
+        LOG_FIELDS(LOG_NUMBER("count", absence->lacking), LOG_NUMBER("nodes", absence->nodes)),
+        "%u %s for more nodes: NODES is %u, and %u %s here; start what is missing, or this master with a "
+        "smaller NODES",
+        absence->lacking, absence->lacking == 1 ? "POST waits" : "POSTs wait", nodes, absence->nodes,
+        absence->nodes == 1 ? "is" : "are");
+}
+
 /* Looks at one member, since each look goes through all who wait. */
 static void waits_look(const struct base *base, struct members *members, const struct append *append,
                        int64_t now_ms)
 {
+    struct members_count count = members_count(members);
+    if (!count.unhealthy && base->settings->nodes <= count.all + 1)
+        return;
     struct absence absence = {.base = base,
                               .append = append,
                               .now_ms = now_ms,
+                              .nodes = count.all + 1,
                               .counting = 1,
-                              .alive = members_count(members).alive + 1,
+                              .alive = count.alive + 1,
                               .need_all = acks_count(base->acks, 0, CONCERN_ALL).need,
                               .need_most = acks_count(base->acks, 0, CONCERN_MAJORITY).need};
     members_each(members, now_ms * 1000, member_seen, &absence);
-    if (!absence.member.id)
-        return;
     acks_each(base->acks, waiter_seen, &absence);
+    if (absence.lacking)
+        lack_warn(&absence);
     if (absence.posts)
         absence_warn(&absence);
-    members_warn_at(members, absence.member.id, now_ms + (absence.posts ? WARN_AGAIN_MS : LOOK_AGAIN_MS));
+    if (absence.member.id)
+        members_warn_at(members, absence.member.id, now_ms + (absence.posts ? WARN_AGAIN_MS : LOOK_AGAIN_MS));
 }
 
 void absence_look(const struct base *base, struct members *members, const struct gate *gate,
                   const struct append *append, int64_t now_ms)
 {
     int64_t after_ms = base->settings->forget_after_ms;
-    if (!members_count(members).unhealthy)
-        return;
     if (after_ms && !acks_gate_closed(base->acks) && !gate_read_only(gate))
         members_forget(members, after_ms, now_ms);
     waits_look(base, members, append, now_ms);

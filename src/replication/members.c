@@ -425,8 +425,8 @@ int64_t members_check(struct members *members, int64_t now_ms)
         count.witnesses += member->ack && member->witness;
     }
     members->count = count;
-    return members->first ? now_ms + (heartbeat_ms + CHECKS_AN_INTERVAL - 1) / CHECKS_AN_INTERVAL
-                          : CLOCK_NEVER;
+    bool anybody = members->first || members->base->settings->nodes > 1; /* or missing */
+    return anybody ? now_ms + (heartbeat_ms + CHECKS_AN_INTERVAL - 1) / CHECKS_AN_INTERVAL : CLOCK_NEVER;
 }
 
 static void member_forget(struct members *members, struct member **at, int64_t now_ms)
