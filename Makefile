@@ -323,6 +323,7 @@ install: $(PROGRAMS) ## the programs to PREFIX/bin (/usr/local), as replicated-l
 	install -D -m 755 $(OUT)/master $(INSTALLED)master
 	install -D -m 755 $(OUT)/secondary $(INSTALLED)secondary
 	install -D -m 644 -t $(INSTALLED_UNITS) deploy/systemd/*.service
+	sed -i 's|^ExecStart=|&$(PREFIX)/bin/|' $(patsubst deploy/systemd/%,$(INSTALLED_UNITS)/%,$(wildcard deploy/systemd/*.service))
 uninstall: ## takes them away again
 	rm -f $(INSTALLED)master $(INSTALLED)secondary $(patsubst deploy/systemd/%,$(INSTALLED_UNITS)/%,$(wildcard deploy/systemd/*.service))
 
@@ -338,7 +339,7 @@ format: ## lets clang-format lay out every C file
 clean: ## removes build/
 	rm -rf build
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):[^#]*## /\1\t/p' Makefile | sort -u | while IFS='	' read -r target what; do \
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | sort -u | while IFS='	' read -r target what; do \
 	    printf '  make %-12s %s\n' "$$target" "$$what"; done
 
 -include $(shell find $(OUT)/obj $(OUT)/test -name '*.d' 2>/dev/null)
