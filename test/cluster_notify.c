@@ -54,9 +54,13 @@ SCENARIO(cluster_notify, a_master_tells_that_it_serves_its_members_and_that_it_s
 {
     struct manager manager;
     manager_listen(&manager, data_dir("socket"));
-    struct node *master = master_start("%s", manager.word);
+    struct node *master = master_start("%s --heartbeat-interval 0.4", manager.word);
     expect_told(&manager, "READY=1\nSTATUS=master on %s, 0 members\n", master->url);
     struct node *s1 = member_start(master, "s1", "");
+    expect_told(&manager, "READY=1\nSTATUS=master on %s, 1 member\n", master->url);
+    node_freeze(s1);
+    expect_told(&manager, "READY=1\nSTATUS=master on %s, 1 member, 1 unhealthy\n", master->url);
+    node_thaw(s1);
     expect_told(&manager, "READY=1\nSTATUS=master on %s, 1 member\n", master->url);
     expect_end(node_stop(s1));
     expect_told(&manager, "READY=1\nSTATUS=master on %s, 0 members\n", master->url);
@@ -73,6 +77,9 @@ SCENARIO(cluster_notify, a_secondary_tells_of_its_master_and_serves_without_it)
     manager_listen(&manager, name);
     struct node *master = node_later("master", "");
     struct node *s1 = secondary_start(master, "%s", manager.word);
+    expect_told(&manager, "READY=1\nSTATUS=secondary on %s that is not registered with the master %s\n",
+                s1->url, master->url);
+    node_restart(master);
     expect_told(&manager, "READY=1\nSTATUS=secondary on %s of the master %s\n", s1->url, master->url);
     expect_end(node_stop(s1));
     expect_told(&manager, "STOPPING=1\nSTATUS=stopping\n");

@@ -135,7 +135,6 @@ static int64_t master_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms
         node->check_ms = members_check(node->members, now_ms);
         if (!stopping)
             absence_look(&node->base, node->members, node->gate, node->append, now_ms);
-        node->all_members = members_count(node->members).all;
     }
     /* Who waits at the gate when the master stops is refused: a take-over that ends with it lets nobody
      * through. */
@@ -299,26 +298,42 @@ static int64_t serving_pass(struct node *node, int64_t now_ms, int64_t stop_by_m
     return clock_earlier(clock_earlier(role_ms, disk_ms), clock_earlier(tail_ms, events_go_on(node, now_ms)));
 }
 
+static struct node_condition condition_now(const struct node *node, bool stopping)
+{
+    const struct store *store = node->base.store;
+    struct node_condition now = {
+        .state = stopping                      ? NODE_STOPS
+                 : store && !store_runs(store) ? NODE_LOADS
+                                               : NODE_SERVES,
+        .registered = node->registrar && registrar_status(node->registrar) == REGISTRAR_OK,
+    };
+    if (node->members) {
+        now.members = members_count(node->members).all;
+        now.unhealthy = members_count(node->members).unhealthy;
+    }
+    return now;
+}
+
 /* Tells the process what it has not been told yet. Returns when to try again. */
 static int64_t watcher_tell(struct node *node, int64_t now_ms, bool stopping)
 {
-    const struct store *store = node->base.store;
-    enum node_state state = stopping ? NODE_STOPS : store && !store_runs(store) ? NODE_LOADS : NODE_SERVES;
-    if (!node->tell || (state == node->told_state && node->all_members == node->told_members))
+    if (!node->tell)
+        return CLOCK_NEVER;
+    struct node_condition now = condition_now(node, stopping), told = node->told;
+    if (now.state == told.state && now.members == told.members && now.unhealthy == told.unhealthy &&
+        now.registered == told.registered)
         return CLOCK_NEVER;
     if (now_ms < node->tell_ms)
         return node->tell_ms;
     node->tell_ms = now_ms + TELL_AGAIN_MS;
-    if (!node->tell(node->tell_ctx, state, node->all_members))
+    if (!node->tell(node->tell_ctx, &now))
         return node->tell_ms;
     node->tell_ms = 0;
-    node->told_state = state;
-    node->told_members = node->all_members;
+    node->told = now;
     return CLOCK_NEVER;
 }
 
-void node_watch(struct node *node, bool (*tell)(void *ctx, enum node_state state, unsigned members),
-                void *ctx)
+void node_watch(struct node *node, bool (*tell)(void *ctx, const struct node_condition *condition), void *ctx)
 {
     node->tell = tell;
     node->tell_ctx = ctx;

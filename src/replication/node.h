@@ -36,11 +36,17 @@ enum node_state {
     NODE_STOPS /* node_stop was called */
 };
 
+struct node_condition {
+    enum node_state state;
+    unsigned members,
+        unhealthy;   /* of a master, as they were looked at last; the latter are some of the former */
+    bool registered; /* a secondary */
+};
+
 /* Before the first pass: `tell` is called on the loop's thread, and must not block, in each pass in which the
- * state is another than before, or the number of a master's members (of a secondary it is 0); for that one
- * not at each change, but when the members are looked at the next time. Where it returns false it is called
- * again a second later, with what is then. */
-void node_watch(struct node *node, bool (*tell)(void *ctx, enum node_state state, unsigned members),
+ * condition is another than before. Where it returns false it is called again a second later, with what is
+ * then. */
+void node_watch(struct node *node, bool (*tell)(void *ctx, const struct node_condition *condition),
                 void *ctx);
 
 /* What the HTTP server calls; its ctx is the node. */

@@ -28,13 +28,11 @@ struct node {
     char loading_why[STORE_SAY_SIZE]; /* its sentence */
     void (*unusable)(void *ctx);
     void *unusable_ctx;
-    bool (*tell)(void *ctx, enum node_state state, unsigned members); /* NULL: nobody asks */
+    bool (*tell)(void *ctx, const struct node_condition *condition); /* NULL: nobody asks */
     void *tell_ctx;
-    int64_t tell_ms;            /* not before: it could not be told; 0: at once */
-    enum node_state told_state; /* what was told last */
-    unsigned told_members;
-    unsigned all_members; /* as they were looked at last */
-    struct buf hosts;     /* the names that it is called by */
+    int64_t tell_ms; /* not before: it could not be told; 0: at once */
+    struct node_condition told;
+    struct buf hosts; /* the names that it is called by */
     struct http_guard guard;
 
     /* a master's; NULL in a secondary */

@@ -58,29 +58,33 @@ static bool manager_tell(struct process *process, const char *text)
     return result != -EAGAIN;
 }
 
-static void serving_write(const struct process *process, unsigned members, struct buf *out)
+static void serving_write(const struct process *process, const struct node_condition *now, struct buf *out)
 {
     const struct settings *settings = process->settings;
     struct http_url own = {.port = process_port(process)};
     char authority[HTTP_AUTHORITY_MAX];
     span_copy(span_of(settings->host), own.host, sizeof own.host);
     http_url_authority(&own, authority, sizeof authority);
-    if (process->role == SETTINGS_MASTER)
-        buf_addf(out, "READY=1\nSTATUS=master on http://%s, %u %s\n", authority, members,
-                 members == 1 ? "member" : "members");
-    else
-        buf_addf(out, "READY=1\nSTATUS=secondary on http://%s of the master %s\n", authority,
-                 settings->master_url);
+    if (process->role == SETTINGS_SECONDARY) {
+        buf_addf(out, "READY=1\nSTATUS=secondary on http://%s %s the master %s\n", authority,
+                 now->registered ? "of" : "that is not registered with", settings->master_url);
+        return;
+    }
+    buf_addf(out, "READY=1\nSTATUS=master on http://%s, %u %s", authority, now->members,
+             now->members == 1 ? "member" : "members");
+    if (now->unhealthy)
+        buf_addf(out, ", %u unhealthy", now->unhealthy);
+    buf_add_char(out, '\n');
 }
 
-static bool node_told(void *ctx, enum node_state state, unsigned members)
+static bool node_told(void *ctx, const struct node_condition *now)
 {
     struct process *process = ctx;
     struct buf text = {0};
-    if (state == NODE_LOADS)
+    if (now->state == NODE_LOADS)
         buf_add_text(&text, "STATUS=loading the list from disk\n");
-    else if (state == NODE_SERVES)
-        serving_write(process, members, &text);
+    else if (now->state == NODE_SERVES)
+        serving_write(process, now, &text);
     else
         buf_add_text(&text, "STOPPING=1\nSTATUS=stopping\n");
     buf_add_char(&text, '\0');
