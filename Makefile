@@ -182,7 +182,7 @@ CHOSEN = $(if $(ONLY),$(filter $(ONLY:%=$(OUT)/test/%),$(TESTS)),$(TESTS))
 tests: $(PROGRAMS) $(TESTS) # built, not run
 test: $(if $(filter $(WHOLE_PROGRAMS),$(CHOSEN)),$(PROGRAMS)) $(CHOSEN) ## every test; BUILD=asan or BUILD=tsan with sanitizers, ONLY="unit_json socket_%" some of them
 	@LEFT_OUT='$(LEFT_OUT)' PER_PROCESSOR=$(PER_PROCESSOR) test/run $(OUT) $(CHOSEN)
-# Most of them wait for something, but for what the sanitizers add.
+# Most programs wait rather than compute; with sanitizers they compute.
 PER_PROCESSOR = $(if $(SANITIZE),1,2)
 LEFT_OUT = $(if $(ONLY),all that ONLY does not name; )$(if $(filter tsan,$(BUILD)),the unit programs and socket_limits$(comma) \
              which are for the other builds,the stress programs$(comma) which are for BUILD=tsan)

@@ -44,6 +44,18 @@ __attribute__((format(printf, 2, 3))) static void expect_told(const struct manag
     cr_assert_str_eq(got, want);
 }
 
+/* Sends it a datagram, of four bytes. A sender's own buffer has its limit as well, so each has its own. */
+static bool manager_fill(const struct manager *manager)
+{
+    struct sockaddr_un to;
+    socklen_t size = sizeof to;
+    cr_assert_eq(getsockname(manager->fd, (struct sockaddr *)&to, &size), 0);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool sent = sendto(fd, "X=1\n", 4, 0, (struct sockaddr *)&to, size) == 4;
+    close(fd);
+    return sent;
+}
+
 static void expect_told_no_more(const struct manager *manager)
 {
     char got[512] = "";
@@ -124,14 +136,9 @@ SCENARIO(cluster_notify, a_manager_whose_queue_is_full_is_told_when_it_has_room)
     struct manager manager;
     char got[512];
     manager_listen(&manager, data_dir("socket"));
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct sockaddr_un to;
-    socklen_t size = sizeof to;
-    cr_assert_eq(getsockname(manager.fd, (struct sockaddr *)&to, &size), 0);
     int filled = 0;
-    while (sendto(fd, "X=1\n", 4, 0, (struct sockaddr *)&to, size) == 4)
+    while (manager_fill(&manager))
         filled++;
-    close(fd);
     struct node *master = master_start("%s", manager.word);
     expect_logged(master, "cannot tell the service manager at NOTIFY_SOCKET=", 1);
     while (filled--)

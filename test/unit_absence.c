@@ -331,7 +331,7 @@ Test(absence, posts_that_wait_for_more_nodes_than_there_are_are_told_of_once_a_m
     master_start();
     silent(1, true);
     silent(2, true);
-    int post = post_begin("?w=all"), number = post_begin("?w=1");
+    int post = post_begin("?w=all"), number = post_begin("?w=9");
     wait(9000);
     cr_assert_eq(node_call("DELETE", "/secondaries/s1", "", "").status, 204);
     cr_assert_eq(node_call("DELETE", "/secondaries/s2", "", "").status, 204);
@@ -346,6 +346,8 @@ Test(absence, posts_that_wait_for_more_nodes_than_there_are_are_told_of_once_a_m
     cr_expect_eq(lines_with("for more nodes"), 1);
     wait(61000);
     cr_expect_eq(lines_with("for more nodes"), 2);
+    cr_expect_eq(lines_with("this master with a smaller NODES\""), 2,
+                 "no line tells how often it was looked at");
     close(post);
     close(number);
 }

@@ -2,26 +2,14 @@
 #include "json.h"
 #include <inttypes.h>
 
-struct member_rows {
-    struct buf *out;
-    bool begun;
-};
-
 /* {"id":…,"url":…,"state":…,"acked":…,"lag":…,"last_seen":…,"durable":true,"error":…}; "durable" and "error"
  * are there where there is something to say. */
 static void member_row(void *ctx, const struct member_view *member)
 {
-    struct member_rows *rows = ctx;
-    struct buf *out = rows->out;
-    char authority[HTTP_AUTHORITY_MAX];
-    http_url_authority(&member->target->url, authority, sizeof authority);
-    buf_add_text(out, rows->begun ? ",{\"id\":" : "{\"id\":");
-    rows->begun = true;
-    json_quote(span_of(member->id), out);
-    buf_addf(out,
-             ",\"url\":\"http://%s\",\"state\":\"%s\",\"acked\":%" PRIu64 ",\"lag\":%" PRIu64
-             ",\"last_seen\":%.3f",
-             authority, member_state_names[member->state], member->position, member->lag,
+    struct buf *out = ctx;
+    member_view_write(member, out);
+    buf_addf(out, ",\"state\":\"%s\",\"acked\":%" PRIu64 ",\"lag\":%" PRIu64 ",\"last_seen\":%.3f",
+             member_state_names[member->state], member->position, member->lag,
              (double)member->silent_ms / 1000);
     if (member->target->durable)
         buf_add_text(out, ",\"durable\":true");
@@ -34,9 +22,8 @@ static void member_row(void *ctx, const struct member_view *member)
 
 static void master_write(const struct health *health, int64_t now_ms, struct buf *out)
 {
-    struct member_rows rows = {.out = out};
     buf_addf(out, ",\"read_only\":%s,\"secondaries\":[", gate_read_only(health->gate) ? "true" : "false");
-    members_each(health->members, now_ms * 1000, member_row, &rows);
+    members_each(health->members, now_ms * 1000, member_row, out);
     buf_add_text(out, "],\"refused\":");
     admission_write_refused(health->admission, now_ms, out);
 }

@@ -1,6 +1,7 @@
 #include "replication/members.h"
 #include "clock.h"
 #include "container.h"
+#include "json.h"
 #include "logline.h"
 #include "replication/contact.h"
 #include <errno.h>
@@ -500,6 +501,17 @@ void members_each(const struct members *members, int64_t now_us,
         struct member_view view = member_view(members, member, now_us);
         each(ctx, &view);
     }
+}
+
+void member_view_write(const struct member_view *member, struct buf *out)
+{
+    char authority[HTTP_AUTHORITY_MAX];
+    http_url_authority(&member->target->url, authority, sizeof authority);
+    if (out->len && out->data[out->len - 1] != '[')
+        buf_add_char(out, ',');
+    buf_add_text(out, "{\"id\":");
+    json_quote(span_of(member->id), out);
+    buf_addf(out, ",\"url\":\"http://%s\"", authority);
 }
 
 void members_warn_at(struct members *members, const char *id, int64_t at_ms)

@@ -100,6 +100,10 @@ struct member_view {
 void members_each(const struct members *members, int64_t now_us,
                   void (*each)(void *ctx, const struct member_view *member), void *ctx);
 
+/* Adds {"id":…,"url":… to a JSON array that is open, with a comma before it where one is due, and without the
+ * brace at the end. */
+void member_view_write(const struct member_view *member, struct buf *out);
+
 /* Notes when it may be warned again that somebody waits for this member. */
 void members_warn_at(struct members *members, const char *id, int64_t at_ms);
 

@@ -1,7 +1,6 @@
 #include "replication/node.h"
 #include "clock.h"
 #include "logline.h"
-#include "replication/absence.h"
 #include "replication/admission.h"
 #include "replication/follow.h"
 #include "replication/gate.h"
@@ -134,7 +133,7 @@ static int64_t master_pass(struct node *node, int64_t now_ms, int64_t stop_by_ms
     if (now_ms >= node->check_ms || node->check_ms == CLOCK_NEVER) {
         node->check_ms = members_check(node->members, now_ms);
         if (!stopping)
-            absence_look(&node->base, node->members, node->gate, node->append, now_ms);
+            absence_look(&node->absence, &node->base, node->members, node->gate, node->append, now_ms);
     }
     /* Who waits at the gate when the master stops is refused: a take-over that ends with it lets nobody
      * through. */
@@ -301,15 +300,14 @@ static int64_t serving_pass(struct node *node, int64_t now_ms, int64_t stop_by_m
 static struct node_condition condition_now(const struct node *node, bool stopping)
 {
     const struct store *store = node->base.store;
-    struct node_condition now = {
-        .state = stopping                      ? NODE_STOPS
-                 : store && !store_runs(store) ? NODE_LOADS
-                                               : NODE_SERVES,
-        .registered = node->registrar && registrar_status(node->registrar) == REGISTRAR_OK,
-    };
-    if (node->members) {
+    struct node_condition now = {.state = NODE_SERVES};
+    if (stopping || (store && !store_runs(store))) {
+        now.state = stopping ? NODE_STOPS : NODE_LOADS;
+    } else if (node->members) {
         now.members = members_count(node->members).all;
         now.unhealthy = members_count(node->members).unhealthy;
+    } else {
+        now.registered = registrar_status(node->registrar) == REGISTRAR_OK;
     }
     return now;
 }
@@ -317,18 +315,16 @@ static struct node_condition condition_now(const struct node *node, bool stoppin
 /* Tells the process what it has not been told yet. Returns when to try again. */
 static int64_t watcher_tell(struct node *node, int64_t now_ms, bool stopping)
 {
-    if (!node->tell)
-        return CLOCK_NEVER;
     struct node_condition now = condition_now(node, stopping), told = node->told;
-    if (now.state == told.state && now.members == told.members && now.unhealthy == told.unhealthy &&
-        now.registered == told.registered)
+    if (!node->tell || (now.state == told.state && now.members == told.members &&
+                        now.unhealthy == told.unhealthy && now.registered == told.registered))
         return CLOCK_NEVER;
     if (now_ms < node->tell_ms)
         return node->tell_ms;
-    node->tell_ms = now_ms + TELL_AGAIN_MS;
-    if (!node->tell(node->tell_ctx, &now))
+    if (!node->tell(node->tell_ctx, &now)) {
+        node->tell_ms = now_ms + TELL_AGAIN_MS;
         return node->tell_ms;
-    node->tell_ms = 0;
+    }
     node->told = now;
     return CLOCK_NEVER;
 }

@@ -38,9 +38,9 @@ enum node_state {
 
 struct node_condition {
     enum node_state state;
-    unsigned members,
-        unhealthy;   /* of a master, as they were looked at last; the latter are some of the former */
-    bool registered; /* a secondary */
+    unsigned members;   /* of a master that serves, as it looked at them last */
+    unsigned unhealthy; /* of these */
+    bool registered;    /* a secondary that serves */
 };
 
 /* Before the first pass: `tell` is called on the loop's thread, and must not block, in each pass in which the

@@ -4,7 +4,7 @@
 #define REPLICATION_NODE_PRIVATE_H
 
 #include "http/guard.h"
-#include "replication/append.h"
+#include "replication/absence.h"
 #include "replication/health.h"
 #include "replication/node.h"
 #include "replication/tail.h"
@@ -30,7 +30,7 @@ struct node {
     void *unusable_ctx;
     bool (*tell)(void *ctx, const struct node_condition *condition); /* NULL: nobody asks */
     void *tell_ctx;
-    int64_t tell_ms; /* not before: it could not be told; 0: at once */
+    int64_t tell_ms; /* not before: it could not be told */
     struct node_condition told;
     struct buf hosts; /* the names that it is called by */
     struct http_guard guard;
@@ -42,6 +42,7 @@ struct node {
     struct append *append;
     struct receipts receipts;
     int64_t check_ms; /* when to look at the members' states next */
+    struct absence absence;
 
     /* a secondary's; NULL in a master */
     struct follow *follow;

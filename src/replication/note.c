@@ -2,31 +2,21 @@
 #include "clock.h"
 #include "json.h"
 
-struct member_rows {
-    struct buf *out;
-    bool begun;
-};
-
 static void member_row(void *ctx, const struct member_view *member)
 {
-    struct member_rows *rows = ctx;
-    char authority[HTTP_AUTHORITY_MAX];
+    struct buf *out = ctx;
     if (!member->proven)
         return;
-    http_url_authority(&member->target->url, authority, sizeof authority);
-    buf_add_text(rows->out, rows->begun ? ",{\"id\":" : "{\"id\":");
-    rows->begun = true;
-    json_quote(span_of(member->id), rows->out);
-    buf_addf(rows->out, ",\"url\":\"http://%s\"}", authority);
+    member_view_write(member, out);
+    buf_add_char(out, '}');
 }
 
 void note_write(bool complete, const struct members *members, struct buf *out)
 {
-    struct member_rows rows = {.out = out};
     buf_addf(out, "{\"complete\":%s", complete ? "true" : "false");
     if (members) {
         buf_add_text(out, ",\"members\":[");
-        members_each(members, clock_us(), member_row, &rows);
+        members_each(members, clock_us(), member_row, out);
         buf_add_char(out, ']');
     }
     buf_add_char(out, '}');
