@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { LATE_MS = 250 }; /* registrations that a restart of the master sets off are so far apart at most */
+
 struct gate {
     struct base *base;
     const struct members *members;
@@ -13,6 +15,7 @@ struct gate {
     bool read_only;           /* as it was logged last */
     bool waits_for_members;   /* as it was logged last */
     int64_t members_until_ms; /* members are waited for until then; CLOCK_NEVER: nobody waits yet */
+    int64_t late_until_ms;    /* nodes that are late are waited for until then; 0: none is */
     int64_t woke_ms;          /* when the process was stopped last; 0: never, or that is over */
 };
 
@@ -81,15 +84,19 @@ static unsigned concern_nodes(int w, unsigned nodes)
     return (unsigned)w < nodes ? (unsigned)w : nodes;
 }
 
+static bool nodes_are_all_met(const struct gate *gate)
+{
+    return members_count(gate->members).linked + 1 >= gate->base->settings->nodes;
+}
+
 /* Whether nobody is missing who holds what was acknowledged. */
 static bool nodes_are_sure(const struct gate *gate)
 {
     const struct settings *settings = gate->base->settings;
-    struct members_count count = members_count(gate->members);
-    if (count.linked + 1 >= settings->nodes)
+    unsigned witnesses = members_count(gate->members).witnesses + gate->base->kept;
+    if (nodes_are_all_met(gate))
         return true;
-    return count.witnesses + gate->base->kept >=
-           settings->nodes - concern_nodes(settings->write_concern, settings->nodes) + 1;
+    return witnesses >= settings->nodes - concern_nodes(settings->write_concern, settings->nodes) + 1;
 }
 
 /* Whether members that have not answered yet may hold more than they registered with: that can be taken over
@@ -103,6 +110,25 @@ static bool members_may_have_more(struct gate *gate, int64_t now_ms)
     else if (gate->members_until_ms == CLOCK_NEVER && acks_gated(gate->base->acks))
         gate->members_until_ms = clock_after(now_ms, patience_ms(gate));
     return unmet && now_ms < gate->members_until_ms;
+}
+
+/* It is sure now that no acknowledged message is missing. Of the nodes that have not come one may hold more
+ * all the same, and once something else was appended its list is another one: they get a moment. (With a disk
+ * the members are known: see members_may_have_more.) */
+static void gate_is_sure(struct gate *gate, int64_t now_ms)
+{
+    gate->base->sure = true;
+    gate->base->sure_last = log_last(gate->base->log);
+    if (!gate->base->store && !nodes_are_all_met(gate))
+        gate->late_until_ms = now_ms + LATE_MS;
+}
+
+/* Whether nodes that are late are waited for. */
+static bool nodes_are_late(struct gate *gate, int64_t now_ms)
+{
+    if (now_ms >= gate->late_until_ms || gate->base->appended || nodes_are_all_met(gate))
+        gate->late_until_ms = 0;
+    return gate->late_until_ms != 0;
 }
 
 /* Whether it is not known yet if the quorum has outlived the pause of this process. That is known when it has
@@ -147,13 +173,12 @@ static void waiting_log(struct gate *gate, bool waits)
 int64_t gate_pass(struct gate *gate, int64_t now_ms)
 {
     quorum_log(gate);
-    if (!gate->base->sure && nodes_are_sure(gate)) {
-        gate->base->sure = true;
-        gate->base->sure_last = log_last(gate->base->log);
-    }
+    if (!gate->base->sure && nodes_are_sure(gate))
+        gate_is_sure(gate, now_ms);
     bool unmet = members_may_have_more(gate, now_ms);
     bool unheard = quorum_is_unheard(gate, now_ms);
-    bool waits = !gate->base->sure || unmet || unheard;
+    bool late = nodes_are_late(gate, now_ms);
+    bool waits = !gate->base->sure || unmet || unheard || late;
     bool missing = gate->base->store && store_missing(gate->base->store);
     bool closed = waits || missing || admission_takes_over(gate->admission);
     waiting_log(gate, waits);
@@ -161,7 +186,8 @@ int64_t gate_pass(struct gate *gate, int64_t now_ms)
         acks_gate(gate->base->acks, closed);
     int64_t woke_until_ms = unheard ? unheard_until_ms(gate, now_ms) : CLOCK_NEVER;
     int64_t unmet_until_ms = unmet ? gate->members_until_ms : CLOCK_NEVER;
-    return clock_earlier(woke_until_ms, unmet_until_ms);
+    int64_t late_until_ms = late ? gate->late_until_ms : CLOCK_NEVER;
+    return clock_earlier(late_until_ms, clock_earlier(woke_until_ms, unmet_until_ms));
 }
 
 /* ---- the rest */

@@ -6,7 +6,8 @@
  * - with NODES, from the start until it is sure that nobody is missing who holds what was acknowledged with
  * the default write concern w: all NODES - 1 secondaries have been met, or NODES - w + 1 of them whose
  * process came with messages. One that came empty is no witness of what it may have held before; the master's
- * own disk is one;
+ * own disk is one. Without a disk those that are still missing then have a quarter of a second more, before
+ * the first append: one of them may hold more, which nobody was told is acknowledged;
  * - with a QUORUM, or with a disk, which tells who the members were, before the first append, until each
  * member that is not unhealthy has answered once, five heartbeat intervals at most from when the first POST
  * waits;
