@@ -449,7 +449,7 @@ void members_forget(struct members *members, int64_t after_ms, int64_t now_ms)
 {
     unsigned before = members->count.all;
     for (struct member **at = &members->first; *at;) {
-        if ((*at)->state == MEMBER_UNHEALTHY && member_unhealthy_ms(members, *at, now_ms) >= after_ms)
+        if (member_unhealthy_ms(members, *at, now_ms) >= after_ms)
             member_forget(members, at, now_ms);
         else
             at = &(*at)->next;

@@ -43,8 +43,8 @@ enum members_removal { MEMBERS_REMOVED, MEMBERS_NONE_SUCH, MEMBERS_OTHER_BOOT };
  * not the member's (any more) removes nobody. The goodbye of a process is remembered. */
 enum members_removal members_remove(struct members *members, const char *id, const char *boot);
 
-/* Removes the members that have been unhealthy for so long, as members_remove for a person does; with a
- * warning. Follows members_check. */
+/* Removes the members that have been unhealthy for so long, 1 ms at least, as members_remove for a person
+ * does; with a warning. Follows members_check. */
 void members_forget(struct members *members, int64_t after_ms, int64_t now_ms);
 
 /* This master's log or epoch is another from now on: all links are closed and opened anew. */

@@ -315,9 +315,11 @@ static struct node_condition condition_now(const struct node *node, bool stoppin
 /* Tells the process what it has not been told yet. Returns when to try again. */
 static int64_t watcher_tell(struct node *node, int64_t now_ms, bool stopping)
 {
+    if (!node->tell)
+        return CLOCK_NEVER;
     struct node_condition now = condition_now(node, stopping), told = node->told;
-    if (!node->tell || (now.state == told.state && now.members == told.members &&
-                        now.unhealthy == told.unhealthy && now.registered == told.registered))
+    if (now.state == told.state && now.members == told.members && now.unhealthy == told.unhealthy &&
+        now.registered == told.registered)
         return CLOCK_NEVER;
     if (now_ms < node->tell_ms)
         return node->tell_ms;
