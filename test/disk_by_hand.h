@@ -220,22 +220,6 @@ static inline void disk_damage(const char *text)
 
 /* ---- requests */
 
-static inline int post_begin(const char *query, const char *text)
-{
-    char target[64];
-    snprintf(target, sizeof target, "/messages%s", query);
-    int fd = node_ask("POST", target, text[0] == '{' ? "Content-Type: application/json\r\n" : "", text);
-    settle();
-    return fd;
-}
-
-/* What a request is answered by now. */
-static inline struct node_answer answer_of(int fd)
-{
-    settle();
-    return node_answer(fd);
-}
-
 /* A message that is on disk. */
 static inline void append(const char *text)
 {

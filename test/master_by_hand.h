@@ -150,6 +150,22 @@ static inline void comes_back_empty(int number)
     *secondary = (struct secondary){.list = log_open(), .lives = secondary->lives + 1};
 }
 
+static inline int post_begin(const char *query, const char *text)
+{
+    char target[64];
+    snprintf(target, sizeof target, "/messages%s", query);
+    int fd = node_ask("POST", target, text[0] == '{' ? "Content-Type: application/json\r\n" : "", text);
+    settle();
+    return fd;
+}
+
+/* What a request is answered by now. */
+static inline struct node_answer answer_of(int fd)
+{
+    settle();
+    return node_answer(fd);
+}
+
 /* It holds two messages of a log from before this master. */
 static inline void has_old_list(int number)
 {

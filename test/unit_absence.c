@@ -61,21 +61,11 @@ static bool is_member(int number)
     return strstr(node_call("GET", "/health", "", "").body, id);
 }
 
-static int post_begin(const char *query)
-{
-    char target[64];
-    snprintf(target, sizeof target, "/messages%s", query);
-    int post = node_ask("POST", target, "", "m");
-    settle();
-    return post;
-}
-
 /* What a POST is answered by now: "" while it waits. */
 static const char *answer(int post)
 {
     static struct node_answer got;
-    settle();
-    got = node_answer(post);
+    got = answer_of(post);
     return got.body;
 }
 
@@ -86,7 +76,7 @@ Test(absence, a_member_is_forgotten_once_it_has_been_unhealthy_for_so_long_and_p
     hand.settings.forget_after_ms = AFTER_MS;
     master_start();
     s1_unhealthy_for(0);
-    int post = post_begin("");
+    int post = post_begin("", "m");
     wait(AFTER_MS - NODE_HEARTBEAT_MS - A_CHECK_MS); /* it was silent for up to an interval less */
     cr_expect(is_member(1));
     cr_expect_str_eq(answer(post), "");
@@ -110,7 +100,7 @@ Test(absence, whoever_was_forgotten_is_a_member_again_when_it_registers)
     cr_assert(!is_member(1));
     silent(1, false);
     cr_expect_eq(join(1), 200);
-    int post = post_begin("");
+    int post = post_begin("", "m");
     cr_expect_str_eq(answer(post), "{\"id\":1,\"w\":3,\"acks\":3}");
     close(post);
 }
@@ -119,7 +109,7 @@ Test(absence, by_default_nobody_is_forgotten)
 {
     master_start();
     s1_unhealthy_for(0);
-    int post = post_begin("");
+    int post = post_begin("", "m");
     wait(20 * UNHEALTHY_MS);
     cr_expect(is_member(1));
     cr_expect_str_eq(answer(post), "");
@@ -165,7 +155,7 @@ Test(absence, a_master_without_its_quorum_forgets_nobody)
     silent(2, false);
     wait(2 * AFTER_MS); /* it is dialled again */
     cr_expect(!is_member(1) && is_member(2));
-    int post = post_begin("");
+    int post = post_begin("", "m");
     cr_expect_str_eq(answer(post), "{\"id\":1,\"w\":2,\"acks\":2}");
     close(post);
 }
@@ -177,7 +167,7 @@ Test(absence, all_goes_on_to_stand_for_as_many_nodes_as_there_are_meant_to_be)
     master_start();
     s1_unhealthy_for(AFTER_MS + A_CHECK_MS);
     cr_expect(!is_member(1));
-    int post = post_begin("");
+    int post = post_begin("", "m");
     wait(UNHEALTHY_MS);
     cr_expect_str_eq(answer(post), "");
     cr_expect_eq(join(3), 200);
@@ -204,12 +194,12 @@ Test(absence, posts_that_wait_for_an_unhealthy_member_are_warned_of_once_a_minut
 {
     master_start();
     silent(1, true);
-    int first = post_begin("");
+    int first = post_begin("", "m");
     wait(UNHEALTHY_MS - NODE_HEARTBEAT_MS - A_CHECK_MS);
     cr_expect_eq(lines_with("posts_wait"), 0);
     wait(NODE_HEARTBEAT_MS + 3 * A_CHECK_MS);
     cr_expect_eq(lines_with(once), 1);
-    int second = post_begin("");
+    int second = post_begin("", "m");
     wait(60000 + A_CHECK_MS);
     cr_expect_eq(lines_with("2 POSTs wait for s1, unhealthy for 60 s; if it is gone"), 1);
     wait(60000 + A_CHECK_MS);
@@ -225,7 +215,7 @@ Test(absence, it_warns_soon_after_a_post_has_come_for_which_the_member_has_been_
     master_start();
     s1_unhealthy_for(100000);
     cr_expect_eq(lines_with("posts_wait"), 0);
-    int post = post_begin("");
+    int post = post_begin("", "m");
     wait(1000 + A_CHECK_MS);
     cr_expect_eq(lines_with("1 POST waits for s1, unhealthy for 101 s"), 1);
     close(post);
@@ -236,7 +226,7 @@ Test(absence, a_post_that_others_can_answer_waits_for_no_unhealthy_member)
     master_start();
     s1_unhealthy_for(0);
     silent(2, true); /* for a moment */
-    int number = post_begin("?w=2"), most = post_begin("?w=majority");
+    int number = post_begin("?w=2", "m"), most = post_begin("?w=majority", "m");
     wait(1000 + A_CHECK_MS);
     cr_expect_eq(lines_with("posts_wait"), 0);
     silent(2, false);
@@ -255,7 +245,7 @@ Test(absence, where_no_removal_would_answer_them_it_says_what_would)
     hand.settings.nodes = 3;
     master_start();
     silent(1, true);
-    int post = post_begin(""), number = post_begin("?w=3");
+    int post = post_begin("", "m"), number = post_begin("?w=3", "m");
     wait(UNHEALTHY_MS + A_CHECK_MS);
     cr_expect_eq(lines_with(says), 1);
     close(post);
@@ -268,7 +258,7 @@ Test(absence, where_a_majority_waits_it_says_what_helps_beside_a_removal)
     master_start();
     silent(1, true);
     silent(2, true);
-    int most = post_begin("?w=majority");
+    int most = post_begin("?w=majority", "m");
     wait(UNHEALTHY_MS + A_CHECK_MS);
     cr_expect_eq(lines_with("unhealthy for 0 s; start it again, or another in its place; if it is gone"), 2);
     close(most);
@@ -278,7 +268,7 @@ Test(absence, a_number_of_nodes_that_cannot_be_reached_without_it_waits_for_it)
 {
     master_start();
     silent(1, true);
-    int number = post_begin("?w=3");
+    int number = post_begin("?w=3", "m");
     wait(UNHEALTHY_MS + A_CHECK_MS);
     cr_expect_eq(
         lines_with("1 POST waits for s1, unhealthy for 0 s; start it again, or another in its place; if"), 1);
@@ -289,7 +279,7 @@ Test(absence, gets_that_wait_are_no_posts)
 {
     master_start();
     silent(1, true);
-    int post = post_begin("?w=1");
+    int post = post_begin("?w=1", "m");
     cr_expect_str_eq(answer(post), "{\"id\":1,\"w\":1,\"acks\":1}");
     int get = node_ask("GET", "/messages/1?w=3", "", "");
     wait(2 * UNHEALTHY_MS);
@@ -303,7 +293,7 @@ Test(absence, with_a_token_the_command_names_the_variable_and_not_the_token)
     master_start();
     strcpy(hand.settings.cluster_token, "sesame");
     silent(1, true);
-    int post = post_begin("");
+    int post = post_begin("", "m");
     wait(UNHEALTHY_MS + A_CHECK_MS);
     cr_expect_eq(lines_with("curl -X DELETE -H \\\"Authorization: Bearer $CLUSTER_TOKEN\\\" "
                             "http://127.0.0.1:5001/secondaries/s1\""),
@@ -318,7 +308,7 @@ Test(absence, with_a_file_for_the_token_the_command_reads_it)
     strcpy(hand.settings.cluster_token, "sesame");
     strcpy(hand.settings.cluster_token_file, "/etc/token");
     silent(1, true);
-    int post = post_begin("");
+    int post = post_begin("", "m");
     wait(UNHEALTHY_MS + A_CHECK_MS);
     cr_expect_eq(lines_with("curl -X DELETE -H \\\"Authorization: Bearer $(cat '/etc/token')\\\" http"), 1);
     close(post);
@@ -331,7 +321,7 @@ Test(absence, posts_that_wait_for_more_nodes_than_there_are_are_told_of_once_a_m
     master_start();
     silent(1, true);
     silent(2, true);
-    int post = post_begin("?w=all"), number = post_begin("?w=9");
+    int post = post_begin("?w=all", "m"), number = post_begin("?w=9", "m");
     wait(9000);
     cr_assert_eq(node_call("DELETE", "/secondaries/s1", "", "").status, 204);
     cr_assert_eq(node_call("DELETE", "/secondaries/s2", "", "").status, 204);
@@ -360,7 +350,7 @@ Test(absence, what_a_shell_would_obey_is_encoded_in_the_command)
         node_call("POST", "/register", "", "{\"id\":\"a$(b);c/[::1]:5001\",\"url\":\"http://a:5001\"}")
             .status,
         200);
-    int post = post_begin("?w=2");
+    int post = post_begin("?w=2", "m");
     wait(UNHEALTHY_MS + A_CHECK_MS);
     cr_expect_eq(lines_with("http://127.0.0.1:5001/secondaries/a%24%28b%29%3Bc%2F%5B::1%5D:5001\""), 1);
     close(post);

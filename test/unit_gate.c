@@ -12,25 +12,15 @@ enum { UNHEALTHY_MS = 5 * NODE_HEARTBEAT_MS, LATE_MS = 250 };
 
 /* ---- appends */
 
-static int post_begin(const char *query)
-{
-    char target[64];
-    snprintf(target, sizeof target, "/messages%s", query);
-    int fd = node_ask("POST", target, "", "m");
-    settle();
-    return fd;
-}
-
 /* The status of a POST so far; 0: it waits. */
 static int status(int fd)
 {
-    settle();
-    return node_answer(fd).status;
+    return answer_of(fd).status;
 }
 
 static int post(void)
 {
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     int got = status(fd);
     close(fd);
     settle();
@@ -56,7 +46,7 @@ Test(gate, appends_wait_until_all_nodes_have_been_met)
 {
     hand.settings.nodes = 3;
     master_start();
-    int fd = post_begin("");
+    int fd = post_begin("", "m");
     cr_assert_eq(status(fd), 0);
     cr_assert_eq(join(1), 200);
     cr_assert_eq(status(fd), 0);
@@ -70,7 +60,7 @@ Test(gate, who_has_registered_and_not_answered_has_not_been_met)
     hand.settings.nodes = 2;
     master_start();
     secondaries[0].silent = true;
-    int fd = post_begin("");
+    int fd = post_begin("", "m");
     cr_assert_eq(join(1), 200);
     cr_assert_eq(status(fd), 0);
     secondaries[0].silent = false;
@@ -93,7 +83,7 @@ Test(gate, no_time_opens_it_while_nodes_have_not_been_met)
     hand.settings.nodes = 3;
     master_start();
     join(1);
-    int fd = post_begin("");
+    int fd = post_begin("", "m");
     wait(10 * UNHEALTHY_MS);
     cr_assert_eq(status(fd), 0);
     close(fd);
@@ -104,7 +94,7 @@ Test(gate, a_witness_that_holds_all_that_was_acknowledged_by_all_is_enough)
     hand.settings.nodes = 4;
     hand.settings.write_concern = CONCERN_ALL;
     master_start();
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     has_old_list(1);
     cr_assert_eq(join(1), 200);
     wait(LATE_MS);
@@ -117,7 +107,7 @@ Test(gate, who_comes_a_moment_after_the_witness_with_more_is_taken_over_too)
     hand.settings.nodes = 3;
     hand.settings.write_concern = CONCERN_ALL;
     master_start();
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     has_old_list(1);
     has_old_list(2);
     elements_append(secondaries[1].list, span_of("\"c\""), 1);
@@ -137,7 +127,7 @@ Test(gate, so_many_witnesses_as_no_majority_goes_without)
     hand.settings.nodes = 5;
     hand.settings.write_concern = CONCERN_MAJORITY;
     master_start();
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     for (int number = 1; number <= 3; number++) {
         has_old_list(number);
         cr_assert_eq(status(fd), 0, "%d witnesses", number - 1);
@@ -153,7 +143,7 @@ Test(gate, who_came_empty_is_no_witness)
     hand.settings.nodes = 4;
     hand.settings.write_concern = CONCERN_ALL;
     master_start();
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     cr_assert_eq(join(1), 200);
     cr_assert_eq(join(2), 200);
     cr_assert_eq(status(fd), 0);
@@ -167,7 +157,7 @@ Test(gate, who_had_never_caught_up_is_no_witness)
     hand.settings.nodes = 4;
     hand.settings.write_concern = CONCERN_ALL;
     master_start();
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     has_old_list(1);
     secondaries[0].incomplete = true;
     cr_assert_eq(join(1), 200);
@@ -184,7 +174,7 @@ Test(gate, who_was_given_a_list_by_this_master_is_no_witness)
     hand.settings.nodes = 5;
     hand.settings.write_concern = 4;
     master_start();
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     has_old_list(1);
     join(1);
     cr_assert_eq(join(2), 200);
@@ -203,7 +193,7 @@ Test(gate, another_process_of_a_witness_that_comes_empty_is_none)
     hand.settings.nodes = 5;
     hand.settings.write_concern = 4;
     master_start();
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     has_old_list(1);
     cr_assert_eq(join(1), 200);
     comes_back_empty(1);
@@ -269,7 +259,7 @@ Test(gate, a_majority_is_of_the_nodes_that_are_meant)
     join(1);
     cr_assert_eq(post(), 503);
     join(2);
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     cr_assert_eq(status(fd), 0, "the third may hold what was acknowledged");
     join(3);
     cr_assert_eq(status(fd), 201);
@@ -282,7 +272,7 @@ Test(gate, before_the_first_append_members_that_have_not_answered_are_waited_for
     join(1);
     secondaries[1].silent = true;
     join(2);
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     cr_assert_eq(status(fd), 0);
     secondaries[1].silent = false;
     cr_assert_eq(status(fd), 201);
@@ -298,7 +288,7 @@ Test(gate, members_that_do_not_answer_are_waited_for_so_long_and_no_longer)
     join(1);
     secondaries[1].silent = true;
     join(2);
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     wait(UNHEALTHY_MS - NODE_HEARTBEAT_MS);
     cr_assert_eq(status(fd), 0);
     wait(NODE_HEARTBEAT_MS);
@@ -312,7 +302,7 @@ Test(gate, members_that_register_meanwhile_do_not_make_that_longer)
     join(1);
     secondaries[1].silent = secondaries[2].silent = true;
     join(2);
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     wait(UNHEALTHY_MS - NODE_HEARTBEAT_MS);
     join(3);
     cr_assert_eq(status(fd), 0);
@@ -337,7 +327,7 @@ Test(gate, behind_a_pause_appends_wait_until_the_quorum_has_answered_afresh)
     cr_assert_eq(post(), 201);
     secondaries[0].silent = true;
     stand_still(100 * UNHEALTHY_MS);
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     cr_assert_eq(status(fd), 0);
     secondaries[0].silent = false;
     cr_assert_eq(status(fd), 201);
@@ -351,7 +341,7 @@ Test(gate, behind_a_pause_a_quorum_that_does_not_answer_is_missing)
     cr_assert_eq(post(), 201);
     secondaries[0].silent = true;
     stand_still(100 * UNHEALTHY_MS);
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     wait(UNHEALTHY_MS - NODE_HEARTBEAT_MS);
     cr_assert_eq(status(fd), 0);
     wait(2 * NODE_HEARTBEAT_MS);
@@ -367,7 +357,7 @@ Test(gate, behind_a_pause_a_quorum_that_was_missing_is_waited_for)
     wait(2 * UNHEALTHY_MS);
     cr_assert_eq(post(), 503);
     stand_still(100 * UNHEALTHY_MS);
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     cr_assert_eq(status(fd), 0);
     secondaries[0].silent = false;
     wait(RETRY_MOST_MS);
@@ -409,7 +399,7 @@ Test(gate, a_master_that_stops_while_it_takes_over_lets_nobody_through)
     has_old_list(1);
     secondaries[0].silent = true;
     cr_assert_eq(join(1), 0);
-    int fd = post_begin("?w=1");
+    int fd = post_begin("?w=1", "m");
     node_stop(hand.node, 0);
     node_pass();
     struct node_answer answer = node_answer(fd);
@@ -429,7 +419,7 @@ Test(gate, a_master_that_stops_refuses_appends)
 Test(gate, a_master_that_stops_is_busy_as_long_as_it_waits_for_acks)
 {
     master_start();
-    int fd = post_begin("?w=2");
+    int fd = post_begin("?w=2", "m");
     node_stop(hand.node, 1000);
     node_wait(999);
     cr_assert(node_answer(fd).status == 0 && hand.service.busy(hand.node));
